@@ -15,7 +15,7 @@ enum option_type { OPTION_TEXT, OPTION_NUMBER, OPTION_BOOL, OPTION_CHOICE };
 struct option_row {
     const char *name;        /* "gateway-port"; argument --gateway-port */
     const char *variable;    /* "FILEMILL_GATEWAY_PORT" */
-    const char *aliases;     /* other variables, comma separated, in order; NULL for none */
+    const char *aliases;     /* other variables, comma separated, in order; NULL for none. "A*1000": A in another unit */
     enum option_type type;
     size_t offset;           /* of a char * (TEXT, CHOICE), int64_t (NUMBER) or bool (BOOL) in the target */
     const char *fallback;    /* default as text; NULL: unset (NULL, 0, false) */

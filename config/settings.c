@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT
+ * The settings table. A row's audience says which programs are told its value: it must never be wider than
+ * the trust table of the design allows (a worker gets no database and no storage key, the supervisor uses
+ * none of them but hands them on). An alias may carry a factor, "NAME*1000", where the older name has another
+ * unit. */
+#include "config/settings.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define KIB INT64_C(1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define DAY_MS INT64_C(86400000)
+
+#define ROW_TEXT(label, env, field, preset)                                                                  \
+    .name = label, .variable = "FILEMILL_" env, .type = OPTION_TEXT,                                         \
+    .offset = offsetof(struct settings, field), .fallback = preset
+#define ROW_CHOICE(label, env, field, preset, choices)                                                       \
+    .name = label, .variable = "FILEMILL_" env, .type = OPTION_CHOICE,                                       \
+    .offset = offsetof(struct settings, field), .fallback = preset, .unit = choices
+#define ROW_BOOL(label, env, field, preset)                                                                  \
+    .name = label, .variable = "FILEMILL_" env, .type = OPTION_BOOL,                                         \
+    .offset = offsetof(struct settings, field), .fallback = preset
+#define ROW_NUMBER(label, env, field, preset, least, most, of)                                               \
+    .name = label, .variable = "FILEMILL_" env, .type = OPTION_NUMBER,                                       \
+    .offset = offsetof(struct settings, field), .fallback = preset, .min = least, .max = most, .unit = of
+
+#define FOR_SERVICES (FOR_SUPERVISOR | FOR_GATEWAY | FOR_SCHEDULER | FOR_WORKER | FOR_NURSERY | FOR_STORE)
+#define FOR_SIGNERS (FOR_SUPERVISOR | FOR_GATEWAY | FOR_SCHEDULER)
+#define FOR_ENGINES (FOR_SUPERVISOR | FOR_WORKER | FOR_NURSERY)
+
+const struct option_row settings_rows[] = {
+    /* general */
+    {ROW_TEXT("state-directory", "STATE_DIRECTORY", state_directory, NULL),
+     .audience = FOR_SUPERVISOR | FOR_STORE | FOR_TOKEN | FOR_DEMO,
+     .description = "Where embedded services keep their data. Unset: /var/lib/filemill as root, else "
+                    "$XDG_STATE_HOME/filemill or ~/.local/state/filemill."},
+    {ROW_TEXT("user", "USER", user, NULL), .audience = FOR_SUPERVISOR,
+     .description = "User whom services run as when started by root. Unset: filemill, else nobody."},
+    {ROW_CHOICE("log-level", "LOG_LEVEL", log_level, "info", "error|warn|info|debug"), .aliases = "LOG_LEVEL",
+     .audience = FOR_ALL, .description = "Least important lines that are logged."},
+    {ROW_TEXT("roles", "ROLES", roles, "all"), .audience = FOR_SUPERVISOR,
+     .description = "Services that this node runs, comma separated: all, gateway, scheduler, worker, store."},
+    {ROW_TEXT("node", "NODE", node, NULL), .audience = FOR_SERVICES,
+     .description = "Name of this node in locks and logs; unique among nodes. Unset: the host name."},
+    {ROW_NUMBER("drain", "DRAIN_MS", drain_ms, "25000", 0, DAY_MS, "ms"), .audience = FOR_SERVICES,
+     .description = "How long a stop waits for running documents before it gives them back."},
+
+    /* gateway */
+    {ROW_TEXT("gateway-address", "GATEWAY_ADDRESS", gateway_address, "127.0.0.1"),
+     .audience = FOR_SUPERVISOR | FOR_GATEWAY | FOR_DEMO, .description = "Address that the API listens on."},
+    {ROW_NUMBER("gateway-port", "GATEWAY_PORT", gateway_port, "8080", 1, 65535, NULL), .aliases = "PORT",
+     .audience = FOR_SUPERVISOR | FOR_GATEWAY | FOR_DEMO, .description = "TCP port that the API listens on."},
+    {ROW_NUMBER("gateway-processes", "GATEWAY_PROCESSES", gateway_processes, "1", 1, 64, "processes"),
+     .audience = FOR_SUPERVISOR, .description = "Gateways that share the port."},
+    {ROW_TEXT("public-url", "PUBLIC_URL", public_url, NULL), .aliases = "BASE_URL",
+     .audience = FOR_SUPERVISOR | FOR_GATEWAY | FOR_DEMO,
+     .description = "Base of links to this API. Unset: http://<gateway-address>:<gateway-port>."},
+    {ROW_NUMBER("max-body", "MAX_BODY_BYTES", max_body_bytes, "2097152", KIB, 64 * MIB, "bytes"),
+     .audience = FOR_GATEWAY, .description = "Largest request body of the API."},
+    {ROW_NUMBER("max-upload", "MAX_UPLOAD_BYTES", max_upload_bytes, "5000000000", 1, INT64_C(5497558138880),
+                "bytes"),
+     .audience = FOR_GATEWAY | FOR_STORE, .description = "Largest file that may be uploaded."},
+    {ROW_NUMBER("upload-url", "UPLOAD_URL_SECONDS", upload_url_seconds, "300", 1, 604800, "s"),
+     .audience = FOR_GATEWAY, .description = "How long a presigned upload URL works."},
+    {ROW_NUMBER("download-url", "DOWNLOAD_URL_SECONDS", download_url_seconds, "600", 1, 604800, "s"),
+     .audience = FOR_GATEWAY, .description = "How long a presigned download URL works."},
+    {ROW_TEXT("cors-origins", "CORS_ORIGINS", cors_origins, NULL), .audience = FOR_GATEWAY | FOR_STORE,
+     .description = "Origins that browsers may call from, comma separated, or *. Unset: none."},
+    {ROW_NUMBER("rate", "RATE_PER_MINUTE", rate_per_minute, "1200", 0, 100000000, "requests/min"),
+     .audience = FOR_GATEWAY, .description = "Requests of one user per minute before 429; 0: no limit."},
+    {ROW_TEXT("jwks-url", "JWKS_URL", jwks_url, NULL), .audience = FOR_SUPERVISOR | FOR_GATEWAY,
+     .description = "Keys that tokens are checked with. Unset: derived from supabase-url."},
+    {ROW_TEXT("jwks-file", "JWKS_FILE", jwks_file, NULL),
+     .audience = FOR_SUPERVISOR | FOR_GATEWAY | FOR_TOKEN,
+     .description = "The same as a file. Unset with no other key: one is made in the state directory."},
+    {ROW_TEXT("supabase-url", "SUPABASE_URL", supabase_url, NULL),
+     .aliases = "SUPABASE_PROJECT_URL,SUPABASE_URL", .audience = FOR_SUPERVISOR | FOR_GATEWAY,
+     .description = "Supabase project whose users may log in."},
+    {ROW_TEXT("jwt-secret", "JWT_SECRET", jwt_secret, NULL), .aliases = "SUPABASE_JWT_SECRET",
+     .audience = FOR_GATEWAY | FOR_TOKEN, .secret = true,
+     .description = "Shared secret of tokens signed with HS256, the older way."},
+    {ROW_TEXT("jwt-audience", "JWT_AUDIENCE", jwt_audience, "authenticated"), .aliases = "SUPABASE_JWT_AUD",
+     .audience = FOR_GATEWAY | FOR_TOKEN, .description = "Audience that a token must name."},
+    {ROW_TEXT("jwt-issuer", "JWT_ISSUER", jwt_issuer, NULL), .audience = FOR_GATEWAY | FOR_TOKEN,
+     .description = "Issuer that a token must name. Unset: <supabase-url>/auth/v1, or not checked."},
+    {ROW_NUMBER("jwt-leeway", "JWT_LEEWAY_SECONDS", jwt_leeway_seconds, "30", 0, 300, "s"),
+     .audience = FOR_GATEWAY, .description = "Clock difference that a token's times may show."},
+
+    /* database */
+    {ROW_TEXT("database-url", "DATABASE_URL", database_url, NULL), .aliases = "DATABASE_URL,SUPABASE_DB_URL",
+     .audience = FOR_GATEWAY | FOR_SCHEDULER | FOR_MIGRATE, .secret = true,
+     .description = "Postgres, as the owner of the schema. Unset: an embedded cluster."},
+    {ROW_TEXT("gateway-database-url", "GATEWAY_DATABASE_URL", gateway_database_url, NULL),
+     .audience = FOR_GATEWAY, .secret = true,
+     .description =
+         "Postgres as the gateway logs in. Unset: database-url, changing role in each transaction."},
+    {ROW_TEXT("scheduler-database-url", "SCHEDULER_DATABASE_URL", scheduler_database_url, NULL),
+     .audience = FOR_SCHEDULER, .secret = true,
+     .description =
+         "Postgres as the scheduler logs in. Unset: database-url, changing role in each transaction."},
+    {ROW_NUMBER("database-pool", "DATABASE_POOL", database_pool, "8", 1, 100, "connections"),
+     .audience = FOR_GATEWAY | FOR_SCHEDULER, .description = "Connections of one process to Postgres."},
+    {ROW_BOOL("database-prepare", "DATABASE_PREPARE", database_prepare, "on"),
+     .audience = FOR_GATEWAY | FOR_SCHEDULER,
+     .description = "Use prepared statements; off behind PgBouncer before 1.21."},
+
+    /* storage */
+    {ROW_CHOICE("storage-provider", "STORAGE_PROVIDER", storage_provider, NULL,
+                "r2|aws|spaces|b2|minio|filemill"),
+     .audience = FOR_SIGNERS | FOR_WORKER,
+     .description = "Whose S3 dialect it is. Unset: told from the variables that are set."},
+    {ROW_TEXT("storage-endpoint", "STORAGE_ENDPOINT", storage_endpoint, NULL),
+     .aliases = "DO_SPACES_ENDPOINT,SPACES_ENDPOINT,B2_ENDPOINT", .audience = FOR_SIGNERS | FOR_WORKER,
+     .description =
+         "S3 endpoint, scheme://host[:port]. Unset with no other storage setting: the embedded store."},
+    {ROW_TEXT("storage-public-endpoint", "STORAGE_PUBLIC_ENDPOINT", storage_public_endpoint, NULL),
+     .audience = FOR_SIGNERS, .description = "The endpoint as clients reach it, where that differs."},
+    {ROW_TEXT("storage-region", "STORAGE_REGION", storage_region, NULL),
+     .audience = FOR_SIGNERS | FOR_WORKER | FOR_STORE,
+     .description = "Region that requests are signed for. Unset: the provider's usual one."},
+    {ROW_TEXT("storage-bucket", "STORAGE_BUCKET", storage_bucket, NULL),
+     .aliases = "R2_BUCKET,DO_SPACES_BUCKET,SPACES_BUCKET,B2_BUCKET",
+     .audience = FOR_SIGNERS | FOR_WORKER | FOR_STORE, .description = "Bucket that holds all objects."},
+    {ROW_TEXT("storage-access-key", "STORAGE_ACCESS_KEY", storage_access_key, NULL),
+     .aliases = "R2_ACCESS_KEY_ID,DO_SPACES_ACCESS_KEY,SPACES_KEY,B2_KEY_ID",
+     .audience = FOR_GATEWAY | FOR_SCHEDULER | FOR_STORE, .secret = true,
+     .description = "Id of the key that URLs are signed with."},
+    {ROW_TEXT("storage-secret-key", "STORAGE_SECRET_KEY", storage_secret_key, NULL),
+     .aliases = "R2_SECRET_ACCESS_KEY,DO_SPACES_SECRET_KEY,SPACES_SECRET,B2_APP_KEY",
+     .audience = FOR_GATEWAY | FOR_SCHEDULER | FOR_STORE, .secret = true,
+     .description = "Key that URLs are signed with."},
+    {ROW_CHOICE("storage-addressing", "STORAGE_ADDRESSING", storage_addressing, "auto", "path|virtual|auto"),
+     .audience = FOR_SIGNERS | FOR_WORKER,
+     .description = "Bucket in the path or in the host name; auto: as the provider prefers."},
+    {ROW_TEXT("public-base-url", "PUBLIC_BASE_URL", public_base_url, NULL),
+     .aliases = "R2_PUBLIC_BASE_URL,CDN_BASE_URL", .audience = FOR_GATEWAY,
+     .description = "Where public files are linked: <this>/<key>. Unset: presigned URLs for them too."},
+    {ROW_TEXT("r2-account-id", "R2_ACCOUNT_ID", r2_account_id, NULL), .aliases = "R2_ACCOUNT_ID",
+     .audience = FOR_SIGNERS | FOR_WORKER, .description = "Cloudflare account; makes R2's endpoint."},
+    {ROW_TEXT("spaces-region", "SPACES_REGION", spaces_region, NULL),
+     .aliases = "DO_SPACES_REGION,SPACES_REGION", .audience = FOR_SIGNERS | FOR_WORKER,
+     .description = "DigitalOcean Spaces region; makes its endpoint."},
+    {ROW_TEXT("b2-region", "B2_REGION", b2_region, NULL), .aliases = "B2_REGION",
+     .audience = FOR_SIGNERS | FOR_WORKER, .description = "Backblaze B2 region; makes its endpoint."},
+    {ROW_TEXT("store-address", "STORE_ADDRESS", store_address, "127.0.0.1"),
+     .audience = FOR_SUPERVISOR | FOR_STORE, .description = "Address that the embedded store listens on."},
+    {ROW_NUMBER("store-port", "STORE_PORT", store_port, "8081", 1, 65535, NULL),
+     .audience = FOR_SUPERVISOR | FOR_STORE, .description = "TCP port that the embedded store listens on."},
+
+    /* scheduler */
+    {ROW_NUMBER("max-attempts", "MAX_ATTEMPTS", max_attempts, "10", 1, 1000, "attempts"),
+     .aliases = "MAX_ATTEMPTS,MAX_RETRIES", .audience = FOR_GATEWAY | FOR_SCHEDULER,
+     .description = "Attempts of a job before it fails for good."},
+    {ROW_NUMBER("lease", "LEASE_MS", lease_ms, "30000", 1000, DAY_MS, "ms"), .audience = FOR_SCHEDULER,
+     .description = "How long a lease holds unless the scheduler extends it."},
+    {ROW_NUMBER("stale-lock", "STALE_LOCK_MINUTES", stale_lock_minutes, "15", 1, 10080, "min"),
+     .aliases = "JOB_STALE_LOCK_MINUTES", .audience = FOR_SCHEDULER,
+     .description = "A running job whose lock is older, and that has no lease, is taken back."},
+    {ROW_NUMBER("backoff-unit", "BACKOFF_UNIT_MS", backoff_unit_ms, "60000", 1, DAY_MS, "ms"),
+     .audience = FOR_SCHEDULER,
+     .description = "Unit of the wait before a retry: min(2^attempts, cap) units."},
+    {ROW_NUMBER("backoff-cap", "BACKOFF_CAP", backoff_cap, "60", 1, 100000, "units"),
+     .audience = FOR_SCHEDULER, .description = "Longest wait before a retry, in backoff units."},
+    {ROW_NUMBER("backoff-jitter", "BACKOFF_JITTER_PERCENT", backoff_jitter_percent, "10", 0, 100, "%"),
+     .audience = FOR_SCHEDULER, .description = "Random part of that wait, added or taken away."},
+    {ROW_NUMBER("poll", "POLL_MS", poll_ms, "1000", 10, 3600000, "ms"),
+     .aliases = "WORKER_POLL_SECONDS*1000,WORKER_POLL_INTERVAL_SECONDS*1000,WORKER_POLL_INTERVAL",
+     .audience = FOR_SCHEDULER,
+     .description = "How often the queue is looked at when nothing wakes the scheduler."},
+    {ROW_NUMBER("batch", "BATCH", batch, "64", 1, 1000, "jobs"), .audience = FOR_SCHEDULER,
+     .description = "Most jobs leased or completed in one transaction."},
+    {ROW_NUMBER("upload-expiry", "UPLOAD_EXPIRY_MINUTES", upload_expiry_minutes, "1440", 1, 525600, "min"),
+     .audience = FOR_SCHEDULER, .description = "An upload that was not finalized by then is given up."},
+    {ROW_NUMBER("deleted-retention", "DELETED_RETENTION_DAYS", deleted_retention_days, "30", 0, 36500,
+                "days"),
+     .audience = FOR_SCHEDULER, .description = "How long a deleted file's objects are kept."},
+    {ROW_NUMBER("finished-retention", "FINISHED_RETENTION_DAYS", finished_retention_days, "90", 0, 36500,
+                "days"),
+     .audience = FOR_SCHEDULER, .description = "How long finished jobs are kept; 0: for ever."},
+    {ROW_NUMBER("crash-budget", "CRASH_BUDGET", crash_budget, "2", 1, 100, "crashes"),
+     .audience = FOR_SCHEDULER,
+     .description = "Crashes of the same bytes under one processor before the pair is quarantined."},
+
+    /* workers */
+    {ROW_NUMBER("worker-processes", "WORKER_PROCESSES", worker_processes, "1", 1, 64, "processes"),
+     .audience = FOR_SUPERVISOR, .description = "Workers of this node."},
+    {ROW_NUMBER("worker-slots", "WORKER_SLOTS", worker_slots, "0", 0, 256, "documents"),
+     .aliases = "CONCURRENCY", .audience = FOR_ENGINES,
+     .description = "Documents that one worker runs at a time; 0: one per processor core."},
+    {ROW_NUMBER("worker-memory", "WORKER_MEMORY_BYTES", worker_memory_bytes, "1073741824", 64 * MIB,
+                1024 * GIB, "bytes"),
+     .audience = FOR_SUPERVISOR | FOR_WORKER,
+     .description = "Budget of one worker: bytes in flight and the expected cost of running documents."},
+    {ROW_NUMBER("nursery-documents", "NURSERY_DOCUMENTS", nursery_documents, "1000", 1, 10000000,
+                "documents"),
+     .audience = FOR_WORKER | FOR_NURSERY, .description = "The nursery renews itself after so many."},
+    {ROW_NUMBER("transfer-timeout", "TRANSFER_TIMEOUT_MS", transfer_timeout_ms, "900000", 1000, DAY_MS, "ms"),
+     .audience = FOR_WORKER, .description = "Longest download or upload of one object."},
+    {ROW_NUMBER("transfer-low-speed", "TRANSFER_LOW_SPEED_MS", transfer_low_speed_ms, "30000", 1000, 3600000,
+                "ms"),
+     .audience = FOR_WORKER, .description = "A transfer below 1 kB/s for so long is given up."},
+    {ROW_BOOL("sandbox-required", "SANDBOX_REQUIRED", sandbox_required, "on"), .audience = FOR_ENGINES,
+     .description = "Refuse to start where seccomp or Landlock is missing."},
+    {ROW_BOOL("sandbox-namespaces", "SANDBOX_NAMESPACES", sandbox_namespaces, "on"), .audience = FOR_ENGINES,
+     .description = "Add namespaces to the sandbox where the host permits."},
+    {ROW_NUMBER("limit-wall", "LIMIT_WALL_MS", limit_wall_ms, "0", 0, DAY_MS, "ms"),
+     .audience = FOR_SCHEDULER, .description = "Longest run of one document; 0: as the processor says."},
+    {ROW_NUMBER("limit-cpu", "LIMIT_CPU_SECONDS", limit_cpu_seconds, "0", 0, 86400, "s"),
+     .audience = FOR_SCHEDULER, .description = "Processor time of one document; 0: as the processor says."},
+    {ROW_NUMBER("limit-memory", "LIMIT_MEMORY_BYTES", limit_memory_bytes, "0", 0, 1024 * GIB, "bytes"),
+     .audience = FOR_SCHEDULER, .description = "Address space of one document; 0: as the processor says."},
+    {ROW_NUMBER("limit-output", "LIMIT_OUTPUT_BYTES", limit_output_bytes, "0", 0, 1024 * GIB, "bytes"),
+     .audience = FOR_SCHEDULER, .description = "Output of one document; 0: as the processor says."},
+    {ROW_NUMBER("limit-no-progress", "LIMIT_NO_PROGRESS_MS", limit_no_progress_ms, "0", 0, DAY_MS, "ms"),
+     .audience = FOR_SCHEDULER,
+     .description = "Longest silence of a running document; 0: as the processor says."},
+    {ROW_NUMBER("limit-pages", "LIMIT_PAGES", limit_pages, "2000", 1, 1000000, "pages"),
+     .audience = FOR_SCHEDULER, .description = "Most pages of one document."},
+    {ROW_NUMBER("limit-pixels", "LIMIT_PIXELS", limit_pixels, "100000000", 1, INT64_C(10000000000), "pixels"),
+     .audience = FOR_SCHEDULER, .description = "Most pixels of one image."},
+
+    /* between the supervisor and its children */
+    {ROW_TEXT("channel", "CHANNEL_ENDPOINT", channel_endpoint, NULL),
+     .audience = FOR_GATEWAY | FOR_SCHEDULER | FOR_WORKER,
+     .description = "Address of the scheduler's socket; set by the supervisor, not by people."},
+};
+const size_t settings_row_count = sizeof settings_rows / sizeof settings_rows[0];
+
+int settings_read(struct settings *settings, char *const *environment, char *error, size_t error_size) {
+    return options_load(settings_rows, settings_row_count, settings, environment, error, error_size);
+}
+
+void settings_load(struct settings *settings, const char *program) {
+    char error[512];
+    memset(settings, 0, sizeof *settings);
+    log_init(program, LOG_INFO);
+    enum log_level level = LOG_INFO;
+    if (settings_read(settings, environ, error, sizeof error) != 0) {
+        log_error("state=refused error=\"%s\"", error);
+        exit(2);
+    }
+    if (log_level_parse(settings->log_level, &level) != 0) {
+        fatal("log level %s is not in the table", settings->log_level);
+    }
+    log_init(program, level);
+}
+
+char **settings_environment(const struct settings *settings, unsigned audience) {
+    struct settings view = *settings; /* borrows every text */
+    if (audience == FOR_GATEWAY && view.gateway_database_url != NULL) {
+        view.database_url = NULL;
+    }
+    if (audience == FOR_SCHEDULER && view.scheduler_database_url != NULL) {
+        view.database_url = NULL;
+    }
+    return options_environment(settings_rows, settings_row_count, &view, audience);
+}
+
+void settings_clear(struct settings *settings) {
+    options_clear(settings_rows, settings_row_count, settings);
+    memset(settings, 0, sizeof *settings);
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT
+ * The messages that Filemill's processes exchange, as plain structs, and their MessagePack form
+ * (https://github.com/msgpack/msgpack/blob/master/spec.md). PROTOCOL.md says who may send what, when.
+ *
+ * On the wire a message is one MessagePack map {field number: value}; field 0 is the message type. Unknown
+ * fields are skipped, missing ones are zero or empty unless the field table marks them required. Decoding
+ * checks types, sizes, counts and text (no NUL) before anything is used and returns -1 on any fault; it never
+ * trusts and never allocates: texts in a decoded struct point into the received bytes, NUL-terminated by the
+ * decoder in place, and live as long as those bytes. */
+#ifndef PROTO_MESSAGE_H
+#define PROTO_MESSAGE_H
+
+#include "lib/buffer.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PROTOCOL_VERSION 1
+#define MESSAGE_MAX_BYTES (256u * 1024u)
+#define MESSAGE_MAX_OUTPUTS 8
+#define MESSAGE_MAX_URLS 64
+
+enum message_type {
+    MESSAGE_HELLO = 1, /* worker, gateway → scheduler: who I am */
+    MESSAGE_WELCOME,   /* scheduler → worker, gateway */
+    MESSAGE_CREDIT,    /* worker → scheduler: room for so many more tasks (absolute, not a difference) */
+    MESSAGE_TASK,      /* scheduler → worker */
+    MESSAGE_PROGRESS,  /* worker → scheduler */
+    MESSAGE_RESULT,    /* worker → scheduler: done or failed */
+    MESSAGE_RELEASE,   /* worker → scheduler: given back, not counted as an attempt */
+    MESSAGE_CANCEL,    /* gateway → scheduler: by job; scheduler → worker: by job and epoch */
+    MESSAGE_DRAIN,     /* scheduler → worker: finish what runs, take nothing new */
+    MESSAGE_POKE,      /* gateway → scheduler: jobs were inserted */
+    MESSAGE_EVENT,     /* scheduler → gateway: a file has new events in the database */
+    MESSAGE_DELETE,    /* scheduler → worker: delete these objects */
+    MESSAGE_DELETED,   /* worker → scheduler: which of them are gone */
+    MESSAGE_PING,      /* either way; answered by PONG with the same nonce */
+    MESSAGE_PONG,
+    MESSAGE_PAUSE,     /* supervisor's verbs, brought by the gateway-side control peer: pause or resume a type */
+    MESSAGE_TYPE_COUNT
+};
+
+enum message_outcome { OUTCOME_DONE = 1, OUTCOME_FAILED = 2 };
+
+struct message_hello {
+    uint64_t version;
+    const char *role;       /* "worker" | "gateway" | "control" */
+    const char *node;
+    const char *name;       /* "worker-0"; unique with node */
+    const char *generation; /* new UUID at each start: a changed one frees the old one's leases */
+    uint64_t pid;
+    uint64_t slots;
+    uint64_t memory_bytes;
+    const char *sandbox;    /* active layers, "seccomp,landlock7,namespaces" */
+};
+
+struct message_welcome {
+    uint64_t version;
+    const char *scheduler; /* the scheduler's own generation */
+};
+
+struct message_credit {
+    uint64_t tasks;        /* how many tasks this worker will take now, beyond those it holds */
+    uint64_t memory_bytes; /* how much of its budget is free */
+};
+
+struct message_output {
+    const char *kind; /* derivative kind, "pdf_text" */
+    const char *key;  /* object key, echoed back in the result */
+    const char *mime; /* TASK: Content-Type the URL is signed for */
+    const char *url;  /* TASK: presigned PUT */
+    /* RESULT only */
+    uint64_t size_bytes;
+    const char *sha256;   /* hex */
+    const char *metadata; /* JSON object or empty: width, height, pages … */
+};
+
+struct message_task {
+    const char *job; /* UUID text */
+    uint64_t epoch;
+    const char *type; /* processor name */
+    const char *file;
+    const char *tenant; /* for logs and for never mixing tenants in one runner */
+    const char *trace;  /* request id that made the job; may be empty */
+    uint64_t attempt;   /* 1 for the first */
+    const char *input_url; /* presigned GET; empty: no input */
+    uint64_t input_bytes;  /* expected size, and the most that is fetched */
+    const char *input_mime;
+    const char *input_etag;   /* sent as If-Match when not empty */
+    const char *input_sha256; /* hex, checked when not empty */
+    const char *parameters;   /* JSON object */
+    uint64_t wall_ms, no_progress_ms, cpu_seconds, memory_bytes, output_bytes, pages, pixels; /* limits */
+    struct message_output outputs[MESSAGE_MAX_OUTPUTS];
+    size_t output_count;
+};
+
+struct message_progress {
+    const char *job;
+    uint64_t epoch;
+    uint64_t done, total; /* units of the processor, usually pages; total 0: unknown */
+};
+
+struct message_result {
+    const char *job;
+    uint64_t epoch;
+    uint64_t outcome;  /* enum message_outcome */
+    const char *error; /* reason code: "bad_input", "timeout", …; empty when done */
+    const char *detail;
+    const char *stage; /* "fetch" | "parse" | "store" */
+    bool retryable;
+    bool crash;        /* crash-class death: counts against the bytes' crash budget */
+    const char *input_sha256;
+    uint64_t input_bytes;
+    uint64_t cpu_ms, peak_rss_bytes, fetch_ms, parse_ms, store_ms, pages;
+    const char *metrics; /* JSON object or empty */
+    struct message_output outputs[MESSAGE_MAX_OUTPUTS]; /* those made; kind and key as in the task */
+    size_t output_count;
+};
+
+struct message_release {
+    const char *job;
+    uint64_t epoch;
+    const char *reason; /* "drain" | "cancelled" | "overload" */
+};
+
+struct message_cancel {
+    const char *job;
+    uint64_t epoch; /* 0 from the gateway: whatever is current */
+};
+
+struct message_drain {
+    uint64_t deadline_ms; /* from now */
+};
+
+struct message_poke {
+    uint64_t jobs;
+};
+
+struct message_event {
+    const char *file;
+    const char *tenant;
+    uint64_t event; /* newest event id; listeners read the database from where they are */
+};
+
+struct message_url {
+    const char *key;
+    const char *url;
+};
+
+struct message_delete {
+    uint64_t batch; /* echoed */
+    struct message_url objects[MESSAGE_MAX_URLS];
+    size_t object_count;
+};
+
+struct message_deleted {
+    uint64_t batch;
+    struct message_url objects[MESSAGE_MAX_URLS]; /* keys gone (or never there); url empty */
+    size_t object_count;
+};
+
+struct message_ping {
+    uint64_t nonce;
+};
+
+struct message_pause {
+    const char *type;
+    bool resume;
+};
+
+struct message {
+    enum message_type type;
+    union {
+        struct message_hello hello;
+        struct message_welcome welcome;
+        struct message_credit credit;
+        struct message_task task;
+        struct message_progress progress;
+        struct message_result result;
+        struct message_release release;
+        struct message_cancel cancel;
+        struct message_drain drain;
+        struct message_poke poke;
+        struct message_event event;
+        struct message_delete delete_objects;
+        struct message_deleted deleted;
+        struct message_ping ping; /* PING and PONG */
+        struct message_pause pause;
+    };
+};
+
+const char *message_type_name(enum message_type type); /* "hello"; "unknown" out of range */
+
+/* Appends the encoded message; -1 if a field breaks its own limits or the buffer's ceiling is reached (the
+ * buffer is then unchanged). NULL texts are sent as empty. */
+int message_encode(struct buffer *buffer, const struct message *message);
+
+/* Decodes `size` bytes (changed in place, see above) into `message`. Returns 0, or -1 with a short reason in
+ * `error` (static text). After success no text in the struct is NULL. */
+int message_decode(struct message *message, char *bytes, size_t size, const char **error);
+
+/* A generic flat map of text keys to texts and numbers, for the worker ↔ nursery ↔ runner pipe (workers/). The
+ * same rules: bounds first, texts in place. Keys are at most 32 bytes; at most 64 entries. */
+struct message_pair {
+    const char *key;
+    const char *text; /* NULL for a number */
+    uint64_t number;
+};
+int message_pairs_encode(struct buffer *buffer, const struct message_pair *pairs, size_t count);
+/* Returns the number of pairs or -1. */
+int message_pairs_decode(struct message_pair *pairs, size_t max, char *bytes, size_t size);
+
+#endif

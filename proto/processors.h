@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ * The table of processors as every process sees it: names, outputs, limits. What they do is in workers/. */
+#ifndef PROTO_PROCESSORS_H
+#define PROTO_PROCESSORS_H
+
+#include "proto/message.h"
+#include <stddef.h>
+#include <stdint.h>
+
+/* What the sandbox lets an engine do beyond computing on its descriptors (workers/sandbox.h). */
+enum processor_profile {
+    PROFILE_COMPUTE,     /* nothing: no open, no threads */
+    PROFILE_ENGINE_DATA, /* reads fonts, CMaps, tessdata below fixed folders */
+    PROFILE_COUNT
+};
+
+struct processor_output {
+    const char *kind;
+    const char *extension; /* without the dot */
+    const char *mime;
+};
+
+struct processor_row {
+    const char *name;
+    enum processor_profile profile;
+    uint64_t wall_ms, no_progress_ms, cpu_seconds, memory_bytes, output_bytes;
+    uint64_t max_attempts; /* 0: the max_attempts setting */
+    struct processor_output outputs[MESSAGE_MAX_OUTPUTS];
+    size_t output_count;
+};
+
+extern const struct processor_row processor_rows[];
+extern const size_t processor_row_count;
+
+const struct processor_row *processor_find(const char *name); /* NULL if unknown */
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ * The object store as the rest of Filemill sees it: where it is, and presigned URLs for one object and one
+ * method. Pure: it opens no connection. Every S3-compatible provider (and the embedded store) is reached alike. */
+#ifndef STORAGE_STORAGE_H
+#define STORAGE_STORAGE_H
+
+#include "config/settings.h"
+#include "lib/buffer.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STORAGE_URL_MAX 4096
+
+struct storage;
+
+/* Resolves provider preset, endpoint, region, bucket, addressing and credentials from the settings; -1 with one
+ * line in `error` naming the option at fault. */
+struct storage *storage_new(const struct settings *settings, char *error, size_t error_size);
+void storage_free(struct storage *storage);
+const char *storage_provider_name(const struct storage *storage);
+const char *storage_bucket(const struct storage *storage);
+
+struct storage_presign {
+    const char *method; /* GET, HEAD, PUT, DELETE */
+    const char *key;
+    int64_t expires_s;
+    bool internal; /* for our own workers: the endpoint they reach, not the public one */
+    /* PUT: bound into the signature when set, and the client must send them */
+    const char *content_type;
+    int64_t content_length;       /* -1: not bound */
+    const char *checksum_sha256;  /* base64, NULL: not bound; ignored where the provider can't */
+    bool create_only;             /* If-None-Match: * where the provider can */
+    /* GET: response-content-disposition / -type overrides, NULL for none */
+    const char *response_disposition;
+    const char *response_type;
+};
+
+/* Writes the URL; -1 if it does not fit. */
+int storage_presign(const struct storage *storage, const struct storage_presign *what, char *url, size_t url_size);
+
+#endif
