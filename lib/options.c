@@ -167,16 +167,46 @@ static const char *find_variable(char *const *environment, const char *name, siz
     return NULL;
 }
 
-/* Steps through "A, B,C"; returns the next name and its size, or NULL at the end. */
+/* Steps through "A, B,C*1000"; returns the next name and its size without the factor, or NULL at the end. */
 static const char *next_alias(const char **list, size_t *size) {
     if (*list == NULL)
         return NULL;
     const char *name = *list + strspn(*list, ", ");
     if (*name == '\0')
         return NULL;
-    *size = strcspn(name, ", ");
-    *list = name + *size;
+    *size = strcspn(name, ", *");
+    *list = name + strcspn(name, ", ");
     return name;
+}
+
+/* The value of an alias in the row's unit: "1.5" read from "WORKER_POLL_SECONDS*1000" is "1500". What is no
+ * decimal number, or does not come out whole, is left as it is, so that storing it complains. */
+static const char *scale_value(const char *value, const char *factor_text, char *scratch,
+                               size_t scratch_size) {
+    uint64_t whole;
+    uint64_t part = 0;
+    uint64_t scale = 1;
+    char digits[16];
+    char *end;
+
+    if (*factor_text != '*')
+        return value;
+    uint64_t factor = strtoull(factor_text + 1, &end, 10);
+    if (text_copy(digits, sizeof(digits), value) != 0)
+        return value;
+    char *point = strchr(digits, '.');
+    if (point != NULL) {
+        *point = '\0';
+        if (text_parse_u64(point + 1, 0, UINT32_MAX, &part) != 0)
+            return value;
+        for (const char *c = point + 1; *c != '\0'; c++)
+            scale *= 10;
+    }
+    if (text_parse_u64(digits, 0, UINT32_MAX, &whole) != 0 || part * factor % scale != 0)
+        return value;
+    (void)text_format(scratch, scratch_size, "%llu",
+                      (unsigned long long)(whole * factor + part * factor / scale));
+    return scratch;
 }
 
 static int load_row(const struct option_row *row, void *target, char *const *environment, char *error,
@@ -186,6 +216,7 @@ static int load_row(const struct option_row *row, void *target, char *const *env
     const char *aliases = row->aliases;
     const char *value;
     char label[128];
+    char scratch[32];
 
     do
         value = find_variable(environment, name, name_size);
@@ -193,6 +224,7 @@ static int load_row(const struct option_row *row, void *target, char *const *env
     if (value == NULL)
         return store(row, target, row->variable, "", error, error_size);
     (void)text_format(label, sizeof(label), "%.*s", (int)name_size, name);
+    value = scale_value(value, name + name_size, scratch, sizeof(scratch));
     return store(row, target, label, value, error, error_size);
 }
 
