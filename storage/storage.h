@@ -20,6 +20,10 @@ struct storage *storage_new(const struct settings *settings, char *error, size_t
 void storage_free(struct storage *storage);
 const char *storage_provider_name(const struct storage *storage);
 const char *storage_bucket(const struct storage *storage);
+/* Whether a presigned PUT of this provider binds checksum_sha256 and create_only: only then must (and may) the
+ * client send x-amz-checksum-sha256 and If-None-Match: *. */
+bool storage_binds_checksum(const struct storage *storage);
+bool storage_binds_create_only(const struct storage *storage);
 
 struct storage_presign {
     const char *method; /* GET, HEAD, PUT, DELETE */

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT
+ * Object keys: made from UUIDs, kinds of derivative and a cleaned extension, and checked before anything is
+ * signed. What cannot be made by these functions is not a key of Filemill. */
+#include "storage/keys.h"
+
+#include "lib/text.h"
+#include <string.h>
+
+#define EXTENSION_MAX 16
+#define KIND_MAX 64
+#define UUID_LENGTH (UUID_TEXT_SIZE - 1)
+
+void key_extension(char *target, size_t size, const char *filename) {
+    const char *dot = strrchr(filename, '.');
+    size_t used = 0;
+
+    if (dot != NULL) {
+        for (const char *c = dot + 1; *c != '\0' && used < EXTENSION_MAX && used + 1 < size; c++) {
+            if ((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9'))
+                target[used++] = *c;
+            else if (*c >= 'A' && *c <= 'Z')
+                target[used++] = (char)(*c - 'A' + 'a');
+        }
+    }
+    target[used] = '\0';
+    if (used == 0)
+        (void)text_copy(target, size, "bin");
+}
+
+int key_original(char *target, size_t size, const char *tenant, const char *owner, const char *file,
+                 const char *extension) {
+    if (text_format(target, size, "t/%s/u/%s/%s.%s", tenant, owner, file, extension) != 0)
+        return -1;
+    return key_is_valid(target) ? 0 : -1;
+}
+
+int key_derivative(char *target, size_t size, const char *tenant, const char *file, const char *kind,
+                   const char *extension, const char *job, uint64_t epoch, bool first) {
+    int result = first ? text_format(target, size, "t/%s/derived/%s/%s.%s", tenant, file, kind, extension)
+                       : text_format(target, size, "t/%s/derived/%s/%s.%s-%llu.%s", tenant, file, kind, job,
+                                     (unsigned long long)epoch, extension);
+
+    return result == 0 && key_is_valid(target) ? 0 : -1;
+}
+
+/* Each take_* moves the cursor over one part of the key; false leaves it anywhere. */
+static bool take_text(const char **cursor, const char *text) {
+    size_t length = strlen(text);
+
+    if (strncmp(*cursor, text, length) != 0)
+        return false;
+    *cursor += length;
+    return true;
+}
+
+static bool take_uuid(const char **cursor) {
+    char uuid[UUID_TEXT_SIZE];
+
+    if (strnlen(*cursor, UUID_LENGTH) < UUID_LENGTH)
+        return false;
+    memcpy(uuid, *cursor, UUID_LENGTH);
+    uuid[UUID_LENGTH] = '\0';
+    *cursor += UUID_LENGTH;
+    return text_is_uuid(uuid);
+}
+
+static bool take_word(const char **cursor, const char *alphabet, size_t max) {
+    size_t length = strspn(*cursor, alphabet);
+
+    *cursor += length;
+    return length >= 1 && length <= max;
+}
+
+static bool take_extension(const char **cursor) {
+    return take_text(cursor, ".") && take_word(cursor, "abcdefghijklmnopqrstuvwxyz0123456789", EXTENSION_MAX);
+}
+
+static bool is_original(const char *key) {
+    return take_text(&key, "t/") && take_uuid(&key) && take_text(&key, "/u/") && take_uuid(&key) &&
+           take_text(&key, "/") && take_uuid(&key) && take_extension(&key) && *key == '\0';
+}
+
+static bool is_derivative(const char *key) {
+    static const char kind_alphabet[] = "abcdefghijklmnopqrstuvwxyz0123456789_-";
+    const char *rest;
+
+    if (!take_text(&key, "t/") || !take_uuid(&key) || !take_text(&key, "/derived/") || !take_uuid(&key) ||
+        !take_text(&key, "/") || !take_word(&key, kind_alphabet, KIND_MAX))
+        return false;
+    rest = key;
+    if (take_extension(&rest) && *rest == '\0')
+        return true;
+    return take_text(&key, ".") && take_uuid(&key) && take_text(&key, "-") && take_word(&key, "0123456789", 20) &&
+           take_extension(&key) && *key == '\0';
+}
+
+bool key_is_valid(const char *key) {
+    return strnlen(key, KEY_MAX) < KEY_MAX && (is_original(key) || is_derivative(key));
+}
