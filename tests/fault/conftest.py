@@ -1,0 +1,6 @@
+"""The whole-system fixture is the integration tests' own."""
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
