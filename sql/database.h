@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Postgres on the event loop: a pool of libpq connections in pipeline mode. The unit is a transaction that is
- * sent whole (one round trip): BEGIN, the session's LOCAL settings, the statements, COMMIT. Nothing outlives a
- * transaction in the session, so PgBouncer's transaction mode is fine. The only user of libpq-fe.h.
+ * sent whole (one round trip): LOCAL settings, the statements, a Sync, which commits (or rolls all of it back).
+ * Nothing but prepared names outlives a transaction in the session, so PgBouncer's transaction mode is fine. This
+ * folder's link, transaction, result, listener and database sources are the home of libpq-fe.h.
  *
  * Statements are rows of a program's table. With prepare they are prepared once per connection by name; else
  * they are parsed each time. LIMITs are literals in the text, never parameters. */
