@@ -13,8 +13,7 @@ struct call {
     void *context;
 };
 
-static void call_done(void *context, const struct http_client_reply *reply)
-{
+static void call_done(void *context, const struct http_client_reply *reply) {
     struct call *call = context;
     json_t *body = NULL;
     int status = reply->error == HTTP_CLIENT_OK ? reply->status : 0;
@@ -26,8 +25,7 @@ static void call_done(void *context, const struct http_client_reply *reply)
 }
 
 void api_call(struct api *api, const char *method, const char *path, json_t *request, api_done_fn *done,
-              void *context)
-{
+              void *context) {
     struct call *call = memory_new(sizeof *call);
     call->done = done;
     call->context = context;
@@ -55,8 +53,7 @@ void api_call(struct api *api, const char *method, const char *path, json_t *req
     free(url);
 }
 
-const char *api_text(const json_t *object, const char *key)
-{
+const char *api_text(const json_t *object, const char *key) {
     const char *text = json_string_value(json_object_get(object, key));
     return text == NULL ? "" : text;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * filemill-demo: a client like any other. Makes a token, finds or bootstraps its tenant, sends the samples (or the
- * files named on the command line) through the running instance and shows what came out. */
+ * filemill-demo: a client like any other. Makes a token, finds or bootstraps its tenant, sends the samples
+ * (or the files named on the command line) through the running instance and shows what came out. */
 #include "config/settings.h"
 #include "demo/api.h"
 #include "demo/upload.h"
@@ -9,8 +9,8 @@
 #include "lib/process.h"
 #include "lib/text.h"
 #include <dirent.h>
-#include <fcntl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,8 +38,7 @@ struct demo {
 };
 
 /* The token comes from the program that makes them for developers; -1 if it failed. */
-static int make_token(struct demo *demo)
-{
+static int make_token(struct demo *demo) {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0)
         return -1;
@@ -74,20 +73,17 @@ static int make_token(struct demo *demo)
     return 0;
 }
 
-static int by_name(const void *left, const void *right)
-{
+static int by_name(const void *left, const void *right) {
     return strcmp(*(char *const *)left, *(char *const *)right);
 }
 
-static void add_path(struct demo *demo, const char *path)
-{
+static void add_path(struct demo *demo, const char *path) {
     if (demo->count < FILES_MAX)
         demo->paths[demo->count++] = memory_copy_text(path);
 }
 
 /* The samples lie beside the build tree or below the installation's share folder. */
-static void add_samples(struct demo *demo)
-{
+static void add_samples(struct demo *demo) {
     static const char *const places[] = {"../samples", "../share/filemill/samples", "samples"};
     for (size_t i = 0; i < sizeof places / sizeof places[0] && demo->count == 0; i++) {
         char *folder = memory_format("%s/%s", process_own_directory(), places[i]);
@@ -107,16 +103,14 @@ static void add_samples(struct demo *demo)
     qsort(demo->paths, demo->count, sizeof demo->paths[0], by_name);
 }
 
-static void upload_finished(void *context, struct upload *upload)
-{
+static void upload_finished(void *context, struct upload *upload) {
     struct demo *demo = context;
     (void)upload;
     if (++demo->finished == demo->count)
         loop_stop(demo->loop, 0);
 }
 
-static void send_files(struct demo *demo, const char *tenant)
-{
+static void send_files(struct demo *demo, const char *tenant) {
     for (size_t i = 0; i < demo->count; i++) {
         const struct upload_plan plan = {.loop = demo->loop,
                                          .api = &demo->api,
@@ -135,8 +129,7 @@ static void send_files(struct demo *demo, const char *tenant)
     }
 }
 
-static void bootstrapped(void *context, int status, const json_t *body)
-{
+static void bootstrapped(void *context, int status, const json_t *body) {
     struct demo *demo = context;
     if (status / 100 != 2) {
         log_error("step=bootstrap status=%d error=%s", status, api_text(body, "error"));
@@ -146,8 +139,7 @@ static void bootstrapped(void *context, int status, const json_t *body)
     send_files(demo, api_text(body, "tenant_id"));
 }
 
-static void tenants_listed(void *context, int status, const json_t *body)
-{
+static void tenants_listed(void *context, int status, const json_t *body) {
     struct demo *demo = context;
     const json_t *first = json_array_get(json_object_get(body, "tenants"), 0);
     if (status != 200) {
@@ -157,12 +149,12 @@ static void tenants_listed(void *context, int status, const json_t *body)
     } else if (first != NULL) {
         send_files(demo, api_text(first, "id"));
     } else {
-        api_call(&demo->api, "POST", "/v1/tenants/bootstrap", json_pack("{s:s}", "name", "Demo"), bootstrapped, demo);
+        api_call(&demo->api, "POST", "/v1/tenants/bootstrap", json_pack("{s:s}", "name", "Demo"),
+                 bootstrapped, demo);
     }
 }
 
-static void prepare(struct demo *demo, int count, char **files)
-{
+static void prepare(struct demo *demo, int count, char **files) {
     settings_load(&demo->settings, "demo");
     for (int i = 0; i < count; i++)
         add_path(demo, files[i]);
@@ -185,8 +177,7 @@ static void prepare(struct demo *demo, int count, char **files)
                                              (long long)demo->settings.gateway_port);
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     static struct demo demo;
     prepare(&demo, argc - 1, argv + 1);
     demo.loop = loop_new();

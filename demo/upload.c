@@ -43,8 +43,7 @@ struct upload {
     bool finished;
 };
 
-static void finish(struct upload *upload, const char *step, const char *error)
-{
+static void finish(struct upload *upload, const char *step, const char *error) {
     if (upload->finished)
         return;
     upload->finished = true;
@@ -57,26 +56,24 @@ static void finish(struct upload *upload, const char *step, const char *error)
     upload->plan.finished(upload->plan.context, upload);
 }
 
-static void refuse(struct upload *upload, const char *step, int status, const json_t *body)
-{
+static void refuse(struct upload *upload, const char *step, int status, const json_t *body) {
     char *error = status == 0 ? memory_format("%s: no answer", step)
                               : memory_format("%s: %d %s", step, status, api_text(body, "error"));
     finish(upload, "failed", error);
     free(error);
 }
 
-static void derivative_fetched(void *context, const struct http_client_reply *reply)
-{
+static void derivative_fetched(void *context, const struct http_client_reply *reply) {
     struct upload *upload = context;
     upload->fetched++;
     if (reply->error != HTTP_CLIENT_OK || reply->status != 200)
         upload->failed = true;
     if (upload->fetched == upload->derivative_count)
-        finish(upload, upload->failed ? "failed" : "ready", upload->failed ? "a derivative could not be fetched" : NULL);
+        finish(upload, upload->failed ? "failed" : "ready",
+               upload->failed ? "a derivative could not be fetched" : NULL);
 }
 
-static void derivative_located(void *context, int status, const json_t *body)
-{
+static void derivative_located(void *context, int status, const json_t *body) {
     struct upload *upload = context;
     struct derivative *derivative = NULL;
     const char *kind = api_text(body, "kind");
@@ -98,8 +95,7 @@ static void derivative_located(void *context, int status, const json_t *body)
     http_client_start(upload->plan.api->client, &request, derivative_fetched, upload);
 }
 
-static void add_derivative(struct upload *upload, const json_t *row)
-{
+static void add_derivative(struct upload *upload, const json_t *row) {
     if (upload->derivative_count == DERIVATIVES_MAX)
         return;
     struct derivative *derivative = &upload->derivatives[upload->derivative_count++];
@@ -115,8 +111,7 @@ static void add_derivative(struct upload *upload, const json_t *row)
         log_warn_errno("file=%s msg=\"cannot write\"", derivative->saved_as);
 }
 
-static void fetch_derivatives(struct upload *upload, const json_t *file)
-{
+static void fetch_derivatives(struct upload *upload, const json_t *file) {
     size_t index;
     json_t *row;
     json_array_foreach(json_object_get(file, "derivatives"), index, row) add_derivative(upload, row);
@@ -125,20 +120,19 @@ static void fetch_derivatives(struct upload *upload, const json_t *file)
         return;
     }
     for (size_t i = 0; i < upload->derivative_count; i++) {
-        char *path = memory_format("/v1/files/%s/derivatives/%s", upload->file_id, upload->derivatives[i].kind);
+        char *path =
+            memory_format("/v1/files/%s/derivatives/%s", upload->file_id, upload->derivatives[i].kind);
         api_call(upload->plan.api, "GET", path, NULL, derivative_located, upload);
         free(path);
     }
 }
 
 /* Uploading is the first 40 %, the jobs share the rest. */
-static void show_jobs(struct upload *upload, const json_t *file)
-{
+static void show_jobs(struct upload *upload, const json_t *file) {
     char step[40] = "queued";
     size_t index, total = 0, finished = 0;
     json_t *job;
-    json_array_foreach(json_object_get(file, "jobs"), index, job)
-    {
+    json_array_foreach(json_object_get(file, "jobs"), index, job) {
         const char *status = api_text(job, "status");
         total++;
         if (strcmp(status, "done") == 0 || strcmp(status, "failed") == 0)
@@ -150,13 +144,11 @@ static void show_jobs(struct upload *upload, const json_t *file)
     view_step(upload->plan.view, upload->plan.row, percent, step);
 }
 
-static void fail_with_job(struct upload *upload, const json_t *file)
-{
+static void fail_with_job(struct upload *upload, const json_t *file) {
     size_t index;
     json_t *job;
     char *error = NULL;
-    json_array_foreach(json_object_get(file, "jobs"), index, job)
-    {
+    json_array_foreach(json_object_get(file, "jobs"), index, job) {
         if (error == NULL && strcmp(api_text(job, "status"), "failed") == 0)
             error = memory_format("%s: %s", api_text(job, "type"), api_text(job, "error_code"));
     }
@@ -164,8 +156,7 @@ static void fail_with_job(struct upload *upload, const json_t *file)
     free(error);
 }
 
-static void polled(void *context, int status, const json_t *body)
-{
+static void polled(void *context, int status, const json_t *body) {
     struct upload *upload = context;
     const char *state = api_text(body, "status");
     if (status == 200 && strcmp(state, "ready") == 0) {
@@ -181,16 +172,14 @@ static void polled(void *context, int status, const json_t *body)
     }
 }
 
-static void poll_file(void *context)
-{
+static void poll_file(void *context) {
     struct upload *upload = context;
     char *path = memory_format("/v1/files/%s", upload->file_id);
     api_call(upload->plan.api, "GET", path, NULL, polled, upload);
     free(path);
 }
 
-static void finalized(void *context, int status, const json_t *body)
-{
+static void finalized(void *context, int status, const json_t *body) {
     struct upload *upload = context;
     if (status != 200) {
         refuse(upload, "finalize", status, body);
@@ -200,8 +189,7 @@ static void finalized(void *context, int status, const json_t *body)
     loop_timer_set(upload->poll, 0);
 }
 
-static void stored(void *context, const struct http_client_reply *reply)
-{
+static void stored(void *context, const struct http_client_reply *reply) {
     struct upload *upload = context;
     if (reply->error != HTTP_CLIENT_OK || reply->status / 100 != 2) {
         char *error = memory_format("upload: %s %d", http_client_error_name(reply->error), reply->status);
@@ -210,12 +198,11 @@ static void stored(void *context, const struct http_client_reply *reply)
         return;
     }
     view_step(upload->plan.view, upload->plan.row, 35, "finalizing");
-    api_call(upload->plan.api, "POST", "/v1/files/finalize", json_pack("{s:s}", "file_id", upload->file_id), finalized,
-             upload);
+    api_call(upload->plan.api, "POST", "/v1/files/finalize", json_pack("{s:s}", "file_id", upload->file_id),
+             finalized, upload);
 }
 
-static void initialized(void *context, int status, const json_t *body)
-{
+static void initialized(void *context, int status, const json_t *body) {
     struct upload *upload = context;
     if (status != 200 && status != 201) {
         refuse(upload, "init-upload", status, body);
@@ -228,8 +215,7 @@ static void initialized(void *context, int status, const json_t *body)
     size_t count = 0;
     const char *name;
     json_t *value;
-    json_object_foreach(json_object_get(body, "required_headers"), name, value)
-    {
+    json_object_foreach(json_object_get(body, "required_headers"), name, value) {
         if (count < 8)
             headers[count++] = memory_format("%s: %s", name, json_string_value(value));
     }
@@ -249,8 +235,7 @@ static void initialized(void *context, int status, const json_t *body)
 }
 
 /* Opens the file and finds its type by its bytes; -1 when either fails. */
-static int inspect(struct upload *upload)
-{
+static int inspect(struct upload *upload) {
     struct stat status;
     unsigned char head[4096];
     upload->fd = open(upload->plan.path, O_RDONLY | O_CLOEXEC);
@@ -266,8 +251,7 @@ static int inspect(struct upload *upload)
     return 0;
 }
 
-struct upload *upload_start(const struct upload_plan *plan)
-{
+struct upload *upload_start(const struct upload_plan *plan) {
     struct upload *upload = memory_new(sizeof *upload);
     upload->plan = *plan;
     upload->fd = -1;
@@ -277,15 +261,14 @@ struct upload *upload_start(const struct upload_plan *plan)
     }
     upload->poll = loop_timer_new(plan->loop, poll_file, upload);
     view_step(plan->view, plan->row, 0, "asking for an upload URL");
-    json_t *request = json_pack("{s:s, s:s, s:s, s:s, s:I}", "tenant_id", plan->tenant, "filename", plan->row->name,
-                                "mime", upload->mime, "visibility", "private", "size_bytes",
-                                (json_int_t)upload->size_bytes);
+    json_t *request =
+        json_pack("{s:s, s:s, s:s, s:s, s:I}", "tenant_id", plan->tenant, "filename", plan->row->name, "mime",
+                  upload->mime, "visibility", "private", "size_bytes", (json_int_t)upload->size_bytes);
     api_call(plan->api, "POST", "/v1/files/init-upload", request, initialized, upload);
     return upload;
 }
 
-static void report_text(const struct derivative *derivative)
-{
+static void report_text(const struct derivative *derivative) {
     char head[400];
     ssize_t got = pread(derivative->fd, head, sizeof head - 1, 0);
     if (got <= 0 || !text_starts_with(derivative->mime, "text/"))
@@ -299,8 +282,7 @@ static void report_text(const struct derivative *derivative)
     }
 }
 
-int upload_report(const struct upload *upload)
-{
+int upload_report(const struct upload *upload) {
     printf("  %s  (%s, %llu bytes, file %s)\n", upload->plan.row->name, upload->mime,
            (unsigned long long)upload->size_bytes, upload->file_id);
     if (upload->error != NULL)
@@ -316,8 +298,7 @@ int upload_report(const struct upload *upload)
     return upload->failed ? -1 : 0;
 }
 
-void upload_free(struct upload *upload)
-{
+void upload_free(struct upload *upload) {
     if (upload == NULL)
         return;
     for (size_t i = 0; i < upload->derivative_count; i++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One file's way through the mill: init-upload, presigned PUT, finalize, follow its jobs, fetch what came out. */
+ * One file's way through the mill: init-upload, presigned PUT, finalize, follow its jobs, fetch what came
+ * out. */
 #ifndef DEMO_UPLOAD_H
 #define DEMO_UPLOAD_H
 

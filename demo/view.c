@@ -16,8 +16,7 @@ struct view {
     bool drawn;
 };
 
-struct view *view_new(struct view_row *rows, size_t count, bool terminal)
-{
+struct view *view_new(struct view_row *rows, size_t count, bool terminal) {
     struct view *view = memory_new(sizeof *view);
     view->rows = rows;
     view->count = count;
@@ -25,8 +24,7 @@ struct view *view_new(struct view_row *rows, size_t count, bool terminal)
     return view;
 }
 
-static void draw_bar(const struct view_row *row)
-{
+static void draw_bar(const struct view_row *row) {
     const char *colour = row->failed ? "\033[31m" : row->percent == 100 ? "\033[32m" : "\033[36m";
     printf("  %-14.14s %s", row->name, colour);
     for (unsigned cell = 0; cell < BAR_CELLS; cell++)
@@ -34,8 +32,7 @@ static void draw_bar(const struct view_row *row)
     printf("\033[0m %3u%%  %-38.38s\033[K\n", row->percent, row->step);
 }
 
-static void draw(struct view *view)
-{
+static void draw(struct view *view) {
     if (view->drawn)
         printf("\033[%zuA", view->count);
     for (size_t i = 0; i < view->count; i++)
@@ -44,8 +41,7 @@ static void draw(struct view *view)
     fflush(stdout);
 }
 
-void view_step(struct view *view, struct view_row *row, unsigned percent, const char *step)
-{
+void view_step(struct view *view, struct view_row *row, unsigned percent, const char *step) {
     if (row->percent == percent && strcmp(row->step, step) == 0)
         return;
     bool new_step = strcmp(row->step, step) != 0;
@@ -59,7 +55,6 @@ void view_step(struct view *view, struct view_row *row, unsigned percent, const 
     }
 }
 
-void view_free(struct view *view)
-{
+void view_free(struct view *view) {
     free(view);
 }

@@ -9,7 +9,7 @@
 
 struct view_row {
     const char *name;
-    char step[40];   /* "uploading", "extract_pdf running", "ready" */
+    char step[40];    /* "uploading", "extract_pdf running", "ready" */
     unsigned percent; /* 0 … 100 */
     bool failed;
 };
