@@ -100,6 +100,7 @@ static const struct holds_row holds_rows[] = {
     {"application/msword", "application/x-ole-storage"},
     {"application/msword", "application/rtf"},
     {"application/vnd.ms-*", "application/x-ole-storage"},
+    {"application/vnd.openxmlformats-officedocument.*", "application/x-ole-storage"}, /* with a password */
     /* text of every kind; what is served keeps the declared type, so a script is not run from text/plain */
     {"text/*", "text/plain"},
     {"text/plain", "text/html"},
