@@ -226,6 +226,12 @@ const struct option_row settings_rows[] = {
     {ROW_TEXT("channel", "CHANNEL_ENDPOINT", channel_endpoint, NULL),
      .audience = FOR_GATEWAY | FOR_SCHEDULER | FOR_WORKER,
      .description = "Address of the scheduler's socket; set by the supervisor, not by people."},
+    {ROW_TEXT("gateway-password", "GATEWAY_PASSWORD", gateway_password, NULL), .audience = FOR_MIGRATE,
+     .secret = true,
+     .description = "Password that filemill-migrate --login-passwords gives the role filemill_gateway."},
+    {ROW_TEXT("scheduler-password", "SCHEDULER_PASSWORD", scheduler_password, NULL), .audience = FOR_MIGRATE,
+     .secret = true,
+     .description = "Password that filemill-migrate --login-passwords gives the role filemill_scheduler."},
 };
 const size_t settings_row_count = sizeof settings_rows / sizeof settings_rows[0];
 

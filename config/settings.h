@@ -101,6 +101,8 @@ struct settings {
     int64_t limit_pixels;
     /* set by the supervisor for its children, not by people */
     char *channel_endpoint; /* ipc:// address of the scheduler's socket */
+    char *gateway_password; /* logins of the embedded cluster, given to filemill-migrate */
+    char *scheduler_password;
 };
 
 extern const struct option_row settings_rows[];

@@ -27,6 +27,14 @@ def build_directory():
     return Path(os.environ.get("FILEMILL_BUILD", ROOT / "build"))
 
 
+def program(name):
+    """Path of one of the project's executables."""
+    found = [path for path in (build_directory() / name, *build_directory().glob(f"*/{name}")) if path.is_file()]
+    if not found:
+        raise FileNotFoundError(f"{name} is not below {build_directory()}: build it, or set FILEMILL_BUILD")
+    return str(found[0])
+
+
 def unprivileged_user():
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
@@ -118,7 +126,7 @@ class Postgres:
         return next(iter(self.query(text, values, **more)[0].values()))
 
     def migrate(self, *arguments, check=True, environment=None):
-        return subprocess.run([str(build_directory() / "filemill-migrate"), *arguments],
+        return subprocess.run([program("filemill-migrate"), *arguments],
                               env={"PATH": os.environ["PATH"], "FILEMILL_DATABASE_URL": self.url(),
                                    **(environment or {})},
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, check=check, timeout=120)

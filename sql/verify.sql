@@ -1,0 +1,112 @@
+-- Does this database have the schema that Filemill needs, and only the rights it should? One row per check: name,
+-- passed, detail (what is missing or too much). Run by `filemill migrate --verify`, or by psql as it is.
+with
+wanted_columns(tab, columns) as (values
+  ('tenants', '{id,name,created_at}'::text[]),
+  ('tenant_members', '{tenant_id,user_id,role,created_at}'),
+  ('files', '{id,tenant_id,owner_user_id,visibility,r2_key_original,mime,size_bytes,sha256,status,created_at,
+              updated_at,filename,detected_mime,etag,generation,upload_expires_at,finalized_at,deleted_at,purged_at}'),
+  ('file_derivatives', '{id,file_id,kind,r2_key,mime,size_bytes,created_at,job_id,sha256,metadata,updated_at}'),
+  ('jobs', '{id,tenant_id,file_id,type,status,attempts,run_after,locked_at,locked_by,payload,result,created_at,
+             updated_at,generation,priority,max_attempts,lease_epoch,lease_until,crashes,error_code,error_detail,
+             stage,progress_done,progress_total,trace,started_at,finished_at}'),
+  ('file_events', '{id,tenant_id,file_id,job_id,kind,data,created_at}'),
+  ('object_deletions', '{key,run_after,attempts,created_at}'),
+  ('quarantine', '{tenant_id,sha256,type,crashes,reason,updated_at}'),
+  ('paused_types', '{type,paused_at}'),
+  ('schema_migrations', '{version,name,checksum,applied_at}')),
+wanted_enums(name, labels) as (values
+  ('visibility_t', '{public,private,internal}'::text[]),
+  ('file_status_t', '{uploading,ready,processing,failed,deleted}'),
+  ('member_role_t', '{owner,admin,member,internal}'),
+  ('job_status_t', '{queued,running,done,failed,retry,waiting,cancelled}')),
+wanted_indexes(name, definition) as (values
+  ('jobs_pick_idx', '%(priority, run_after, id)%queued%retry%'),
+  ('jobs_running_idx', '%(lease_until)%running%'),
+  ('jobs_finished_idx', '%(finished_at)%done%failed%cancelled%'),
+  ('jobs_file_idx', '%(file_id)%'),
+  ('files_uploading_idx', '%(upload_expires_at)%uploading%'),
+  ('files_deleted_idx', '%(deleted_at)%purged_at IS NULL%'),
+  ('files_list_idx', '%(tenant_id, created_at DESC, id DESC)%'),
+  ('file_derivatives_kind_key', 'CREATE UNIQUE%(file_id, kind)%'),
+  ('file_events_file_idx', '%(file_id, id)%'),
+  ('object_deletions_due_idx', '%(run_after)%')),
+wanted_functions(name, definer) as (values
+  ('files_refresh', false), ('filemill_user', false), ('filemill_role', true), ('filemill_elevated', false),
+  ('file_readable', false), ('tenant_bootstrap', true)),
+programs(name) as (values ('filemill_gateway'), ('filemill_scheduler'), ('filemill_definer')),
+tables as (
+  select w.tab, w.columns, c.oid, c.relrowsecurity, c.relforcerowsecurity, c.relowner
+    from wanted_columns w
+    left join pg_class c on c.relname = w.tab and c.relkind = 'r' and c.relnamespace = current_schema()::regnamespace),
+problems(sort, name, detail) as (
+  select 1, 'table ' || t.tab || ' has its columns',
+         (select string_agg(wanted, ', ') from unnest(t.columns) wanted
+           where not exists (select from pg_attribute a where a.attrelid = t.oid and a.attname = wanted
+                                                          and not a.attisdropped))
+    from tables t
+  union all
+  select 2, 'enum ' || w.name || ' has its labels',
+         (select string_agg(wanted, ', ') from unnest(w.labels) wanted
+           where not exists (select from pg_enum e join pg_type y on y.oid = e.enumtypid
+                              where y.typname = w.name and e.enumlabel = wanted))
+    from wanted_enums w
+  union all
+  select 3, 'index ' || w.name,
+         case when exists (select from pg_indexes i where i.schemaname = current_schema() and i.indexname = w.name
+                                                      and i.indexdef like w.definition) then null
+              else coalesce((select i.indexdef from pg_indexes i where i.schemaname = current_schema()
+                                                                   and i.indexname = w.name), 'missing') end
+    from wanted_indexes w
+  union all
+  select 4, 'row security is forced on ' || t.tab,
+         case when t.relrowsecurity and t.relforcerowsecurity then null else 'off' end
+    from tables t
+  union all
+  select 5, 'policies of ' || t.tab || ' check both ways',
+         case when not exists (select from pg_policy p where p.polrelid = t.oid) then 'no policy'
+              else (select string_agg(p.polname, ', ') from pg_policy p
+                     where p.polrelid = t.oid
+                       and ((p.polcmd in ('r', 'w', 'd', '*') and p.polqual is null)
+                         or (p.polcmd in ('a', 'w', '*') and p.polwithcheck is null))) end
+    from tables t
+  union all
+  select 6, 'role ' || p.name || ' is without privilege',
+         case when r.oid is null then 'missing'
+              when r.rolsuper or r.rolbypassrls or r.rolcreaterole or r.rolcreatedb then 'superuser, bypassrls or creator'
+              when exists (select from tables t where t.relowner = r.oid) then 'owns a table' end
+    from programs p left join pg_roles r on r.rolname = p.name
+  union all
+  select 7, 'nobody but its roles may touch ' || t.tab,
+         (select string_agg(g.grantee, ', ') from information_schema.role_table_grants g
+           where g.table_schema = current_schema() and g.table_name = t.tab and g.grantee = 'PUBLIC')
+    from tables t
+  union all
+  select 8, 'the gateway can''t delete or rewrite ' || x.tab,
+         (select string_agg(g.privilege_type, ', ') from information_schema.role_table_grants g
+           where g.table_schema = current_schema() and g.table_name = x.tab and g.grantee = 'filemill_gateway'
+             and g.privilege_type in ('UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER', 'REFERENCES'))
+    from (values ('tenants'), ('files'), ('file_derivatives'), ('jobs'), ('file_events')) x(tab)
+  union all
+  select 9, 'the gateway has no business with ' || x.tab,
+         (select string_agg(g.privilege_type, ', ') from information_schema.role_table_grants g
+           where g.table_schema = current_schema() and g.table_name = x.tab and g.grantee = 'filemill_gateway')
+    from (values ('object_deletions'), ('quarantine'), ('paused_types'), ('schema_migrations')) x(tab)
+  union all
+  select 10, 'function ' || w.name || ' has a fixed search_path',
+         case when p.oid is null then 'missing'
+              when p.prosecdef <> w.definer then 'wrong security'
+              when not exists (select from unnest(p.proconfig) c where c like 'search_path=%') then 'search_path' end
+    from wanted_functions w
+    left join pg_proc p on p.proname = w.name and p.pronamespace = current_schema()::regnamespace
+  union all
+  select 11, 'definer functions are the known ones',
+         (select string_agg(p.proname, ', ') from pg_proc p
+           where p.pronamespace = current_schema()::regnamespace and p.prosecdef
+             and p.proowner = (select oid from pg_roles where rolname = 'filemill_definer')
+             and p.proname not in (select w.name from wanted_functions w where w.definer))
+  union all
+  select 12, 'durable commits',
+         (select string_agg(s.name || ' is off', ', ') from pg_settings s
+           where s.name in ('synchronous_commit', 'full_page_writes') and s.setting = 'off'))
+select name, detail is null as passed, coalesce(detail, '') as detail from problems order by sort, name;
