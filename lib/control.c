@@ -10,11 +10,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define READ_MAX 4096
 #define OUTPUT_MAX ((size_t)4 * CONTROL_LINE_MAX)
 
 struct waiting {
@@ -142,7 +144,7 @@ static char *cut_line(struct control *control) {
 
 static void on_socket(void *context, uint32_t events) {
     struct control *control = context;
-    char chunk[4096];
+    char chunk[READ_MAX];
     char *line;
 
     if ((events & LOOP_WRITE) != 0)
@@ -177,7 +179,7 @@ struct control *control_new(struct loop *loop, int fd, control_question_fn *on_q
     control->fd = fd;
     control->on_question = on_question;
     control->context = context;
-    buffer_init(&control->input, CONTROL_LINE_MAX);
+    buffer_init(&control->input, CONTROL_LINE_MAX + READ_MAX);
     buffer_init(&control->output, OUTPUT_MAX);
     for (size_t i = 0; i < CONTROL_WAITING_MAX; i++)
         control->waiting[i].control = control;

@@ -27,7 +27,7 @@ int control_pair(int ends[2]);
 struct control *control_new(struct loop *loop, int fd, control_question_fn *on_question, void *context);
 /* The child's side: takes the descriptor that FILEMILL_CONTROL_FD names. NULL when there is none. */
 struct control *control_attach(struct loop *loop, control_question_fn *on_question, void *context);
-/* Calls every waiting answer function with NULL, then closes. NULL is fine. */
+/* Calls every waiting answer function with NULL, then closes. NULL is fine. Not from one of its callbacks. */
 void control_free(struct control *control);
 
 /* Asks; `words` must not hold a newline. Returns -1, and never calls `on_answer`, when the peer is gone, too

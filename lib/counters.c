@@ -92,6 +92,23 @@ void counters_attach(void) {
         own = memory_new(sizeof(*own));
 }
 
+const struct counters *counters_open_health(void) {
+    const char *variable = getenv("FILEMILL_HEALTH_FD");
+    struct stat status;
+    uint64_t fd;
+
+    if (variable == NULL || text_parse_u64(variable, 3, INT32_MAX, &fd) != 0)
+        return NULL;
+    if (fstat((int)fd, &status) != 0 || status.st_size != (off_t)sizeof(struct counters)) {
+        log_warn("event=health_not_shared variable=FILEMILL_HEALTH_FD");
+        return NULL;
+    }
+    void *memory = mmap(NULL, sizeof(struct counters), PROT_READ, MAP_SHARED, (int)fd, 0);
+    close((int)fd);
+    unsetenv("FILEMILL_HEALTH_FD");
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
 void counters_free(struct counters *counters) {
     if (counters != NULL)
         munmap(counters, sizeof(*counters));

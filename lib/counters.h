@@ -31,6 +31,10 @@ struct counters; /* a mapped segment */
 struct counters *counters_create(int *fd);
 /* Maps the segment named by FILEMILL_COUNTERS_FD as this process' own; private memory when absent. */
 void counters_attach(void);
+/* Maps another process' segment for reading only: the supervisor's own, whose COUNT_SUPERVISOR_FAILED tells a
+ * gateway whether some service has been given up, comes as FILEMILL_HEALTH_FD. Takes that descriptor; NULL when the
+ * variable is absent or is no such segment. */
+const struct counters *counters_open_health(void);
 void counters_free(struct counters *counters);
 uint64_t counters_read(const struct counters *counters, enum counter counter);
 

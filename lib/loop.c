@@ -280,8 +280,8 @@ void loop_watch_free(struct loop_watch *watch) {
 static void run_watch(struct loop_watch *watch, uint32_t reported) {
     uint32_t events = 0;
 
-    /* An earlier callback of this turn may have freed the watch or changed what it wants. */
-    if (watch->handle.dead || watch->events == 0)
+    /* An earlier callback of this turn may have paused or freed the watch; a freed one wants nothing. */
+    if (watch->events == 0)
         return;
     if (reported & EPOLLIN)
         events |= LOOP_READ;
