@@ -16,6 +16,7 @@
 #define PDF_SEARCH_BYTES 1024
 #define ISO_BRANDS_MAX_BYTES 256
 #define ZIP_HEADER_BYTES 30
+#define TEXT_WHOLE_BYTES 1024 /* who sniffs gives more than this of a file that has it */
 
 struct bytes {
     const unsigned char *at;
@@ -315,7 +316,8 @@ static const char *sniff_markup(struct bytes bytes) {
     return has_tag(root, "<svg") ? "image/svg+xml" : xml ? "application/xml" : NULL;
 }
 
-/* UTF-8 (the last character may be cut) without control characters. */
+/* UTF-8 without control characters. A start of a longer file may end inside a character; a short file may
+ * not. */
 static const char *sniff_text(struct bytes bytes) {
     size_t cut = 0;
     for (size_t i = 0; i < bytes.size; i++) {
@@ -324,10 +326,11 @@ static const char *sniff_text(struct bytes bytes) {
             return NULL;
         }
     }
-    while (cut < 3 && cut < bytes.size && !text_is_utf8((const char *)bytes.at, bytes.size - cut)) {
+    size_t may_cut = bytes.size >= TEXT_WHOLE_BYTES ? 3 : 0;
+    while (cut < may_cut && !text_is_utf8((const char *)bytes.at, bytes.size - cut)) {
         cut++;
     }
-    return bytes.size > cut && text_is_utf8((const char *)bytes.at, bytes.size - cut) ? "text/plain" : NULL;
+    return text_is_utf8((const char *)bytes.at, bytes.size - cut) ? "text/plain" : NULL;
 }
 
 const char *media_type_sniff(const unsigned char *bytes, size_t size) {
