@@ -17,6 +17,7 @@ static const struct guard_refusal tunnel = {405, "method_not_allowed", "CONNECT"
 static const struct guard_refusal long_method = {501, "not_implemented", "method too long"};
 static const struct guard_refusal bad_field = {400, "bad_request", "malformed header field"};
 static const struct guard_refusal many_fields = {431, "headers_too_large", "too many header fields"};
+static const struct guard_refusal padded = {400, "bad_request", "blanks around a framing field"};
 static const struct guard_refusal repeated = {400, "bad_request", "repeated header field"};
 static const struct guard_refusal bad_length = {400, "bad_request", "malformed Content-Length"};
 static const struct guard_refusal huge_length = {413, "payload_too_large", "Content-Length too large"};
@@ -209,6 +210,7 @@ _Static_assert(sizeof(special_fields) / sizeof(special_fields[0]) == SPECIAL_COU
 struct field {
     const char *name, *value;
     size_t name_size, value_size;
+    bool padded; /* more around the value than one space before it */
 };
 
 /* RFC 9112 §5: no blank before the colon, no folded line. Control bytes were refused before. */
@@ -226,6 +228,7 @@ static int split_field(const char *line, size_t size, struct field *field) {
     while (end > field->value && (end[-1] == ' ' || end[-1] == '\t'))
         end--;
     field->value_size = (size_t)(end - field->value);
+    field->padded = end != line + size || (field->value > colon + 1 && (field->value > colon + 2 || colon[1] != ' '));
     for (const char *at = field->value; at < end; at++) {
         if (((unsigned char)*at < ' ' && *at != '\t') || *at == 0x7f)
             return -1;
@@ -246,6 +249,8 @@ static const struct guard_refusal *check_special(const struct field *field, unsi
 
     if (special < 0)
         return NULL;
+    if (field->padded)
+        return &padded;
     if (*seen & 1u << special)
         return special == SPECIAL_HOST ? &bad_host : &repeated;
     *seen |= 1u << special;

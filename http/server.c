@@ -420,7 +420,8 @@ static void connection_free(struct http_connection *connection) {
     *connection->place = connection->next;
     if (connection->next != NULL)
         connection->next->place = connection->place;
-    server->connection_count--;
+    if (server->connection_count-- == server->options.max_connections)
+        server->run_wanted = true; /* at its limit libmicrohttpd forgets the listening socket until it runs again */
     guard_clear(&connection->guard);
     free(connection->target);
     free(connection);
