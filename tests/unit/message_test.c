@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -488,6 +489,61 @@ static void field_numbers_are_unique_and_not_zero(void **state) {
     }
 }
 
+/* The line of PROTOCOL.md that begins "| <number> | <name> |". */
+static bool find_line(FILE *file, int number, const char *name, char *line, size_t size) {
+    char *start = memory_format("| %d | %s |", number, name);
+    bool found = false;
+    rewind(file);
+    while (!found && fgets(line, (int)size, file) != NULL) {
+        found = text_starts_with(line, start);
+    }
+    free(start);
+    return found;
+}
+
+static bool names_field(const char *line, unsigned number) {
+    char first[16];
+    char later[16];
+    (void)text_format(first, sizeof first, "| %u ", number);
+    (void)text_format(later, sizeof later, ", %u ", number);
+    const char *fields = strrchr(line, '|');
+    while (fields > line && fields[-1] != '|') {
+        fields--; /* the last column, with the bar in front of it */
+    }
+    return strstr(fields - 1, first) != NULL || strstr(fields, later) != NULL;
+}
+
+static void the_protocol_document_tells_the_same(void **state) {
+    FILE *file = fopen("proto/PROTOCOL.md", "r");
+    if (file == NULL) {
+        print_message("skipped: proto/PROTOCOL.md is not here; run in the project's folder\n");
+        skip();
+    }
+    for (int type = MESSAGE_HELLO; type < MESSAGE_TYPE_COUNT; type++) {
+        const struct message_row *row = &message_rows[type];
+        char line[2048];
+        unsigned required = 0;
+        unsigned marked = 0;
+        unsigned highest = 0;
+        if (!find_line(file, type, row->name, line, sizeof line)) {
+            fail_msg("%s has no row", row->name);
+        }
+        for (size_t i = 0; i < row->field_count; i++) {
+            required += row->fields[i].required ? 1 : 0;
+            highest = row->fields[i].number > highest ? row->fields[i].number : highest;
+            if (!names_field(line, row->fields[i].number)) {
+                fail_msg("%s: field %u is missing", row->name, row->fields[i].number);
+            }
+        }
+        for (const char *mark = strchr(line, '!'); mark != NULL; mark = strchr(mark + 1, '!')) {
+            marked++;
+        }
+        assert_int_equal(marked, required);
+        assert_false(names_field(line, highest + 1));
+    }
+    assert_int_equal(fclose(file), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_message_round_trips),
@@ -503,6 +559,7 @@ int main(void) {
         cmocka_unit_test(bad_pairs_are_refused),
         cmocka_unit_test(names_are_known),
         cmocka_unit_test(field_numbers_are_unique_and_not_zero),
+        cmocka_unit_test(the_protocol_document_tells_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
