@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Which addresses may be dialled on behalf of a user: global unicast only, by the IANA IPv4 and IPv6 Special-Purpose
- * Address Registries (RFC 6890 and its successors). IPv6 forms that carry an IPv4 address are judged by that address
- * too, so that no translation or tunnel leads back inside. */
+ * Which addresses may be dialled on behalf of a user: global unicast only, by the IANA IPv4 and IPv6
+ * Special-Purpose Address Registries (RFC 6890 and its successors). IPv6 forms that carry an IPv4 address are
+ * judged by that address too, so that no translation or tunnel leads back inside. */
 #include "http/client.h"
 
 #include <arpa/inet.h>
@@ -39,7 +39,7 @@ static const struct range4 refused4[] = {
 struct range6 {
     uint8_t prefix[16];
     unsigned bits;
-    int embedded; /* offset of an IPv4 address that decides; -1: refused */
+    int embedded;  /* offset of an IPv4 address that decides; -1: refused */
     bool inverted; /* the embedded address is stored with its bits flipped */
 };
 
@@ -47,15 +47,15 @@ struct range6 {
 
 /* The first row that matches decides. Whatever is in none and outside 2000::/3 is refused as well. */
 static const struct range6 ranges6[] = {
-    {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, 96, 12, false},       /* ::ffff:0:0/96 v4-mapped */
-    {{0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0}, 96, 12, false},    /* 64:ff9b::/96 NAT64 */
-    {{0, 0x64, 0xff, 0x9b, 0, 1}, 48, REFUSED, false},                 /* 64:ff9b:1::/48 local NAT64 */
-    {{0x20, 0x01, 0, 0}, 32, 12, true},                                /* 2001::/32 Teredo */
-    {{0x20, 0x01, 0x00}, 23, REFUSED, false},                          /* 2001::/23 protocol assignments */
-    {{0x20, 0x01, 0x0d, 0xb8}, 32, REFUSED, false},                    /* 2001:db8::/32 documentation */
-    {{0x20, 0x02}, 16, 2, false},                                      /* 2002::/16 6to4 */
-    {{0x26, 0x20, 0x00, 0x4f, 0x80}, 48, REFUSED, false},              /* 2620:4f:8000::/48 AS112 */
-    {{0x3f, 0xff, 0x00}, 20, REFUSED, false},                          /* 3fff::/20 documentation */
+    {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, 96, 12, false},    /* ::ffff:0:0/96 v4-mapped */
+    {{0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0}, 96, 12, false}, /* 64:ff9b::/96 NAT64 */
+    {{0, 0x64, 0xff, 0x9b, 0, 1}, 48, REFUSED, false},              /* 64:ff9b:1::/48 local NAT64 */
+    {{0x20, 0x01, 0, 0}, 32, 12, true},                             /* 2001::/32 Teredo */
+    {{0x20, 0x01, 0x00}, 23, REFUSED, false},                       /* 2001::/23 protocol assignments */
+    {{0x20, 0x01, 0x0d, 0xb8}, 32, REFUSED, false},                 /* 2001:db8::/32 documentation */
+    {{0x20, 0x02}, 16, 2, false},                                   /* 2002::/16 6to4 */
+    {{0x26, 0x20, 0x00, 0x4f, 0x80}, 48, REFUSED, false},           /* 2620:4f:8000::/48 AS112 */
+    {{0x3f, 0xff, 0x00}, 20, REFUSED, false},                       /* 3fff::/20 documentation */
 };
 
 static bool is_global4(uint32_t address) {

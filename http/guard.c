@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Follows a connection's bytes from message to message. Lines end in CRLF and nothing else; chunk sizes are one to
- * fifteen hexadecimal digits; chunk extensions are skipped but bounded. */
+ * Follows a connection's bytes from message to message. Lines end in CRLF and nothing else; chunk sizes are
+ * one to fifteen hexadecimal digits; chunk extensions are skipped but bounded. */
 #include "http/guard.h"
 
 #include <string.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * The strict guard over the raw bytes of HTTP/1.1 requests (RFC 9112). It follows the stream of one connection,
- * heads and bodies alike, and says at the first byte that is not beyond doubt that the rest must not be read.
- * Where the RFC lets a server choose between repairing and refusing, it refuses. Pure: no clock, no socket. */
+ * The strict guard over the raw bytes of HTTP/1.1 requests (RFC 9112). It follows the stream of one
+ * connection, heads and bodies alike, and says at the first byte that is not beyond doubt that the rest must
+ * not be read. Where the RFC lets a server choose between repairing and refusing, it refuses. Pure: no clock,
+ * no socket. */
 #ifndef HTTP_GUARD_H
 #define HTTP_GUARD_H
 
@@ -65,9 +66,9 @@ struct guard {
 void guard_init(struct guard *guard);
 void guard_clear(struct guard *guard);
 
-/* Follows the next `size` bytes of the stream. Returns how many of them may be handed on: all, or, when a message is
- * refused, the bytes before that message's start (0 if it started in an earlier call); guard->refusal is then set
- * and stays. */
+/* Follows the next `size` bytes of the stream. Returns how many of them may be handed on: all, or, when a
+ * message is refused, the bytes before that message's start (0 if it started in an earlier call);
+ * guard->refusal is then set and stays. */
 size_t guard_feed(struct guard *guard, const char *bytes, size_t size);
 
 /* True between messages, when nothing of the next one has come. */

@@ -65,8 +65,8 @@ static const struct guard_refusal *check_target(const char *target, size_t size)
         if (byte <= ' ' || byte >= 0x7f || is_one_of(byte, "\"#<>\\"))
             return &bad_target;
         if (byte == '%') {
-            if (size - i < 3 || !is_hex((unsigned char)target[i + 1]) || !is_hex((unsigned char)target[i + 2]) ||
-                (target[i + 1] == '0' && target[i + 2] == '0'))
+            if (size - i < 3 || !is_hex((unsigned char)target[i + 1]) ||
+                !is_hex((unsigned char)target[i + 2]) || (target[i + 1] == '0' && target[i + 2] == '0'))
                 return &bad_target;
         }
         if (byte == '&' && ++parameters >= GUARD_QUERY_COUNT_MAX)
@@ -178,8 +178,8 @@ static const struct guard_refusal *check_host(const char *value, size_t size, st
         }
         name_size = (size_t)(bracket - value) + 1;
     } else {
-        while (name_size < size &&
-               (is_alphanumeric((unsigned char)value[name_size]) || is_one_of((unsigned char)value[name_size], inside)))
+        while (name_size < size && (is_alphanumeric((unsigned char)value[name_size]) ||
+                                    is_one_of((unsigned char)value[name_size], inside)))
             name_size++;
     }
     if (name_size == 0 || name_size > 255)
@@ -193,7 +193,14 @@ static const struct guard_refusal *check_expect(const char *value, size_t size, 
     return head->http10 || equals(value, size, "100-continue") ? NULL : &bad_expect;
 }
 
-enum special { SPECIAL_HOST, SPECIAL_LENGTH, SPECIAL_CODING, SPECIAL_EXPECT, SPECIAL_AUTHORIZATION, SPECIAL_COUNT };
+enum special {
+    SPECIAL_HOST,
+    SPECIAL_LENGTH,
+    SPECIAL_CODING,
+    SPECIAL_EXPECT,
+    SPECIAL_AUTHORIZATION,
+    SPECIAL_COUNT
+};
 
 static const struct special_field {
     const char *name;
@@ -205,7 +212,8 @@ static const struct special_field {
     [SPECIAL_EXPECT] = {"Expect", check_expect},
     [SPECIAL_AUTHORIZATION] = {"Authorization", NULL},
 };
-_Static_assert(sizeof(special_fields) / sizeof(special_fields[0]) == SPECIAL_COUNT, "one row per special field");
+_Static_assert(sizeof(special_fields) / sizeof(special_fields[0]) == SPECIAL_COUNT,
+               "one row per special field");
 
 struct field {
     const char *name, *value;
@@ -228,7 +236,8 @@ static int split_field(const char *line, size_t size, struct field *field) {
     while (end > field->value && (end[-1] == ' ' || end[-1] == '\t'))
         end--;
     field->value_size = (size_t)(end - field->value);
-    field->padded = end != line + size || (field->value > colon + 1 && (field->value > colon + 2 || colon[1] != ' '));
+    field->padded =
+        end != line + size || (field->value > colon + 1 && (field->value > colon + 2 || colon[1] != ' '));
     for (const char *at = field->value; at < end; at++) {
         if (((unsigned char)*at < ' ' && *at != '\t') || *at == 0x7f)
             return -1;
@@ -244,7 +253,8 @@ static int find_special(const struct field *field) {
     return -1;
 }
 
-static const struct guard_refusal *check_special(const struct field *field, unsigned *seen, struct guard_head *head) {
+static const struct guard_refusal *check_special(const struct field *field, unsigned *seen,
+                                                 struct guard_head *head) {
     int special = find_special(field);
 
     if (special < 0)

@@ -85,7 +85,8 @@ void linger_add(struct linger_list *linger, int fd) {
     if (copy < 0)
         return;
     struct straggler *straggler = memory_new(sizeof(*straggler));
-    *straggler = (struct straggler){.linger = linger, .next = linger->first, .place = &linger->first, .fd = copy};
+    *straggler =
+        (struct straggler){.linger = linger, .next = linger->first, .place = &linger->first, .fd = copy};
     if (straggler->next != NULL)
         straggler->next->place = &straggler->next;
     linger->first = straggler;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Closes a connection whose client may still be sending: the answer would be lost if the kernel met unread bytes
- * at close and sent a reset (RFC 9112 §9.6). Sends FIN, reads and forgets for a short while, then closes. */
+ * Closes a connection whose client may still be sending: the answer would be lost if the kernel met unread
+ * bytes at close and sent a reset (RFC 9112 §9.6). Sends FIN, reads and forgets for a short while, then
+ * closes. */
 #ifndef HTTP_LINGER_H
 #define HTTP_LINGER_H
 

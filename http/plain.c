@@ -74,7 +74,8 @@ const char *http_status_text(int status) {
 
 void plain_problem(int status, const char *code, char *target, size_t size, const char **content_type) {
     *content_type = "application/problem+json";
-    (void)text_format(target, size, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"error\":\"%s\"}",
+    (void)text_format(target, size,
+                      "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"error\":\"%s\"}",
                       http_status_text(status), status, code);
 }
 
@@ -85,9 +86,9 @@ void plain_send(int fd, const struct http_response *response, const char *server
 
     buffer_init(&text, PLAIN_MAX);
     clock_format_http(date, sizeof(date), clock_wall_ms());
-    failed |= buffer_append_format(&text, "HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close\r\nContent-Length: %zu\r\n",
-                                   response->status, http_status_text(response->status), date,
-                                   response->body_size);
+    failed |= buffer_append_format(
+        &text, "HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close\r\nContent-Length: %zu\r\n", response->status,
+        http_status_text(response->status), date, response->body_size);
     if (server_name != NULL)
         failed |= buffer_append_format(&text, "Server: %s\r\n", server_name);
     for (size_t i = 0; i < response->header_count; i++) {
@@ -100,7 +101,8 @@ void plain_send(int fd, const struct http_response *response, const char *server
     if (failed == 0)
         (void)send(fd, text.data, text.size, MSG_NOSIGNAL | MSG_DONTWAIT);
     else
-        log_error("event=http_plain_answer_too_large status=%d bytes=%zu", response->status, response->body_size);
+        log_error("event=http_plain_answer_too_large status=%d bytes=%zu", response->status,
+                  response->body_size);
     buffer_clear(&text);
 }
 
@@ -146,7 +148,8 @@ int plain_listen(const struct http_server_options *options) {
     }
     int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || bind_and_listen(fd, &address, size, options->reuse_port) != 0) {
-        log_error_errno("event=http_listen_failed address=%s port=%u", options->address, (unsigned)options->port);
+        log_error_errno("event=http_listen_failed address=%s port=%u", options->address,
+                        (unsigned)options->port);
         if (fd >= 0)
             close(fd);
         return -1;

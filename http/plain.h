@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Answers written to a socket without libmicrohttpd: it cannot answer in the middle of a request's body, nor to a
- * request that it was never shown. Such an answer always ends the connection. Internal to http/. */
+ * Answers written to a socket without libmicrohttpd: it cannot answer in the middle of a request's body, nor
+ * to a request that it was never shown. Such an answer always ends the connection. Internal to http/. */
 #ifndef HTTP_PLAIN_H
 #define HTTP_PLAIN_H
 

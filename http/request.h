@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the server keeps of a request. Internal to http/: server.c drives the states, request.c answers questions
- * about the texts. */
+ * What the server keeps of a request. Internal to http/: server.c drives the states, request.c answers
+ * questions about the texts. */
 #ifndef HTTP_REQUEST_H
 #define HTTP_REQUEST_H
 
@@ -14,11 +14,11 @@ struct http_connection;
 
 enum request_state {
     REQUEST_BEGINNING, /* the handler chooses limits */
-    REQUEST_READING,  /* the body is still to come */
-    REQUEST_WAITING,  /* the handler has all and owes an answer */
-    REQUEST_ANSWERED, /* `response` waits to be queued */
-    REQUEST_SENDING,  /* libmicrohttpd has the response */
-    REQUEST_BROKEN,   /* the connection ends without another byte from libmicrohttpd */
+    REQUEST_READING,   /* the body is still to come */
+    REQUEST_WAITING,   /* the handler has all and owes an answer */
+    REQUEST_ANSWERED,  /* `response` waits to be queued */
+    REQUEST_SENDING,   /* libmicrohttpd has the response */
+    REQUEST_BROKEN,    /* the connection ends without another byte from libmicrohttpd */
 };
 
 /* Bytes of an answer of unknown length; part of its request. */

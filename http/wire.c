@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The tap on recv(2). A symbol of the program comes before libc's when the dynamic linker binds libmicrohttpd's
- * call. Should it ever be bound otherwise, the server notices that a request came past the guard and refuses it:
- * the tap fails closed. */
+ * The tap on recv(2). A symbol of the program comes before libc's when the dynamic linker binds
+ * libmicrohttpd's call. Should it ever be bound otherwise, the server notices that a request came past the
+ * guard and refuses it: the tap fails closed. */
 #undef _FORTIFY_SOURCE /* its recv is an inline function that could not be defined here */
 #include "http/wire.h"
 

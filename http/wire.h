@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Lets the server see, and cut, the bytes that libmicrohttpd reads from its sockets, before it parses them.
- * libmicrohttpd offers no hook for this and repairs much of what a strict server must refuse (see DESIGN.md), so
- * wire.c defines recv(2) for the program: between wire_enter and wire_leave on the same thread, what recv brings in
- * goes through the tap; anywhere else it is libc's recv. */
+ * libmicrohttpd offers no hook for this and repairs much of what a strict server must refuse (see DESIGN.md),
+ * so wire.c defines recv(2) for the program: between wire_enter and wire_leave on the same thread, what recv
+ * brings in goes through the tap; anywhere else it is libc's recv. */
 #ifndef HTTP_WIRE_H
 #define HTTP_WIRE_H
 

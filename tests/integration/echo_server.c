@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A program around http/server.h for tests: says what it was asked, and misbehaves on request. Prints its port.
+ * A program around http/server.h for tests: says what it was asked, and misbehaves on request. Prints its
+ * port.
  *
  *   echo_server [head timeout in seconds] [max connections]
  *
@@ -76,7 +77,8 @@ static void append_quoted(struct buffer *text, const char *value) {
     (void)buffer_append_text(text, "\"");
 }
 
-static void append_pairs(struct buffer *text, const char *name, const struct http_header *pairs, size_t count) {
+static void append_pairs(struct buffer *text, const char *name, const struct http_header *pairs,
+                         size_t count) {
     (void)buffer_append_format(text, ",\"%s\":[", name);
     for (size_t i = 0; i < count; i++) {
         (void)buffer_append_text(text, i > 0 ? ",[" : "[");
@@ -207,7 +209,8 @@ static void answer_bytes(struct http_request *request) {
     struct visit *visit = http_request_context(request);
     char text[80];
 
-    (void)text_format(text, sizeof(text), "{\"bytes\":%llu,\"parts\":%u}", (unsigned long long)visit->bytes, visit->parts);
+    (void)text_format(text, sizeof(text), "{\"bytes\":%llu,\"parts\":%u}", (unsigned long long)visit->bytes,
+                      visit->parts);
     answer(request, 200, text);
 }
 
@@ -219,7 +222,8 @@ static void answer_file(struct http_request *request) {
 }
 
 static void answer_stream(struct http_request *request) {
-    const struct http_header headers[] = {{"Content-Type", "text/event-stream"}, {"Cache-Control", "no-store"}};
+    const struct http_header headers[] = {{"Content-Type", "text/event-stream"},
+                                          {"Cache-Control", "no-store"}};
     struct visit *visit = http_request_context(request);
     bool flood = is_path(request, "/flood");
 
@@ -247,9 +251,9 @@ static const struct route {
     const char *path;
     void (*answer)(struct http_request *request);
 } routes[] = {
-    {"/stream", answer_bytes}, {"/pause", answer_bytes},   {"/later", answer_later}, {"/never", answer_never},
-    {"/file", answer_file},    {"/events", answer_stream}, {"/flood", answer_stream}, {"/drain", answer_drain},
-    {"/counts", answer_counts},
+    {"/stream", answer_bytes}, {"/pause", answer_bytes}, {"/later", answer_later},
+    {"/never", answer_never},  {"/file", answer_file},   {"/events", answer_stream},
+    {"/flood", answer_stream}, {"/drain", answer_drain}, {"/counts", answer_counts},
 };
 
 static void complete(void *context, struct http_request *request) {
@@ -290,7 +294,8 @@ static void make_file(void) {
 }
 
 int main(int count, char **arguments) {
-    const struct http_handlers handlers = {.begin = begin, .body = body, .complete = complete, .closed = on_closed};
+    const struct http_handlers handlers = {
+        .begin = begin, .body = body, .complete = complete, .closed = on_closed};
     struct http_server_options options = {
         .listen_fd = -1, .address = "127.0.0.1", .max_connections = 1500, .head_timeout_s = 20};
     uint64_t value;

@@ -170,7 +170,8 @@ REFUSED = [
     ("body over the limit, expected",
      b"POST /limit HTTP/1.1\r\nHost: x\r\nContent-Length: 17\r\nExpect: 100-continue\r\n\r\n", 413),
     ("chunks over the route's limit",
-     b"POST /limit HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"8\r\naaaaaaaa\r\n" * 3, 413),
+     b"POST /limit HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"8\r\naaaaaaaa\r\n" * 3 +
+     b"0\r\n\r\n", 413),
     # B14, B16, B17
     ("CONNECT", get(line=b"CONNECT x:443 HTTP/1.1"), 405),
     ("unknown expectation", post(b"Content-Length: 5\r\nExpect: magic\r\n"), 417),
