@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT
+ * Spawning the nursery with an explicit environment and one socket, and speaking nursery_wire.h with it. */
+#include "workers/nursery_client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/memory.h"
+#include "lib/process.h"
+#include "lib/text.h"
+#include "workers/nursery.h"
+#include "workers/nursery_wire.h"
+
+#define START_PATIENCE_MS 60000
+#define END_PATIENCE_MS 5000
+#define CANCEL_PATIENCE_MS 1000
+#define PACKETS_PER_TURN 32
+#define MAX_PARAMETERS (64u * 1024u)
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+struct nursery_client {
+    struct loop *loop;
+    struct loop_watch *watch;
+    struct nursery_events events;
+    void *context;
+    int socket;
+    int pidfd;
+    pid_t pid;
+    bool ready, gone, complete;
+    char layers[SANDBOX_LAYERS_SIZE];
+    struct wire_packet packet;
+};
+
+/* Read by engines at load time, so they must be there before exec. One thread and one heap per process; no
+ * code made at run time; no loader that libvips itself does not trust; no home to keep caches in. */
+static const char *const engine_environment[] = {
+    "OMP_THREAD_LIMIT=1", "MALLOC_ARENA_MAX=2",     "VIPS_CONCURRENCY=1", "VIPS_NOVECTOR=1",
+    "ORC_CODE=emulate",   "VIPS_BLOCK_UNTRUSTED=1", "HOME=/nonexistent",  "XDG_CACHE_HOME=/nonexistent",
+    "LC_ALL=C.UTF-8",     "TZ=UTC",
+};
+
+/* Set by test runs only. */
+static const char *const passed_on[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"};
+
+/* --- environment ---------------------------------------------------------------------------------------- */
+
+struct environment {
+    char **entries; /* NULL-terminated, all owned */
+    size_t count;
+};
+
+static void environment_add(struct environment *environment, char *entry) {
+    environment->entries = memory_resize_array(environment->entries, environment->count + 2, sizeof(char *));
+    environment->entries[environment->count++] = entry;
+    environment->entries[environment->count] = NULL;
+}
+
+static void environment_clear(struct environment *environment) {
+    for (size_t i = 0; i < environment->count; i++)
+        free(environment->entries[i]);
+    free(environment->entries);
+}
+
+static void environment_fill(struct environment *environment, const struct settings *settings) {
+    char **own = settings_environment(settings, FOR_NURSERY);
+
+    for (size_t i = 0; own[i] != NULL; i++)
+        environment_add(environment, memory_copy_text(own[i]));
+    options_free_environment(own);
+    for (size_t i = 0; i < COUNT_OF(engine_environment); i++)
+        environment_add(environment, memory_copy_text(engine_environment[i]));
+    for (size_t i = 0; i < COUNT_OF(passed_on); i++) {
+        const char *value = getenv(passed_on[i]);
+        if (value != NULL)
+            environment_add(environment, memory_format("%s=%s", passed_on[i], value));
+    }
+}
+
+/* --- packets -------------------------------------------------------------------------------------------- */
+
+static void handle_ready(struct nursery_client *client) {
+    const struct wire_packet *packet = &client->packet;
+
+    (void)text_copy(client->layers, sizeof client->layers, wire_text(packet, "layers"));
+    client->complete = wire_number(packet, "complete") != 0;
+    if (client->ready && client->events.renewed != NULL)
+        client->events.renewed(client->context, wire_number(packet, "generation"));
+    client->ready = true;
+}
+
+static void handle_started(struct nursery_client *client) {
+    if (client->events.started != NULL)
+        client->events.started(client->context, wire_number(&client->packet, "id"),
+                               (pid_t)wire_number(&client->packet, "pid"));
+}
+
+static void handle_ended(struct nursery_client *client) {
+    const struct wire_packet *packet = &client->packet;
+    const char *reason = wire_text(packet, "reason");
+    struct nursery_end end = {
+        .id = wire_number(packet, "id"),
+        .detail = wire_text(packet, "detail"),
+        .cpu_us = wire_number(packet, "cpu_us"),
+        .wall_ms = wire_number(packet, "wall_ms"),
+        .peak_rss_bytes = wire_number(packet, "peak_rss_bytes"),
+        .pid = (pid_t)wire_number(packet, "pid"),
+    };
+
+    if (reason[0] != '\0') {
+        end.reason = reason_find(reason);
+        if (end.reason == NULL)
+            end.reason = reason_find("no_runner");
+    }
+    client->events.ended(client->context, &end);
+}
+
+static const struct {
+    const char *verb;
+    void (*handle)(struct nursery_client *client);
+} verbs[] = {
+    {"ended", handle_ended},
+    {"started", handle_started},
+    {"ready", handle_ready},
+};
+
+/* 1: handled, 0: nothing there, -1: the nursery is gone or talks nonsense. */
+static int receive_one(struct nursery_client *client) {
+    switch (wire_receive(client->socket, &client->packet)) {
+    case WIRE_NOTHING:
+        return 0;
+    case WIRE_CLOSED:
+    case WIRE_BAD:
+        return -1;
+    case WIRE_PACKET:
+        break;
+    }
+    wire_close(&client->packet); /* nothing is ever sent to us with descriptors */
+    for (size_t i = 0; i < COUNT_OF(verbs); i++) {
+        if (strcmp(verbs[i].verb, wire_text(&client->packet, "verb")) == 0) {
+            verbs[i].handle(client);
+            return 1;
+        }
+    }
+    return -1;
+}
+
+static void on_packet(void *context, uint32_t events) {
+    struct nursery_client *client = context;
+
+    (void)events;
+    for (int i = 0; i < PACKETS_PER_TURN && !client->gone; i++) {
+        int status = receive_one(client);
+        if (status == 0)
+            return;
+        if (status < 0) {
+            client->gone = true;
+            loop_watch_set(client->watch, 0);
+            client->events.gone(client->context);
+            return;
+        }
+    }
+}
+
+/* --- life ----------------------------------------------------------------------------------------------- */
+
+static int spawn(struct nursery_client *client, const struct settings *settings, const char *program,
+                 int nursery_socket) {
+    struct environment environment = {0};
+    struct process_descriptor descriptor = {.from = nursery_socket, .to = NURSERY_SOCKET};
+    char name[] = "filemill-nursery";
+    char *arguments[] = {name, NULL};
+    char *path = program != NULL ? memory_copy_text(program)
+                                 : memory_format("%s/filemill-nursery", process_own_directory());
+    struct process_plan plan = {.path = path, .arguments = arguments, .descriptors = &descriptor,
+                                .descriptor_count = 1};
+
+    environment_fill(&environment, settings);
+    plan.environment = environment.entries;
+    client->pid = process_spawn(&plan, &client->pidfd);
+    if (client->pid < 0)
+        log_error_errno("program=%s state=not-started", path);
+    environment_clear(&environment);
+    free(path);
+    return client->pid < 0 ? -1 : 0;
+}
+
+static int wait_until_ready(struct nursery_client *client) {
+    int64_t deadline = clock_monotonic_ms() + START_PATIENCE_MS;
+
+    while (!client->ready) {
+        struct pollfd readable = {.fd = client->socket, .events = POLLIN};
+        int64_t left = deadline - clock_monotonic_ms();
+        if (left <= 0 || (poll(&readable, 1, (int)left) < 0 && errno != EINTR) || receive_one(client) < 0) {
+            log_error("service=nursery state=not-ready");
+            return -1;
+        }
+    }
+    return 0;
+}
+
+struct nursery_client *nursery_client_new(struct loop *loop, const struct settings *settings, const char *program,
+                                          const struct nursery_events *events, void *context) {
+    struct nursery_client *client;
+    int sockets[2];
+    int status;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
+        log_error_errno("service=nursery state=no-socket");
+        return NULL;
+    }
+    client = memory_new(sizeof *client);
+    client->loop = loop;
+    client->events = *events;
+    client->context = context;
+    client->socket = sockets[0];
+    client->pidfd = -1;
+    status = spawn(client, settings, program, sockets[1]);
+    close(sockets[1]);
+    if (status != 0 || wait_until_ready(client) != 0) {
+        nursery_client_free(client);
+        return NULL;
+    }
+    client->watch = loop_watch_new(loop, client->socket, LOOP_READ, on_packet, client);
+    return client;
+}
+
+static void await_end(struct nursery_client *client) {
+    struct pollfd ended = {.fd = client->pidfd, .events = POLLIN};
+    int status;
+    char text[64];
+
+    if (client->pid <= 0)
+        return;
+    if (poll(&ended, 1, END_PATIENCE_MS) <= 0) {
+        log_warn("service=nursery pid=%d state=not-ending", client->pid);
+        return; /* it dies with this process */
+    }
+    if (waitpid(client->pid, &status, 0) == client->pid) {
+        process_describe_status(text, sizeof text, status);
+        log_debug("service=nursery pid=%d state=ended status=\"%s\"", client->pid, text);
+    }
+}
+
+void nursery_client_free(struct nursery_client *client) {
+    if (client == NULL)
+        return;
+    loop_watch_free(client->watch);
+    close(client->socket);
+    await_end(client);
+    if (client->pidfd >= 0)
+        close(client->pidfd);
+    free(client);
+}
+
+const char *nursery_client_layers(const struct nursery_client *client) {
+    return client->layers;
+}
+
+bool nursery_client_sandbox_is_complete(const struct nursery_client *client) {
+    return client->complete;
+}
+
+pid_t nursery_client_pid(const struct nursery_client *client) {
+    return client->pid;
+}
+
+/* --- documents ------------------------------------------------------------------------------------------ */
+
+static size_t gather_descriptors(const struct document *document, int *descriptors, uint64_t *wanted) {
+    size_t count = 0;
+
+    *wanted = 0;
+    descriptors[count++] = document->result;
+    descriptors[count++] = document->progress_fd;
+    if (document->input >= 0)
+        descriptors[count++] = document->input;
+    for (size_t i = 0; i < MESSAGE_MAX_OUTPUTS; i++) {
+        if (document->outputs[i] < 0)
+            continue;
+        descriptors[count++] = document->outputs[i];
+        *wanted |= UINT64_C(1) << i;
+    }
+    return count;
+}
+
+int nursery_client_run(struct nursery_client *client, uint64_t id, const struct document *document,
+                       const struct nursery_limits *limits, const char *mime, const char *parameters) {
+    int descriptors[WIRE_MAX_DESCRIPTORS];
+    uint64_t wanted;
+    size_t descriptor_count = gather_descriptors(document, descriptors, &wanted);
+    const struct message_pair pairs[] = {
+        {.key = "verb", .text = "run"},
+        {.key = "id", .number = id},
+        {.key = "type", .text = document->row->name},
+        {.key = "mime", .text = mime},
+        {.key = "parameters", .text = parameters},
+        {.key = "input", .number = document->input >= 0},
+        {.key = "input_bytes", .number = document->input_bytes},
+        {.key = "outputs", .number = wanted},
+        {.key = "wall_ms", .number = limits->wall_ms},
+        {.key = "no_progress_ms", .number = limits->no_progress_ms},
+        {.key = "cpu_seconds", .number = limits->cpu_seconds},
+        {.key = "memory_bytes", .number = limits->memory_bytes},
+        {.key = "output_bytes", .number = limits->output_bytes},
+        {.key = "pages", .number = limits->pages},
+        {.key = "pixels", .number = limits->pixels},
+    };
+
+    if (strlen(parameters) > MAX_PARAMETERS) {
+        errno = EMSGSIZE;
+        return -1;
+    }
+    return wire_send(client->socket, pairs, COUNT_OF(pairs), descriptors, descriptor_count);
+}
+
+void nursery_client_cancel(struct nursery_client *client, uint64_t id) {
+    const struct message_pair pairs[] = {{.key = "verb", .text = "cancel"}, {.key = "id", .number = id}};
+
+    struct pollfd writable = {.fd = client->socket, .events = POLLOUT};
+
+    /* Worth a short wait: a cancel that is lost leaves a runner until its deadline. */
+    (void)poll(&writable, 1, CANCEL_PATIENCE_MS);
+    if (wire_send(client->socket, pairs, COUNT_OF(pairs), NULL, 0) != 0)
+        log_warn_errno("document=%llu state=not-cancelled", (unsigned long long)id);
+}

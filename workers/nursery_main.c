@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT
+ * The nursery program: `filemill-nursery` with the worker's socket on descriptor 3. It warms the engines,
+ * prepares the sandbox, gives up what it can and serves. It refuses to start when warming left a second thread
+ * (a fork would then copy locks that nobody releases) or when a required layer of the sandbox is missing.
+ * `filemill-nursery policy compute|engine_data` prints the system call policy instead. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "lib/text.h"
+#include "workers/nursery.h"
+#include "workers/processor.h"
+
+static int count_threads(void) {
+    DIR *directory = opendir("/proc/self/task");
+    struct dirent *entry;
+    int count = 0;
+
+    if (directory == NULL)
+        return -1;
+    while ((entry = readdir(directory)) != NULL)
+        count += entry->d_name[0] != '.';
+    closedir(directory);
+    return count;
+}
+
+static int print_policy(const char *profile) {
+    if (strcmp(profile, "compute") != 0 && strcmp(profile, "engine_data") != 0) {
+        fputs("usage: filemill-nursery policy compute|engine_data\n", stderr);
+        return 2;
+    }
+    sandbox_print_policy(profile[0] == 'c' ? PROFILE_COMPUTE : PROFILE_ENGINE_DATA, stdout);
+    return 0;
+}
+
+/* After a renewal: `filemill-nursery <descriptor of carried runners> <generation> <namespaces on|off>`. */
+static void read_carried(char **arguments, struct nursery_start *start) {
+    uint64_t fd;
+
+    if (text_parse_u64(arguments[1], 0, INT32_MAX, &fd) != 0 ||
+        text_parse_u64(arguments[2], 0, UINT64_MAX, &start->generation) != 0 ||
+        text_parse_bool(arguments[3], &start->namespaces) != 0)
+        fatal("malformed renewal");
+    start->carry = (int)fd;
+}
+
+static void unshare_if_allowed(const struct settings *settings, struct nursery_start *start) {
+    if (!settings->sandbox_namespaces)
+        return;
+    start->namespaces = sandbox_unshare() == 0;
+    if (!start->namespaces)
+        log_info("layer=namespaces state=not-permitted");
+}
+
+int main(int argc, char **argv) {
+    struct settings settings;
+    struct nursery_start start = {.settings = &settings, .carry = -1};
+    int threads;
+
+    if (argc == 3 && strcmp(argv[1], "policy") == 0)
+        return print_policy(argv[2]);
+    settings_load(&settings, "nursery");
+    (void)prctl(PR_SET_NAME, "filemill-nurser", 0, 0, 0); /* a renewal is executed by descriptor */
+    if (fcntl(NURSERY_SOCKET, F_GETFD) < 0)
+        fatal("no worker on descriptor %d: started by hand?", NURSERY_SOCKET);
+    if (argc == 4)
+        read_carried(argv, &start);
+    else
+        unshare_if_allowed(&settings, &start);
+    start.program = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+    if (start.program < 0)
+        fatal_errno("own program not found");
+    if (processors_warm() != 0)
+        fatal("engines not warm");
+    struct sandbox *sandbox = sandbox_new();
+    if (settings.sandbox_required && !sandbox_is_complete(sandbox)) {
+        char layers[SANDBOX_LAYERS_SIZE];
+        sandbox_describe(sandbox, start.namespaces, layers);
+        fatal("sandbox incomplete, seccomp and Landlock are required: layers=%s", layers);
+    }
+    start.sandbox = sandbox;
+    /* Changing namespaces and capabilities has cleared the death signal. */
+    if (sandbox_drop_capabilities() != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
+        fatal_errno("privileges not dropped");
+    threads = count_threads();
+    if (threads != 1)
+        fatal("warming left %d threads: fork would not be safe", threads);
+    int status = nursery_serve(&start);
+    sandbox_free(sandbox);
+    settings_clear(&settings);
+    return status;
+}

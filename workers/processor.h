@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ * What a processor is: one file in workers/processors/ ending in `const struct processor processor_<name>`,
+ * and one row in proto/processors.def. `warm` runs once in the nursery, before anything is sandboxed, and
+ * must start no thread. `run` runs in a fresh sandboxed process that ends with its document; it may be killed
+ * at any instruction, and whatever it says is checked by the worker. */
+#ifndef WORKERS_PROCESSOR_H
+#define WORKERS_PROCESSOR_H
+
+#include "proto/processors.h"
+#include "workers/progress.h"
+#include <stddef.h>
+#include <stdint.h>
+
+#define PROCESSOR_MAX_FACTS 40
+#define PROCESSOR_FACT_NAME_SIZE 24
+#define PROCESSOR_DETAIL_SIZE 200
+
+struct processor_fact {
+    int output; /* index in the row's outputs, or -1: of the whole document */
+    char name[PROCESSOR_FACT_NAME_SIZE];
+    uint64_t number;
+};
+
+struct processor_context {
+    const struct processor_row *row;
+    const unsigned char *input; /* mapped, read-only; never NULL */
+    size_t input_size;
+    const char *mime;       /* of the input, as sniffed */
+    const char *parameters; /* JSON object text, "" when there are none */
+    uint64_t pages, pixels; /* limits; 0: none */
+    uint64_t memory_bytes, output_bytes;
+    int outputs[MESSAGE_MAX_OUTPUTS]; /* by index in the row's outputs; -1: not wanted */
+    int result;                       /* where the runner writes the result: for hostile tests only */
+    struct progress_page *progress;
+
+    /* filled by the calls below */
+    const char *error; /* NULL: done */
+    char detail[PROCESSOR_DETAIL_SIZE];
+    struct processor_fact facts[PROCESSOR_MAX_FACTS];
+    size_t fact_count;
+    uint64_t page_count;
+    uint64_t written[MESSAGE_MAX_OUTPUTS];
+};
+
+struct processor {
+    const char *name;
+    int (*warm)(void);                               /* NULL: nothing to warm; -1 refuses the start */
+    int (*run)(struct processor_context *context);   /* 0, or -1 after processor_fail */
+};
+
+/* In the order of proto/processors.def; NULL if unknown. */
+const struct processor *processor_of(const struct processor_row *row);
+/* All of them, once; -1 when one can't. */
+int processors_warm(void);
+
+/* Notes why it failed, with a code of workers/deaths.c; returns -1. The first failure stands. */
+int processor_fail(struct processor_context *context, const char *code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A number about the document (output -1) or one of its outputs: becomes metrics or metadata. */
+void processor_fact(struct processor_context *context, int output, const char *name, uint64_t number);
+void processor_progress(struct processor_context *context, uint64_t done, uint64_t total);
+/* Appends to an output. 0, or -1 after processor_fail. */
+int processor_write(struct processor_context *context, int output, const void *bytes, size_t size);
+
+#endif

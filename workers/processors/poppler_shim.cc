@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT
+ * The extern "C" face of poppler-cpp: every call catches everything. poppler's messages about broken files are
+ * silenced: the runner has nowhere to print to. */
+#include "workers/processors/pdf.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <new>
+#include <string>
+
+#include <poppler-document.h>
+#include <poppler-global.h>
+#include <poppler-image.h>
+#include <poppler-page-renderer.h>
+#include <poppler-page.h>
+
+struct pdf {
+    std::unique_ptr<poppler::document> document;
+};
+
+namespace {
+
+/* A page with text in a standard font that is not embedded: reading and drawing it loads what they need. */
+const char warm_document[] = "%PDF-1.4\n"
+                             "1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+                             "2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+                             "3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 72 72]/Contents 4 0 R"
+                             "/Resources<</Font<</F 5 0 R/G 6 0 R>>>>>>endobj\n"
+                             "4 0 obj<</Length 50>>stream\n"
+                             "BT /F 9 Tf 9 9 Td (warm) Tj /G 9 Tf (engine) Tj ET\n"
+                             "endstream endobj\n"
+                             "5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj\n"
+                             "6 0 obj<</Type/Font/Subtype/Type1/BaseFont/Times-Roman>>endobj\n"
+                             "trailer<</Root 1 0 R/Size 7>>\n%%EOF\n";
+
+void be_silent(const std::string &, void *) {
+}
+
+template <typename Function> enum pdf_status guarded(Function function) {
+    try {
+        return function();
+    } catch (const std::bad_alloc &) {
+        return PDF_NO_MEMORY;
+    } catch (...) {
+        return PDF_BROKEN;
+    }
+}
+
+std::string to_text(const poppler::ustring &text) {
+    const poppler::byte_array bytes = text.to_utf8();
+    return std::string(bytes.data(), bytes.size());
+}
+
+char *copy_text(const std::string &text) {
+    char *copy = static_cast<char *>(std::malloc(text.size() + 1));
+    if (copy == nullptr)
+        throw std::bad_alloc();
+    std::memcpy(copy, text.data(), text.size());
+    copy[text.size()] = '\0';
+    return copy;
+}
+
+int degrees(poppler::page::orientation_enum orientation) {
+    switch (orientation) {
+    case poppler::page::landscape:
+        return 90;
+    case poppler::page::upside_down:
+        return 180;
+    case poppler::page::seascape:
+        return 270;
+    case poppler::page::portrait:
+        break;
+    }
+    return 0;
+}
+
+enum pdf_status copy_rows(const poppler::image &image, struct pdf_bitmap *bitmap) {
+    const size_t stride = static_cast<size_t>(image.width()) * 3;
+    unsigned char *pixels = static_cast<unsigned char *>(std::malloc(stride * static_cast<size_t>(image.height())));
+    if (pixels == nullptr)
+        return PDF_NO_MEMORY;
+    for (int row = 0; row < image.height(); row++)
+        std::memcpy(pixels + static_cast<size_t>(row) * stride,
+                    image.const_data() + static_cast<ptrdiff_t>(row) * image.bytes_per_row(), stride);
+    *bitmap = {image.width(), image.height(), stride, pixels};
+    return PDF_OK;
+}
+
+} // namespace
+
+int pdf_warm(void) {
+    enum pdf_status status;
+    char *text = nullptr;
+    size_t size = 0;
+    struct pdf_bitmap bitmap = {};
+
+    poppler::set_debug_error_function(be_silent, nullptr);
+    struct pdf *pdf = pdf_open(reinterpret_cast<const unsigned char *>(warm_document), sizeof warm_document - 1, &status);
+    if (pdf == nullptr)
+        return -1;
+    if (pdf_page_text(pdf, 0, &text, &size) != PDF_OK || std::strstr(text, "warm") == nullptr)
+        status = PDF_BROKEN;
+    else
+        status = pdf_page_draw(pdf, 0, 72, &bitmap);
+    std::free(text);
+    std::free(bitmap.pixels);
+    pdf_close(pdf);
+    return status == PDF_OK ? 0 : -1;
+}
+
+struct pdf *pdf_open(const unsigned char *bytes, size_t size, enum pdf_status *status) {
+    struct pdf *pdf = nullptr;
+
+    *status = guarded([&] {
+        if (size > static_cast<size_t>(std::numeric_limits<int>::max()))
+            return PDF_BROKEN;
+        std::unique_ptr<poppler::document> document(poppler::document::load_from_raw_data(
+            reinterpret_cast<const char *>(bytes), static_cast<int>(size)));
+        if (!document)
+            return PDF_BROKEN;
+        if (document->is_locked())
+            return PDF_LOCKED;
+        pdf = new struct pdf;
+        pdf->document = std::move(document);
+        return PDF_OK;
+    });
+    return pdf;
+}
+
+void pdf_close(struct pdf *pdf) {
+    delete pdf;
+}
+
+int pdf_page_count(const struct pdf *pdf) {
+    return pdf->document->pages();
+}
+
+enum pdf_status pdf_page_facts(struct pdf *pdf, int number, struct pdf_page_info *facts) {
+    return guarded([&] {
+        const std::unique_ptr<poppler::page> page(pdf->document->create_page(number));
+        if (!page)
+            return PDF_BROKEN;
+        const poppler::rectf box = page->page_rect(poppler::crop_box);
+        *facts = {box.width(), box.height(), degrees(page->orientation()), copy_text(to_text(page->label()))};
+        return PDF_OK;
+    });
+}
+
+enum pdf_status pdf_page_text(struct pdf *pdf, int number, char **text, size_t *size) {
+    return guarded([&] {
+        const std::unique_ptr<poppler::page> page(pdf->document->create_page(number));
+        if (!page)
+            return PDF_BROKEN;
+        const std::string raw = to_text(page->text(poppler::rectf(), poppler::page::raw_order_layout));
+        *text = copy_text(raw);
+        *size = raw.size();
+        return PDF_OK;
+    });
+}
+
+enum pdf_status pdf_page_words(struct pdf *pdf, int number, int (*word)(void *, const struct pdf_word *),
+                               void *context) {
+    return guarded([&] {
+        const std::unique_ptr<poppler::page> page(pdf->document->create_page(number));
+        if (!page)
+            return PDF_BROKEN;
+        for (const poppler::text_box &box : page->text_list()) {
+            const std::string text = to_text(box.text());
+            const poppler::rectf area = box.bbox();
+            const struct pdf_word found = {text.data(), text.size(), area.left(), area.top(), area.right(), area.bottom()};
+            if (word(context, &found) != 0)
+                break;
+        }
+        return PDF_OK;
+    });
+}
+
+enum pdf_status pdf_page_draw(struct pdf *pdf, int number, double dpi, struct pdf_bitmap *bitmap) {
+    return guarded([&] {
+        const std::unique_ptr<poppler::page> page(pdf->document->create_page(number));
+        if (!page)
+            return PDF_BROKEN;
+        poppler::page_renderer renderer;
+        renderer.set_render_hints(poppler::page_renderer::antialiasing | poppler::page_renderer::text_antialiasing);
+        renderer.set_image_format(poppler::image::format_rgb24);
+        const poppler::image image = renderer.render_page(page.get(), dpi, dpi);
+        if (!image.is_valid())
+            return PDF_BROKEN;
+        return copy_rows(image, bitmap);
+    });
+}
