@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT
+ * The verbs' functions. They print to people, so they use stdio, not the log. */
+#include "supervisor/verbs.h"
+
+#include "lib/clock.h"
+#include "lib/memory.h"
+#include "lib/text.h"
+#include "supervisor/command.h"
+#include "supervisor/instance.h"
+#include "supervisor/supervisor.h"
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WAIT_MS 180000
+#define WAIT_STEP_US 20000
+
+int verb_complain(int status, const char *error) {
+    fprintf(stderr, "filemill: %s\n", error);
+    return status;
+}
+
+static bool has_switch(const struct cli *cli, const char *name) {
+    for (size_t i = 0; i < cli->word_count; i++) {
+        if (strcmp(cli->words[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Complains about the first word that is not the one switch that this verb knows; 0 if there is none. */
+static int refuse_words(const struct cli *cli, const char *known) {
+    for (size_t i = 0; i < cli->word_count; i++) {
+        if (known == NULL || strcmp(cli->words[i], known) != 0) {
+            fprintf(stderr, "filemill %s: \"%s\" is not understood\n", cli->verb->name, cli->words[i]);
+            return 2;
+        }
+    }
+    return 0;
+}
+
+int verb_serve(struct cli *cli) {
+    int refused = refuse_words(cli, "--demo");
+
+    return refused != 0 ? refused : supervisor_serve(&cli->sources, has_switch(cli, "--demo"));
+}
+
+/* Asks one line and prints the answer; the exit status. */
+static int ask_and_print(struct cli *cli, const char *line) {
+    struct instance instance;
+    char error[512];
+    char *answer = NULL;
+    int status = 1;
+
+    if (instance_find(&instance, &cli->sources, error, sizeof error) == 0)
+        answer = instance_ask(&instance, line, error, sizeof error);
+    if (answer == NULL) {
+        (void)verb_complain(1, error);
+    } else if (text_starts_with(answer, "error ")) {
+        fprintf(stderr, "filemill: %s", answer + strlen("error "));
+    } else {
+        fputs(answer, stdout);
+        status = 0;
+    }
+    free(answer);
+    instance_clear(&instance);
+    return status;
+}
+
+int verb_ask(struct cli *cli) {
+    char line[COMMAND_LINE_MAX];
+
+    if (text_format(line, sizeof line, "%s%s%s", cli->verb->name, cli->word_count > 0 ? " " : "",
+                    cli->word_count > 0 ? cli->words[0] : "") != 0 ||
+        cli->word_count > (cli->verb->usage != NULL ? 1 : 0)) {
+        fprintf(stderr, "usage: filemill %s %s\n", cli->verb->name,
+                cli->verb->usage != NULL ? cli->verb->usage : "");
+        return 2;
+    }
+    return ask_and_print(cli, line);
+}
+
+/* "workers=3" is asked as "workers 3". All words are checked before the first is asked. */
+int verb_scale(struct cli *cli) {
+    int status = cli->word_count == 0 ? 2 : 0;
+
+    for (size_t i = 0; i < cli->word_count && status == 0; i++) {
+        char *equals = strchr(cli->words[i], '=');
+        if (equals == NULL ||
+            (!text_starts_with(cli->words[i], "workers=") && !text_starts_with(cli->words[i], "slots=")))
+            status = 2;
+        else
+            *equals = ' ';
+    }
+    if (status != 0) {
+        fprintf(stderr, "usage: filemill scale workers=N slots=N\n");
+        return status;
+    }
+    for (size_t i = 0; i < cli->word_count && status == 0; i++)
+        status = ask_and_print(cli, cli->words[i]);
+    return status;
+}
+
+/* The answer of `health`, or NULL; prints nothing. */
+static char *ask_health(struct cli *cli, char *error, size_t error_size) {
+    struct instance instance;
+    char *answer = NULL;
+
+    if (instance_find(&instance, &cli->sources, error, error_size) == 0)
+        answer = instance_ask(&instance, "health", error, error_size);
+    instance_clear(&instance);
+    return answer;
+}
+
+int verb_health(struct cli *cli) {
+    int64_t deadline_ms = clock_monotonic_ms() + (has_switch(cli, "--wait") ? WAIT_MS : 0);
+    char error[512];
+    int refused = refuse_words(cli, "--wait");
+
+    while (refused == 0) {
+        char *answer = ask_health(cli, error, sizeof error);
+        bool ready = answer != NULL && strstr(answer, "\"status\":\"ready\"") != NULL;
+        bool last = ready || clock_monotonic_ms() >= deadline_ms;
+        if (last && answer != NULL)
+            fputs(answer, stdout);
+        else if (last)
+            (void)verb_complain(1, error);
+        free(answer);
+        if (last)
+            return ready ? 0 : 1;
+        usleep(WAIT_STEP_US);
+    }
+    return refused;
+}
+
+int verb_config(struct cli *cli) {
+    struct instance instance;
+    char error[512];
+    int status = refuse_words(cli, "--markdown");
+
+    if (status != 0)
+        return status;
+    if (has_switch(cli, "--markdown")) {
+        options_print(settings_rows, settings_row_count, NULL, true, stdout);
+        return 0;
+    }
+    if (instance_find(&instance, &cli->sources, error, sizeof error) == 0)
+        options_print(settings_rows, settings_row_count, &instance.configuration.settings, false, stdout);
+    else
+        status = verb_complain(2, error);
+    instance_clear(&instance);
+    return status;
+}
+
+/* export NAME='value', safe for any value. */
+static void print_export(const char *name, const char *value) {
+    if (value == NULL)
+        return;
+    printf("export %s='", name);
+    for (; *value != '\0'; value++)
+        fputs(*value == '\'' ? "'\\''" : (char[]){*value, '\0'}, stdout);
+    fputs("'\n", stdout);
+}
+
+int verb_env(struct cli *cli) {
+    struct instance instance;
+    char error[512];
+    int status = refuse_words(cli, NULL);
+
+    if (status == 0 && instance_find(&instance, &cli->sources, error, sizeof error) == 0) {
+        const struct settings *settings = &instance.configuration.settings;
+        char *base = settings->public_url != NULL ? memory_copy_text(settings->public_url)
+                                                  : memory_format("http://%s:%lld", settings->gateway_address,
+                                                                  (long long)settings->gateway_port);
+        print_export("FILEMILL_STATE_DIRECTORY", instance.layout.state);
+        print_export("FILEMILL_PUBLIC_URL", base);
+        print_export("DATABASE_URL", settings->database_url);
+        print_export("AWS_ENDPOINT_URL", settings->storage_endpoint);
+        print_export("AWS_ACCESS_KEY_ID", settings->storage_access_key);
+        print_export("AWS_SECRET_ACCESS_KEY", settings->storage_secret_key);
+        print_export("AWS_REGION", settings->storage_region);
+        print_export("AWS_DEFAULT_REGION", settings->storage_region);
+        print_export("FILEMILL_STORAGE_BUCKET", settings->storage_bucket);
+        free(base);
+        instance_clear(&instance);
+    } else if (status == 0) {
+        status = verb_complain(1, error);
+        instance_clear(&instance);
+    }
+    return status;
+}
+
+int verb_program(struct cli *cli) {
+    struct instance instance;
+    char error[512];
+
+    if (instance_find(&instance, &cli->sources, error, sizeof error) == 0)
+        (void)instance_exec(&instance, cli->verb->program, cli->words, cli->word_count, cli->verb->audience,
+                            error, sizeof error);
+    instance_clear(&instance);
+    return verb_complain(1, error);
+}
