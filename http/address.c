@@ -39,23 +39,21 @@ static const struct range4 refused4[] = {
 struct range6 {
     uint8_t prefix[16];
     unsigned bits;
-    int embedded;  /* offset of an IPv4 address that decides; -1: refused */
-    bool inverted; /* the embedded address is stored with its bits flipped */
+    int embedded; /* offset of an IPv4 address that decides; -1: refused */
 };
 
 #define REFUSED (-1)
 
 /* The first row that matches decides. Whatever is in none and outside 2000::/3 is refused as well. */
 static const struct range6 ranges6[] = {
-    {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, 96, 12, false},    /* ::ffff:0:0/96 v4-mapped */
-    {{0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0}, 96, 12, false}, /* 64:ff9b::/96 NAT64 */
-    {{0, 0x64, 0xff, 0x9b, 0, 1}, 48, REFUSED, false},              /* 64:ff9b:1::/48 local NAT64 */
-    {{0x20, 0x01, 0, 0}, 32, 12, true},                             /* 2001::/32 Teredo */
-    {{0x20, 0x01, 0x00}, 23, REFUSED, false},                       /* 2001::/23 protocol assignments */
-    {{0x20, 0x01, 0x0d, 0xb8}, 32, REFUSED, false},                 /* 2001:db8::/32 documentation */
-    {{0x20, 0x02}, 16, 2, false},                                   /* 2002::/16 6to4 */
-    {{0x26, 0x20, 0x00, 0x4f, 0x80}, 48, REFUSED, false},           /* 2620:4f:8000::/48 AS112 */
-    {{0x3f, 0xff, 0x00}, 20, REFUSED, false},                       /* 3fff::/20 documentation */
+    {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, 96, 12},    /* ::ffff:0:0/96 v4-mapped */
+    {{0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0}, 96, 12}, /* 64:ff9b::/96 NAT64 */
+    {{0, 0x64, 0xff, 0x9b, 0, 1}, 48, REFUSED},              /* 64:ff9b:1::/48 local NAT64 */
+    {{0x20, 0x01, 0x00}, 23, REFUSED},                       /* 2001::/23 protocol assignments, Teredo */
+    {{0x20, 0x01, 0x0d, 0xb8}, 32, REFUSED},                 /* 2001:db8::/32 documentation */
+    {{0x20, 0x02}, 16, 2},                                   /* 2002::/16 6to4 */
+    {{0x26, 0x20, 0x00, 0x4f, 0x80}, 48, REFUSED},           /* 2620:4f:8000::/48 AS112 */
+    {{0x3f, 0xff, 0x00}, 20, REFUSED},                       /* 3fff::/20 documentation */
 };
 
 static bool is_global4(uint32_t address) {
@@ -82,7 +80,7 @@ static bool is_global6(const uint8_t *address) {
             return false;
         uint32_t embedded;
         memcpy(&embedded, address + ranges6[i].embedded, sizeof(embedded));
-        return is_global4(ranges6[i].inverted ? ~ntohl(embedded) : ntohl(embedded));
+        return is_global4(ntohl(embedded));
     }
     return address[0] >> 5 == 1; /* 2000::/3, all that is allotted as global unicast */
 }

@@ -60,7 +60,6 @@ static const struct result_row {
     enum http_client_error error;
 } result_rows[] = {
     {CURLE_OK, HTTP_CLIENT_OK},
-    {CURLE_UNSUPPORTED_PROTOCOL, HTTP_CLIENT_BAD_URL},
     {CURLE_URL_MALFORMAT, HTTP_CLIENT_BAD_URL},
     {CURLE_COULDNT_RESOLVE_HOST, HTTP_CLIENT_RESOLVE},
     {CURLE_COULDNT_CONNECT, HTTP_CLIENT_CONNECT},
@@ -82,6 +81,8 @@ static enum http_client_error map_result(const struct http_transfer *transfer) {
         return transfer->error;
     if (transfer->result == CURLE_OPERATION_TIMEDOUT && strstr(transfer->detail, "too slow") != NULL)
         return HTTP_CLIENT_TOO_SLOW;
+    if (transfer->result == CURLE_OK && !transfer->head_complete)
+        return HTTP_CLIENT_TRUNCATED;
     for (size_t i = 0; i < sizeof(result_rows) / sizeof(result_rows[0]); i++) {
         if (result_rows[i].result == transfer->result)
             return result_rows[i].error;

@@ -21,8 +21,9 @@
 #include "lib/log.h"
 #include "lib/memory.h"
 
-#define CONNECTION_MEMORY_BYTES ((size_t)96 << 10) /* holds the largest head the guard lets through, parsed  \
-                                                    */
+#define CONNECTION_MEMORY_BYTES                                                                              \
+    ((size_t)96 << 10) /* holds the largest head the guard lets through, parsed                              \
+                        */
 #define SWEEP_MS 500
 #define BODY_BYTES_PER_SECOND_MIN 500u
 #define DEFAULT_HEAD_TIMEOUT_S 20u

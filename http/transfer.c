@@ -111,7 +111,10 @@ static size_t on_header(char *bytes, size_t unit, size_t count, void *context) {
     if (size >= 5 && memcmp(bytes, "HTTP/", 5) == 0) { /* a new head, after 100 Continue */
         for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
             wanted[i].target[0] = '\0';
+        transfer->head_complete = false;
     }
+    if (size > 0 && (bytes[0] == '\r' || bytes[0] == '\n'))
+        transfer->head_complete = true;
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         size_t name_size = strlen(wanted[i].name);
         if (size > name_size && strncasecmp(bytes, wanted[i].name, name_size) == 0)
@@ -319,25 +322,27 @@ static int set_headers(struct http_transfer *transfer, const char *const *header
     return curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers) == CURLE_OK ? 0 : -1;
 }
 
-/* A URL with credentials in it, a fragment, or bytes that curl would have to repair, is nothing we ever make.
- */
+static bool has_plain_bytes(const char *url) {
+    for (; *url != '\0'; url++) {
+        if ((unsigned char)*url <= ' ' || (unsigned char)*url >= 0x7f || *url == '\\')
+            return false;
+    }
+    return true;
+}
+
+/* Credentials in a URL, another scheme, or bytes that curl would have to repair: nothing we ever make. */
 static int check_url(const char *url) {
     CURLU *parts = curl_url();
-    char *user = NULL, *password = NULL;
+    char *scheme = NULL, *user = NULL, *password = NULL;
     int result = -1;
 
-    for (const char *at = url; *at != '\0'; at++) {
-        if ((unsigned char)*at <= ' ' || (unsigned char)*at >= 0x7f || *at == '\\')
-            goto free_parts;
-    }
-    if (parts == NULL || curl_url_set(parts, CURLUPART_URL, url, 0) != CURLUE_OK)
-        goto free_parts;
-    if (curl_url_get(parts, CURLUPART_USER, &user, 0) != CURLUE_NO_USER ||
-        curl_url_get(parts, CURLUPART_PASSWORD, &password, 0) != CURLUE_NO_PASSWORD)
-        goto free_parts;
-    result = 0;
-
-free_parts:
+    if (parts != NULL && has_plain_bytes(url) && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+        curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+        (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0) &&
+        curl_url_get(parts, CURLUPART_USER, &user, 0) == CURLUE_NO_USER &&
+        curl_url_get(parts, CURLUPART_PASSWORD, &password, 0) == CURLUE_NO_PASSWORD)
+        result = 0;
+    curl_free(scheme);
     curl_free(user);
     curl_free(password);
     curl_url_cleanup(parts);
