@@ -82,6 +82,11 @@ static int set_options(void *socket) {
             return -1;
         }
     }
+    /* A domain makes libzmq hang up on peers that speak ZMTP 1 or 2, though nobody answers for it. Its code
+     * for those is old: in 4.3.4 a stranger's few bytes there reach an assertion and end the process. */
+    if (zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, "filemill", strlen("filemill")) != 0) {
+        return -1;
+    }
     return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
 }
 
@@ -221,7 +226,7 @@ static struct channel *channel_new(struct loop *loop, bool server) {
     struct channel *channel = memory_new(sizeof *channel);
     channel->loop = loop;
     channel->server = server;
-    buffer_init(&channel->out, MESSAGE_MAX_BYTES);
+    buffer_init(&channel->out, (size_t)MESSAGE_MAX_BYTES);
     channel->zmq = zmq_ctx_new();
     if (channel->zmq == NULL) {
         destroy(channel);

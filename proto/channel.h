@@ -21,7 +21,7 @@ struct channel;
 
 /* `message` and its texts are valid during the call only. For a client, peer is NULL. */
 typedef void channel_message_fn(void *context, const struct channel_peer *peer, const struct message *message);
-/* A message that did not decode or was too large. */
+/* A message that did not decode or was too large; peer is NULL also when its id can't be told. */
 typedef void channel_bad_fn(void *context, const struct channel_peer *peer, const char *error);
 
 /* Endpoint "ipc:///path" (mode 0600, stale file removed) or "tcp://127.0.0.1:port" in tests. NULL with a log
@@ -39,7 +39,8 @@ int channel_send(struct channel *channel, const struct channel_peer *peer, const
 /* Stops reading while the caller is overloaded. */
 void channel_pause(struct channel *channel, bool paused);
 
-/* Sends what is queued for at most linger_ms, then frees. */
+/* Sends what is queued for at most linger_ms (this waits), then frees. May be called inside the channel's own
+ * callbacks. Channels are freed before their loop. */
 void channel_free(struct channel *channel, int linger_ms);
 
 #endif

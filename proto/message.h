@@ -6,7 +6,10 @@
  * fields are skipped, missing ones are zero or empty unless the field table marks them required. Decoding
  * checks types, sizes, counts and text (no NUL) before anything is used and returns -1 on any fault; it never
  * trusts and never allocates: texts in a decoded struct point into the received bytes, NUL-terminated by the
- * decoder in place, and live as long as those bytes. */
+ * decoder in place, and live as long as those bytes.
+ *
+ * job, file, tenant, generation and scheduler are UUIDs, sha256 fields are 64 lower-case hex digits, all texts are
+ * UTF-8: anything else is refused by both sides. A result's detail alone is cut and cleaned when it is sent. */
 #ifndef PROTO_MESSAGE_H
 #define PROTO_MESSAGE_H
 
@@ -207,7 +210,7 @@ struct message_pair {
     uint64_t number;
 };
 int message_pairs_encode(struct buffer *buffer, const struct message_pair *pairs, size_t count);
-/* Returns the number of pairs or -1. */
+/* Returns the number of pairs or -1. Texts that were not UTF-8 arrive cleaned; nested values are refused. */
 int message_pairs_decode(struct message_pair *pairs, size_t max, char *bytes, size_t size);
 
 #endif

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <zmq.h> /* the junk peer speaks ZeroMQ, not our protocol */
 
@@ -295,6 +297,30 @@ static void junk_is_refused_and_does_no_harm(void **state) {
     assert_int_equal(run(fixture, DEADLINE_MS), 0);
 }
 
+/* Bytes that are not even ZeroMQ's, written straight to the socket. */
+static void raw_junk_does_no_harm(void **state) {
+    struct fixture *fixture = *state;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    static const char *const greetings[] = {"GET / HTTP/1.1\r\n\r\n", "\xff\0\0\0\0\0\0\0\x01\x7f\x03", ""};
+    listen_here(fixture);
+    connect_here(fixture);
+    (void)text_copy(address.sun_path, sizeof address.sun_path, fixture->endpoint + 6);
+    for (unsigned i = 0; i < 60; i++) {
+        unsigned char junk[96];
+        int raw = socket(AF_UNIX, SOCK_STREAM, 0);
+        assert_true(raw >= 0);
+        assert_int_equal(connect(raw, (struct sockaddr *)&address, sizeof address), 0);
+        text_random(junk, sizeof junk);
+        memcpy(junk, greetings[i % 3], i % 3 == 1 ? 11 : strlen(greetings[i % 3]));
+        assert_true(send(raw, junk, sizeof junk, MSG_NOSIGNAL) >= 0);
+        assert_int_equal(close(raw), 0);
+    }
+    fixture->server.wanted = 1;
+    assert_int_equal(ping(fixture, 1), 0);
+    assert_int_equal(run(fixture, DEADLINE_MS), 0);
+    assert_int_equal(fixture->server.received, 1);
+}
+
 static void only_local_endpoints_are_taken(void **state) {
     struct fixture *fixture = *state;
     static const char *const refused[] = {
@@ -336,6 +362,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_pause_holds_messages_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_channel_may_go_in_its_own_callback, set_up, tear_down),
         cmocka_unit_test_setup_teardown(junk_is_refused_and_does_no_harm, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(raw_junk_does_no_harm, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_local_endpoints_are_taken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_in_the_way_is_left_alone, set_up, tear_down),
     };
