@@ -86,6 +86,7 @@ struct settings {
     /* workers */
     int64_t worker_processes;
     int64_t worker_slots;
+    int64_t worker_prefetch; /* tasks held beyond the running ones; 0: as many as slots */
     int64_t worker_memory_bytes; /* budget of one worker for bytes in flight plus expected cost of running tasks */
     int64_t nursery_documents;   /* the nursery renews itself after so many */
     int64_t transfer_timeout_ms;

@@ -11,7 +11,8 @@
 enum processor_profile {
     PROFILE_COMPUTE,     /* nothing: no open, no threads */
     PROFILE_ENGINE_DATA, /* reads fonts, CMaps, tessdata below fixed folders */
-    PROFILE_COUNT
+    PROFILE_COUNT,
+    PROFILE_NONE = PROFILE_COUNT /* touches no document: the worker answers by itself, without a runner */
 };
 
 struct processor_output {

@@ -253,6 +253,7 @@ static void handle_run(struct nursery *nursery, struct wire_packet *packet) {
     memset(request.outputs, -1, sizeof request.outputs);
     read_request(packet, &request);
     if (id == 0 || slot == NULL || request.row == NULL ||
+        request.row->profile >= PROFILE_COUNT ||
         take_descriptors(packet, &request, &progress_fd) != 0) {
         close_request(&request, progress_fd);
         tell_ended(id, "no_runner", "malformed request", NULL, NULL);

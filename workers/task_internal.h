@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ * Shared by the parts of the tasks module: tasks.c (the list, admission, cancel and drain), task_steps.c (fetch,
+ * run, store) and task_answer.c (copies and answers). */
+#ifndef WORKERS_TASK_INTERNAL_H
+#define WORKERS_TASK_INTERNAL_H
+
+#include "workers/task.h"
+
+struct task;
+
+struct task_output {
+    struct task *task;
+    struct http_transfer *transfer;
+    size_t index; /* in the row's outputs */
+    bool made;
+    char sha256[65];
+};
+
+struct task {
+    struct tasks *tasks;
+    struct task *previous, *next;
+    enum task_state state;
+    uint64_t id;                /* the nursery's */
+    struct message_task order;  /* texts are owned */
+    const struct processor_row *row;
+    struct nursery_limits limits;
+    uint64_t cost;
+    bool charged;
+    struct document document;
+    struct http_transfer *fetch;
+    struct task_output outputs[MESSAGE_MAX_OUTPUTS]; /* as in order.outputs */
+    size_t stores_pending;
+
+    const struct reason_row *reason; /* NULL: done */
+    const char *stage;
+    const char *release; /* not NULL: release with this word instead of a result */
+    char detail[256];
+    struct runner_result result;
+    char input_sha256[65];
+    uint64_t input_bytes, cpu_ms, peak_rss_bytes, fetch_ms, parse_ms, store_ms;
+    int64_t step_started_ms, answered_ms;
+    uint64_t told_done;
+};
+
+struct tasks {
+    struct tasks_host host;
+    struct admission admission;
+    struct task *first, *last;
+    uint64_t counts[TASK_STATE_COUNT];
+    uint64_t next_id;
+    bool draining;
+    struct loop_timer *tick;
+};
+
+/* task_answer.c */
+struct task *task_new(struct tasks *tasks, const struct message_task *order);
+void task_free(struct task *task);
+/* Tries to give the answer to the channel; on success the task is answered (or freed, if it was released). */
+void task_answer(struct task *task);
+int task_send_progress(struct task *task);
+/* Answers without ever holding: RELEASE with `reason`. -1 when the channel takes nothing. */
+int task_refuse(struct tasks *tasks, const struct message_task *order, const char *reason);
+/* RESULT done for a task that needs no runner. */
+int task_done_at_once(struct tasks *tasks, const struct message_task *order);
+
+/* task_steps.c */
+void task_begin(struct task *task); /* WAITING: fetches, or goes on to READY */
+void task_run(struct task *task);   /* READY: hands it to the nursery; stays READY when that must wait */
+void task_judge(struct task *task, const struct nursery_end *end);
+void task_stop_transfers(struct task *task);
+void task_fail(struct task *task, const struct reason_row *reason, const char *stage, const char *detail);
+void task_end(struct task *task); /* drops its bytes, returns its charge, answers */
+
+/* tasks.c */
+void task_move(struct task *task, enum task_state state);
+void tasks_advance(struct tasks *tasks); /* begins and runs what there is room for */
+
+#endif

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT
+ * The steps of one task: fetch, run, store. Each step ends in the next one, in task_fail, or by a release. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/counters.h"
+#include "lib/log.h"
+#include "lib/text.h"
+#include "workers/task_internal.h"
+#include "workers/transfer.h"
+
+static uint64_t lap_ms(struct task *task) {
+    int64_t now = clock_monotonic_ms();
+    uint64_t ms = (uint64_t)(now - task->step_started_ms);
+
+    task->step_started_ms = now;
+    return ms;
+}
+
+void task_stop_transfers(struct task *task) {
+    if (task->fetch != NULL)
+        http_client_cancel(task->fetch);
+    task->fetch = NULL;
+    for (size_t i = 0; i < task->order.output_count; i++) {
+        if (task->outputs[i].transfer != NULL)
+            http_client_cancel(task->outputs[i].transfer);
+        task->outputs[i].transfer = NULL;
+    }
+    task->stores_pending = 0;
+}
+
+/* Gives back the memory, the charge and the answer. The list moves on by itself. */
+void task_end(struct task *task) {
+    struct tasks *tasks = task->tasks;
+
+    task_stop_transfers(task);
+    document_clear(&task->document);
+    if (task->charged)
+        admission_return(&tasks->admission, task->cost);
+    task->charged = false;
+    task_move(task, TASK_ENDED);
+    task_answer(task);
+    tasks->host.changed(tasks->host.context);
+}
+
+void task_fail(struct task *task, const struct reason_row *reason, const char *stage, const char *detail) {
+    task->reason = reason;
+    task->stage = stage;
+    (void)text_copy(task->detail, sizeof task->detail, detail);
+    task_end(task);
+}
+
+/* --- fetch ------------------------------------------------------------------------------------------------ */
+
+static void on_fetched(void *context, const struct http_client_reply *reply) {
+    struct task *task = context;
+    const struct reason_row *reason =
+        transfer_input_reason(reply, task->order.input_bytes, task->order.input_sha256);
+    char detail[200];
+
+    task->fetch = NULL;
+    task->fetch_ms = lap_ms(task);
+    task->input_bytes = reply->received_bytes;
+    counter_add(COUNT_TRANSFER_BYTES_IN, reply->received_bytes);
+    if (reply->sha256 != NULL)
+        (void)text_copy(task->input_sha256, sizeof task->input_sha256, reply->sha256);
+    if (reason == NULL && document_seal_input(&task->document, reply->received_bytes) != 0)
+        reason = reason_find("memory_limit");
+    if (reason != NULL) {
+        counter_add(COUNT_STORAGE_ERRORS, 1);
+        (void)snprintf(detail, sizeof detail, "GET %s, status %d, %llu bytes", http_client_error_name(reply->error),
+                       reply->status, (unsigned long long)reply->received_bytes);
+        task_fail(task, reason, "fetch", detail);
+        return;
+    }
+    task_move(task, TASK_READY);
+    tasks_advance(task->tasks);
+}
+
+/* Which of the row's outputs the task wants; -1 if it names one that the row does not have. */
+static int map_outputs(struct task *task, uint64_t *wanted) {
+    *wanted = 0;
+    for (size_t i = 0; i < task->order.output_count; i++) {
+        size_t index = 0;
+        while (index < task->row->output_count &&
+               strcmp(task->row->outputs[index].kind, task->order.outputs[i].kind) != 0)
+            index++;
+        if (index == task->row->output_count || (*wanted >> index & 1) != 0)
+            return -1;
+        task->outputs[i].index = index;
+        *wanted |= UINT64_C(1) << index;
+    }
+    return 0;
+}
+
+void task_begin(struct task *task) {
+    struct tasks *tasks = task->tasks;
+    bool with_input = task->order.input_url[0] != '\0';
+    uint64_t wanted;
+
+    admission_charge(&tasks->admission, task->cost);
+    task->charged = true;
+    task->step_started_ms = clock_monotonic_ms();
+    if (map_outputs(task, &wanted) != 0) {
+        task_fail(task, reason_find("unknown_type"), "fetch", "an output that the processor does not make");
+        return;
+    }
+    if (document_init(&task->document, task->row, wanted, with_input) != 0) {
+        task_fail(task, reason_find("no_runner"), "fetch", strerror(errno));
+        return;
+    }
+    if (!with_input) {
+        task_move(task, TASK_READY);
+        return;
+    }
+    task_move(task, TASK_FETCHING);
+    task->fetch = transfer_fetch(tasks->host.http, tasks->host.settings, &task->order, task->document.input,
+                                 on_fetched, task);
+    if (task->fetch == NULL)
+        task_fail(task, reason_find("storage_refused"), "fetch", "unusable URL");
+}
+
+/* --- run -------------------------------------------------------------------------------------------------- */
+
+void task_run(struct task *task) {
+    if (nursery_client_run(task->tasks->host.nursery, task->id, &task->document, &task->limits,
+                           task->order.input_mime, task->order.parameters) == 0) {
+        counter_add(COUNT_RUNNERS_STARTED, 1);
+        task->stage = "parse";
+        task->step_started_ms = clock_monotonic_ms();
+        task_move(task, TASK_RUNNING);
+    } else if (errno != EAGAIN && errno != ENOBUFS) {
+        task_fail(task, reason_find(errno == EMSGSIZE ? "bad_parameters" : "no_runner"), "parse", strerror(errno));
+    }
+}
+
+static const struct {
+    const char *code;
+    enum counter counter;
+} death_counters[] = {
+    {"sandbox_violation", COUNT_RUNNERS_KILLED_VIOLATION}, {"cpu_limit", COUNT_RUNNERS_KILLED_CPU},
+    {"memory_limit", COUNT_RUNNERS_KILLED_MEMORY},         {"timeout", COUNT_RUNNERS_KILLED_DEADLINE},
+    {"no_progress", COUNT_RUNNERS_KILLED_DEADLINE},        {"cancelled", COUNT_RUNNERS_KILLED_CANCEL},
+    {"crash", COUNT_RUNNERS_CRASHED},                      {"output_limit", COUNT_RUNNERS_CRASHED},
+};
+
+static void count_death(const struct nursery_end *end) {
+    enum counter counter = COUNT_RUNNERS_EXITED;
+
+    for (size_t i = 0; end->reason != NULL && i < sizeof death_counters / sizeof death_counters[0]; i++) {
+        if (strcmp(death_counters[i].code, end->reason->code) == 0)
+            counter = death_counters[i].counter;
+    }
+    counter_add(counter, 1);
+    counter_add(COUNT_RUNNERS_CPU_MICROSECONDS, end->cpu_us);
+}
+
+/* --- store ------------------------------------------------------------------------------------------------ */
+
+static void on_stored(void *context, const struct http_client_reply *reply) {
+    struct task_output *output = context;
+    struct task *task = output->task;
+    const struct reason_row *reason = transfer_output_reason(reply);
+    char detail[200];
+
+    output->transfer = NULL;
+    task->stores_pending--;
+    if (reason != NULL) {
+        counter_add(COUNT_STORAGE_ERRORS, 1);
+        (void)snprintf(detail, sizeof detail, "PUT %s, status %d", http_client_error_name(reply->error), reply->status);
+        task_fail(task, reason, "store", detail);
+        return;
+    }
+    counter_add(COUNT_TRANSFER_BYTES_OUT, task->document.output_bytes[output->index]);
+    if (task->stores_pending > 0)
+        return;
+    task->store_ms = lap_ms(task);
+    task_end(task);
+}
+
+/* A processor may leave an output out (a PDF has no display picture): it then says nothing about it either. */
+static bool was_made(const struct task *task, size_t index) {
+    return task->document.output_bytes[index] > 0 || task->result.metadata[index][0] != '\0';
+}
+
+static int store_output(struct task *task, size_t i) {
+    struct task_output *output = &task->outputs[i];
+    struct tasks *tasks = task->tasks;
+    int fd = task->document.outputs[output->index];
+    uint64_t bytes = task->document.output_bytes[output->index];
+
+    output->made = was_made(task, output->index);
+    if (!output->made)
+        return 0;
+    if (transfer_hash(fd, bytes, output->sha256) != 0)
+        return -1;
+    output->transfer = transfer_store(tasks->host.http, tasks->host.settings, &task->order.outputs[i], fd, bytes,
+                                      on_stored, output);
+    task->stores_pending += output->transfer != NULL;
+    return output->transfer == NULL ? -1 : 0;
+}
+
+static void store_outputs(struct task *task) {
+    task_move(task, TASK_STORING);
+    task->stage = "store";
+    for (size_t i = 0; i < task->order.output_count; i++) {
+        if (store_output(task, i) != 0) {
+            task_fail(task, reason_find("storage_refused"), "store", "an output that can't be sent");
+            return;
+        }
+    }
+    if (task->stores_pending == 0)
+        task_end(task);
+}
+
+/* A result with an input but no trace of it in `input` is not possible: the descriptor is closed here. */
+static void drop_input(struct task *task) {
+    if (task->document.input >= 0)
+        close(task->document.input);
+    task->document.input = -1;
+}
+
+void task_judge(struct task *task, const struct nursery_end *end) {
+    const struct reason_row *reason = end->reason;
+    const char *detail = end->detail;
+
+    count_death(end);
+    task->parse_ms = lap_ms(task);
+    task->cpu_ms = end->cpu_us / 1000;
+    task->peak_rss_bytes = end->peak_rss_bytes;
+    drop_input(task);
+    if (task->release != NULL) {
+        task_end(task);
+        return;
+    }
+    if (reason == NULL) {
+        reason = document_judge(&task->document, task->limits.output_bytes, &task->result);
+        detail = task->result.detail;
+    }
+    if (reason != NULL)
+        task_fail(task, reason, "parse", detail);
+    else
+        store_outputs(task);
+    tasks_advance(task->tasks);
+}

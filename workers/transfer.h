@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ * The two ways that a task's bytes go: the input from its presigned URL into a memory file, bounded and hashed
+ * on the way; an output from its memory file to its presigned URL. No retries here: the scheduler retries the
+ * task, with fresh URLs. */
+#ifndef WORKERS_TRANSFER_H
+#define WORKERS_TRANSFER_H
+
+#include "config/settings.h"
+#include "http/client.h"
+#include "proto/message.h"
+#include "workers/deaths.h"
+
+/* Why a transfer failed, or NULL when it did not. For inputs, `expected_bytes` and `expected_sha256` (may be
+ * empty) are what the task named. */
+const struct reason_row *transfer_input_reason(const struct http_client_reply *reply, uint64_t expected_bytes,
+                                               const char *expected_sha256);
+const struct reason_row *transfer_output_reason(const struct http_client_reply *reply);
+
+/* Starts fetching into `fd`; NULL when the URL is unusable. */
+struct http_transfer *transfer_fetch(struct http_client *client, const struct settings *settings,
+                                     const struct message_task *task, int fd, http_client_done_fn *done,
+                                     void *context);
+/* Starts storing `bytes` of `fd`. */
+struct http_transfer *transfer_store(struct http_client *client, const struct settings *settings,
+                                     const struct message_output *output, int fd, uint64_t bytes,
+                                     http_client_done_fn *done, void *context);
+
+/* Hex SHA-256 of a file's first `bytes` bytes; `target` holds 65. -1 with errno. */
+int transfer_hash(int fd, uint64_t bytes, char *target);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ * The worker program: `filemill-worker [number]`, the number telling a node's workers apart across restarts.
+ * Wiring and signals; see worker.c. */
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "lib/counters.h"
+#include "lib/log.h"
+#include "lib/process.h"
+#include "lib/text.h"
+#include "workers/sandbox.h"
+#include "workers/worker.h"
+
+struct running {
+    struct worker *worker;
+    int64_t drain_ms;
+    bool told;
+};
+
+/* The second signal jumps to the deadline. */
+static void on_stop(void *context, int signal_number) {
+    struct running *running = context;
+
+    (void)signal_number;
+    worker_drain(running->worker, running->told ? 0 : running->drain_ms);
+    running->told = true;
+}
+
+static void lock_down(const struct settings *settings) {
+    if (sandbox_enter_worker() == 0)
+        return;
+    if (settings->sandbox_required)
+        fatal_errno("worker not locked down");
+    log_warn_errno("state=not-locked-down");
+}
+
+int main(int argc, char **argv) {
+    struct settings settings;
+    struct running running = {0};
+    char name[65];
+    uint64_t number;
+    int status;
+
+    settings_load(&settings, "worker");
+    if (argc == 2 && text_parse_u64(argv[1], 0, 9999, &number) == 0)
+        (void)text_format(name, sizeof name, "worker-%llu", (unsigned long long)number);
+    else
+        (void)text_format(name, sizeof name, "worker-pid%d", (int)getpid());
+    counters_attach();
+    (void)signal(SIGPIPE, SIG_IGN);
+    struct loop *loop = loop_new();
+    running.drain_ms = settings.drain_ms;
+    running.worker = worker_new(loop, &settings, name);
+    if (running.worker == NULL)
+        return 1;
+    loop_signal_new(loop, SIGTERM, on_stop, &running);
+    loop_signal_new(loop, SIGINT, on_stop, &running);
+    lock_down(&settings);
+    process_report_ready();
+    status = loop_run(loop);
+    worker_free(running.worker);
+    loop_free(loop);
+    settings_clear(&settings);
+    return status;
+}
