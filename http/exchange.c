@@ -130,30 +130,35 @@ static void respond_error(struct http_request *request, int status, const char *
     http_respond(request, &response);
 }
 
-static enum MHD_Result begin_request(struct http_request *request) {
+/* Asks the handler for limits; afterwards the request is READING, ANSWERED or BROKEN. */
+static void choose_limits(struct http_request *request) {
     struct http_server *server = request->connection->server;
     struct http_plan plan = {.max_body_bytes = 0};
-    bool has_body = request->frame.chunked || request->frame.content_length > 0;
+    int result = server->handlers.begin(server->context, request, &plan);
 
-    request->in_handler = true;
-    if (server->handlers.begin(server->context, request, &plan) == 0) {
-        request->max_body_bytes = plan.max_body_bytes;
-        request->streamed = plan.streamed;
-        buffer_init(&request->body, plan.streamed || plan.max_body_bytes > SIZE_MAX - 1
-                                        ? SIZE_MAX - 1
-                                        : (size_t)plan.max_body_bytes);
-        if (!request->frame.chunked && request->frame.content_length > plan.max_body_bytes)
-            respond_error(request, 413, "payload_too_large");
-        else
-            request->state = REQUEST_READING;
-    } else if (request->state == REQUEST_BEGINNING) {
-        log_error("event=http_refused_without_answer path_bytes=%zu", strlen(request->path));
+    if (request->state != REQUEST_BEGINNING)
+        return;
+    if (result != 0) {
+        log_error("event=http_refused_without_answer peer=%s", request->connection->peer);
         request->state = REQUEST_BROKEN;
+        return;
     }
+    request->max_body_bytes = plan.max_body_bytes;
+    request->streamed = plan.streamed;
+    buffer_init(&request->body, plan.max_body_bytes < SIZE_MAX ? (size_t)plan.max_body_bytes : SIZE_MAX - 1);
+    if (!request->frame.chunked && request->frame.content_length > plan.max_body_bytes)
+        respond_error(request, 413, "payload_too_large");
+    else
+        request->state = REQUEST_READING;
+}
+
+static enum MHD_Result begin_request(struct http_request *request) {
+    request->in_handler = true;
+    choose_limits(request);
     request->in_handler = false;
     if (request->state == REQUEST_BROKEN)
         return MHD_NO;
-    if (request->state == REQUEST_ANSWERED && has_body) {
+    if (request->state == REQUEST_ANSWERED && (request->frame.chunked || request->frame.content_length > 0)) {
         request->drain_rest = true;
         return queue_response(request);
     }

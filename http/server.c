@@ -147,7 +147,9 @@ static struct http_connection *connection_new(struct http_server *server, struct
 static void connection_free(struct http_connection *connection) {
     struct http_server *server = connection->server;
 
-    (void)epoll_ctl(server->gone_epoll, EPOLL_CTL_DEL, connection->fd, NULL);
+    /* A lingering duplicate would keep the descriptor in the set after libmicrohttpd closes its own. */
+    if (epoll_ctl(server->gone_epoll, EPOLL_CTL_DEL, connection->fd, NULL) != 0)
+        log_warn_errno("event=http_unwatch_failed peer=%s", connection->peer);
     if (find_connection(server, connection->fd) == connection)
         server->by_fd[connection->fd] = NULL;
     *connection->place = connection->next;

@@ -463,6 +463,43 @@ def test_drain_finishes_what_is_in_flight():
         assert running.stop() == 0
 
 
+def cpu_seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_waiting_is_not_cut_and_costs_no_processor(echo):
+    """Handlers and streams may take longer than a client may; nobody spins meanwhile."""
+    with contextlib.ExitStack() as stack:
+        later, events, never, half = (stack.enter_context(echo.connect()) for _ in range(4))
+        later.sendall(get(b"Host: x\r\nConnection: close\r\n", b"GET /later?ms=5000 HTTP/1.1"))
+        events.sendall(get(line=b"GET /events?count=2&ms=2500 HTTP/1.1"))
+        never.sendall(get(line=b"GET /never HTTP/1.1"))
+        half.sendall(get(line=b"GET /later?ms=5000 HTTP/1.1"))
+        half.shutdown(socket.SHUT_WR)
+        time.sleep(0.2)
+        before = cpu_seconds(echo.process.pid)
+        time.sleep(4)
+        assert cpu_seconds(echo.process.pid) - before < 0.2
+        assert [row[0] for row in split_responses(read_all(later))] == [200]
+        assert [row[0] for row in split_responses(read_all(half))] == [200]
+        received = b""
+        while not received.endswith(b"0\r\n\r\n"):
+            received += events.recv(65536)
+        assert received.count(b"data: ") == 2
+    wait_for_counts(echo, 0)
+
+
+def test_no_descriptor_is_left(echo):
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        left = len(list(Path(f"/proc/{echo.process.pid}/fd").iterdir()))
+        if left <= 14:
+            return
+        time.sleep(0.2)
+    raise AssertionError(left)
+
+
 def test_stop_with_requests_in_every_state():
     """Every begun request is closed, or the server's own count makes it fail."""
     running = Echo(20)
