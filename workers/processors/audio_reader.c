@@ -128,6 +128,9 @@ static int open_container(struct audio_reader *reader) {
         av_dict_free(&options);
     }
     reader->format = error == 0 ? format : NULL;
+    /* Not enough memory is what demuxers also say where a header is cut: it is the header that is wrong. */
+    if (error == AVERROR(ENOMEM))
+        error = AVERROR_INVALIDDATA;
     return error == 0 ? 0 : fail_with_av(reader->context, error, "not a sound file");
 }
 
