@@ -41,7 +41,7 @@ static void child_move(struct child *child, enum child_state to) {
         fatal("service=%s.%u event=illegal_move from=%s to=%s", child->service->name, child->index,
               child_state_names[child->state], child_state_names[to]);
     enum log_level level = to == CHILD_FAILED ? LOG_ERROR : to == CHILD_READY ? LOG_INFO : LOG_DEBUG;
-    log_write(level, "service=%s.%u pid=%d state=%s from=%s", child->service->name, child->index,
+    log_write(level, "service=%s.%u child=%d state=%s from=%s", child->service->name, child->index,
               child->run != NULL ? (int)child->run->pid : 0, child_state_names[to],
               child_state_names[child->state]);
     child->state = to;
@@ -105,7 +105,7 @@ static void hand_over(struct child *child) {
     child->retiring = child->run;
     child->run = child->successor;
     child->successor = NULL;
-    log_info("service=%s.%u pid=%d event=renewed generation=%u", child->service->name, child->index,
+    log_info("service=%s.%u child=%d event=renewed generation=%u", child->service->name, child->index,
              (int)child->run->pid, child->run->generation);
     run_stop(child->retiring, SIGUSR2,
              child->host->launch.configuration->settings.drain_ms + CHILD_RELEASE_MS);
@@ -124,7 +124,7 @@ static void on_ready(void *context, struct run *run) {
 
 static void log_death(const struct child *child, const struct run *run, bool expected) {
     log_write(expected ? LOG_DEBUG : LOG_WARN,
-              "service=%s.%u pid=%d event=ended end=\"%s\" ready=%s restarts=%u", child->service->name,
+              "service=%s.%u child=%d event=ended end=\"%s\" ready=%s restarts=%u", child->service->name,
               child->index, (int)run->pid, child->last_end, run->is_ready ? "yes" : "no", child->restarts);
 }
 

@@ -240,14 +240,14 @@ static void on_exit_seen(void *context, uint32_t events) {
 
 static void signal_run(const struct run *run, int signal_number) {
     if (syscall(SYS_pidfd_send_signal, run->pidfd, signal_number, NULL, 0) != 0 && errno != ESRCH)
-        log_warn_errno("service=%s pid=%d event=not_signalled", run->service->name, (int)run->pid);
+        log_warn_errno("service=%s child=%d event=not_signalled", run->service->name, (int)run->pid);
 }
 
 static void on_deadline(void *context) {
     struct run *run = context;
     bool gently = run->service->force_signal != 0 && !run->forced;
 
-    log_warn("service=%s pid=%d event=deadline signal=%s", run->service->name, (int)run->pid,
+    log_warn("service=%s child=%d event=deadline signal=%s", run->service->name, (int)run->pid,
              gently ? sigabbrev_np(run->service->force_signal) : "KILL");
     run->forced = true;
     signal_run(run, gently ? run->service->force_signal : SIGKILL);

@@ -354,8 +354,7 @@ int supervisor_serve(struct sources *sources, bool runs_demo) {
         log_error("state=refused error=\"%s\"", error);
         goto free_all;
     }
-    log_info("state=starting version=%s directory=%s pid=%d", FILEMILL_VERSION, supervisor->layout.state,
-             (int)getpid());
+    log_info("state=starting version=%s directory=%s", FILEMILL_VERSION, supervisor->layout.state);
     notify_watchdog_start(supervisor->loop);
     loop_timer_set(supervisor->turn, 0);
     status = loop_run(supervisor->loop);
