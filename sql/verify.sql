@@ -14,6 +14,7 @@ wanted_columns(tab, columns) as (values
   ('object_deletions', '{key,run_after,attempts,created_at}'),
   ('quarantine', '{tenant_id,sha256,type,crashes,reason,updated_at}'),
   ('paused_types', '{type,paused_at}'),
+  ('idempotency_keys', '{user_id,key,request_hash,status,body,created_at}'),
   ('schema_migrations', '{version,name,checksum,applied_at}')),
 wanted_enums(name, labels) as (values
   ('visibility_t', '{public,private,internal}'::text[]),
@@ -33,7 +34,8 @@ wanted_indexes(name, definition) as (values
   ('object_deletions_due_idx', '%(run_after)%')),
 wanted_functions(name, definer) as (values
   ('files_refresh', false), ('filemill_user', false), ('filemill_role', true), ('filemill_elevated', false),
-  ('file_readable', false), ('tenant_bootstrap', true)),
+  ('file_readable', false), ('tenant_bootstrap', true), ('idempotency_expire', true),
+  ('events_newest', true), ('tenant_members_guard', false), ('filemill_time', false)),
 programs(name) as (values ('filemill_gateway'), ('filemill_scheduler'), ('filemill_definer')),
 tables as (
   select w.tab, w.columns, c.oid, c.relrowsecurity, c.relforcerowsecurity, c.relowner

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT
+ * What the handlers of files have in common; see files.h. */
+#include "gateway/files.h"
+
+#include "gateway/statements.h"
+#include "lib/memory.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct file_state {
+    struct file_view view; /* first: the call's state is the view */
+    enum file_access access;
+    file_fn *then;
+};
+
+static void clear_state(void *state) {
+    struct file_state *file = state;
+    free(file->view.work);
+}
+
+static void copy(char *target, size_t size, const struct database_result *result, const char *column) {
+    const char *text = result_text(result, 0, column);
+    (void)text_copy(target, size, text != NULL ? text : "");
+}
+
+static void fill_view(struct file_view *view, const struct database_result *result) {
+    copy(view->id, sizeof view->id, result, "id");
+    copy(view->tenant, sizeof view->tenant, result, "tenant");
+    copy(view->visibility, sizeof view->visibility, result, "visibility");
+    copy(view->status, sizeof view->status, result, "status");
+    copy(view->key, sizeof view->key, result, "key");
+    copy(view->mime, sizeof view->mime, result, "mime");
+    copy(view->detected_mime, sizeof view->detected_mime, result, "detected_mime");
+    copy(view->filename, sizeof view->filename, result, "filename");
+    view->size_bytes = result_number(result, 0, "size_bytes");
+    view->finalized = result_bool(result, 0, "finalized");
+}
+
+/* True if the caller may; else the call is answered. */
+static bool may(struct call *call, enum file_access access, const struct database_result *result) {
+    bool member = result_text(result, 0, "role") != NULL;
+    bool own = result_bool(result, 0, "own");
+    bool elevated = result_bool(result, 0, "elevated");
+    bool readable = result_bool(result, 0, "readable");
+    if (!member && !(access == FILE_ACCESS_LINK && readable)) {
+        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+        return false;
+    }
+    const bool allowed[] = {
+        [FILE_ACCESS_LINK] = readable,
+        [FILE_ACCESS_READ] = readable,
+        [FILE_ACCESS_CHANGE] = own || elevated,
+        [FILE_ACCESS_MANAGE] = elevated,
+    };
+    if (!allowed[access]) {
+        call_problem(call, PROBLEM_FORBIDDEN, NULL);
+        return false;
+    }
+    return true;
+}
+
+static void looked(struct call *call, const struct database_answer *answer) {
+    struct file_state *state = call->state;
+    const struct database_result *result = answer->results[0];
+    if (result_rows(result) == 0) {
+        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+        return;
+    }
+    if (may(call, state->access, result)) {
+        fill_view(&state->view, result);
+        state->then(call, &state->view);
+    }
+}
+
+void file_look(struct call *call, const char *id, enum file_access access, file_fn *then) {
+    struct file_state *state = call_state(call, sizeof *state, clear_state);
+    state->access = access;
+    state->then = then;
+    const struct query query = {.statement = &statements[STATEMENT_FILE_LOOK], .values = {id}};
+    call_read(call, &query, 1, looked);
+}
+
+size_t file_plan_jobs(const char *media_type, struct file_plan *plan) {
+    const char *types[PLAN_MAX_JOBS];
+    char id[UUID_TEXT_SIZE];
+    size_t ids_length = 0;
+    size_t types_length = 0;
+    plan->count = plan_jobs(media_type, types);
+    for (size_t i = 0; i < plan->count; i++) {
+        const char *separator = i == 0 ? "{" : ",";
+        text_uuid7(id);
+        (void)text_format(plan->ids + ids_length, sizeof plan->ids - ids_length, "%s%s", separator, id);
+        (void)text_format(plan->types + types_length, sizeof plan->types - types_length, "%s%s", separator, types[i]);
+        ids_length += strlen(plan->ids + ids_length);
+        types_length += strlen(plan->types + types_length);
+    }
+    const char *end = plan->count == 0 ? "{}" : "}";
+    (void)text_format(plan->ids + ids_length, sizeof plan->ids - ids_length, "%s", end);
+    (void)text_format(plan->types + types_length, sizeof plan->types - types_length, "%s", end);
+    return plan->count;
+}
+
+/* RFC 6266 with RFC 8187's encoding: saved, not shown, under the name it came with. NULL where there is none. */
+static char *make_disposition(const char *filename) {
+    size_t room = strlen(filename) * 3 + 1;
+    char *encoded = memory_new(room);
+    char *disposition = NULL;
+    if (filename[0] != '\0' && text_percent_encode(encoded, room, filename, false) == 0) {
+        disposition = memory_format("attachment; filename*=UTF-8''%s", encoded);
+    }
+    free(encoded);
+    return disposition;
+}
+
+/* A name that would make the URL too long is left out. */
+static int presign(struct call *call, const char *key, const char *filename, char url[STORAGE_URL_MAX]) {
+    char *disposition = make_disposition(filename);
+    struct storage_presign what = {
+        .method = "GET",
+        .key = key,
+        .expires_s = call->gateway->settings.download_url_seconds,
+        .content_length = -1,
+        .response_disposition = disposition != NULL ? disposition : "attachment",
+    };
+    int result = storage_presign(call->gateway->storage, &what, url, STORAGE_URL_MAX);
+    if (result != 0) {
+        what.response_disposition = "attachment";
+        result = storage_presign(call->gateway->storage, &what, url, STORAGE_URL_MAX);
+    }
+    free(disposition);
+    return result;
+}
+
+void file_answer_link(struct call *call, const struct file_view *file, const char *key, const char *filename,
+                      json_t *extra) {
+    const struct settings *settings = &call->gateway->settings;
+    char url[STORAGE_URL_MAX];
+    json_t *body = extra != NULL ? extra : json_object();
+    const char *redirect = call_query_value(call, "redirect");
+    if (strcmp(file->visibility, "public") == 0 && settings->public_base_url != NULL) {
+        size_t length = strlen(settings->public_base_url);
+        length -= length > 0 && settings->public_base_url[length - 1] == '/' ? 1 : 0;
+        if (text_format(url, sizeof url, "%.*s/%s", (int)length, settings->public_base_url, key) != 0) {
+            call_problem(call, PROBLEM_INTERNAL, NULL);
+            goto done;
+        }
+    } else if (presign(call, key, filename, url) == 0) {
+        json_object_set_new(body, "expires_in_seconds", json_integer(settings->download_url_seconds));
+    } else {
+        call_problem(call, PROBLEM_INTERNAL, NULL);
+        goto done;
+    }
+    if (redirect != NULL && strcmp(redirect, "1") == 0) {
+        call_redirect(call, url);
+        goto done;
+    }
+    json_object_set_new(body, "download_url", json_string(url));
+    char *text = json_dumps(body, JSON_COMPACT);
+    call_respond_take(call, 200, text);
+done:
+    json_decref(body);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ * A file as the caller may see it: what all handlers of files begin with, and what they have in common. */
+#ifndef GATEWAY_FILES_H
+#define GATEWAY_FILES_H
+
+#include "gateway/call.h"
+#include "proto/plan.h"
+#include "storage/keys.h"
+
+enum file_access {
+    FILE_ACCESS_LINK,   /* a link to its bytes: as its visibility says; strangers too when it is public */
+    FILE_ACCESS_READ,   /* members of its tenant, as its visibility says */
+    FILE_ACCESS_CHANGE, /* its owner, and owner, admin and internal of the tenant */
+    FILE_ACCESS_MANAGE, /* owner, admin and internal of the tenant */
+};
+
+#define FILE_NAME_MAX 1100 /* 256 UTF-16 code units in UTF-8, and to spare */
+
+struct file_view {
+    char id[UUID_TEXT_SIZE];
+    char tenant[UUID_TEXT_SIZE];
+    char visibility[16];
+    char status[16];
+    char key[KEY_MAX + 1];
+    char mime[256];
+    char detected_mime[256]; /* "" before finalize */
+    char filename[FILE_NAME_MAX];
+    int64_t size_bytes;
+    bool finalized;
+    void *work; /* the handler's own, freed with the view */
+};
+
+typedef void file_fn(struct call *call, struct file_view *file);
+
+/* Reads the file and judges access: 404 where it is not there or not the caller's to know of, 403 where it is known
+ * to be of the caller's tenant. Goes on with `then`; the view lives as long as the call. */
+void file_look(struct call *call, const char *id, enum file_access access, file_fn *then);
+
+/* The jobs for a kind of bytes: ids chosen here and the types, as Postgres arrays. Returns how many. */
+struct file_plan {
+    size_t count;
+    char ids[PLAN_MAX_JOBS * (UUID_TEXT_SIZE + 1) + 3];
+    char types[PLAN_MAX_JOBS * 64 + 3];
+};
+size_t file_plan_jobs(const char *media_type, struct file_plan *plan);
+
+/* The answer of the two download routes: a link to `key`, with more members in `extra` (taken; NULL: none). */
+void file_answer_link(struct call *call, const struct file_view *file, const char *key, const char *filename,
+                      json_t *extra);
+
+#endif

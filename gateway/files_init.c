@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT
+ * POST /v1/files/init-upload: one row, one transaction, one presigned PUT that binds the declared type and length
+ * and, where given, the SHA-256. */
+#include "gateway/call.h"
+#include "gateway/handlers.h"
+#include "gateway/json.h"
+#include "gateway/statements.h"
+#include "lib/counters.h"
+#include "lib/memory.h"
+#include "storage/keys.h"
+#include <ctype.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct upload {
+    char file[UUID_TEXT_SIZE];
+    char tenant[UUID_TEXT_SIZE];
+    char key[KEY_MAX + 1];
+    char url[STORAGE_URL_MAX];
+    char sha256[65];        /* "" when not given */
+    char checksum[48];      /* the same in base64 */
+    char *answer;
+};
+
+static void clear_upload(void *state) {
+    struct upload *upload = state;
+    free(upload->answer);
+}
+
+static void lower(char *text) {
+    for (; *text != '\0'; text++) {
+        *text = (char)tolower((unsigned char)*text);
+    }
+}
+
+static void take_checksum(struct upload *upload, const char *hex) {
+    unsigned char digest[32];
+    if (hex == NULL || text_hex_decode(digest, sizeof digest, hex) != 0) {
+        return;
+    }
+    text_hex_encode(upload->sha256, digest, sizeof digest);
+    EVP_EncodeBlock((unsigned char *)upload->checksum, digest, sizeof digest);
+}
+
+static int make_key(struct call *call, struct upload *upload, const char *filename) {
+    char extension[17];
+    key_extension(extension, sizeof extension, filename);
+    return key_original(upload->key, sizeof upload->key, upload->tenant, call->user, upload->file, extension);
+}
+
+static int presign(struct call *call, struct upload *upload, const char *mime, int64_t size_bytes) {
+    return storage_presign(call->gateway->storage,
+                           &(struct storage_presign){
+                               .method = "PUT",
+                               .key = upload->key,
+                               .expires_s = call->gateway->settings.upload_url_seconds,
+                               .content_type = mime,
+                               .content_length = size_bytes,
+                               .checksum_sha256 = upload->checksum[0] != '\0' ? upload->checksum : NULL,
+                           },
+                           upload->url, sizeof upload->url);
+}
+
+/* The checksum header is asked for only where the URL binds it: some providers can't. */
+static char *make_answer(const struct call *call, const struct upload *upload, const char *mime) {
+    json_t *headers = json_pack("{s:s}", "Content-Type", mime);
+    if (upload->checksum[0] != '\0' && strstr(upload->url, "x-amz-checksum-sha256") != NULL) {
+        json_object_set_new(headers, "x-amz-checksum-sha256", json_string(upload->checksum));
+    }
+    json_t *body = json_pack("{s:s,s:s,s:s,s:o,s:I}", "file_id", upload->file, "r2_key", upload->key, "upload_url",
+                             upload->url, "required_headers", headers, "expires_in_seconds",
+                             (json_int_t)call->gateway->settings.upload_url_seconds);
+    char *text = json_encode(body);
+    json_decref(body);
+    return text;
+}
+
+static void judged(struct call *call, const struct database_answer *answer) {
+    bool member = result_text(answer->results[0], 0, "role") != NULL;
+    call_problem(call, member ? PROBLEM_INSUFFICIENT_ROLE : PROBLEM_NOT_A_MEMBER, NULL);
+}
+
+static void inserted(struct call *call, const struct database_answer *answer) {
+    struct upload *upload = call->state;
+    if (result_affected(answer->results[0]) == 1) {
+        counter_add(COUNT_UPLOADS_STARTED, 1);
+        call_respond(call, 200, upload->answer);
+        return;
+    }
+    const struct query query = {.statement = &statements[STATEMENT_ROLE], .values = {upload->tenant}};
+    call_read(call, &query, 1, judged);
+}
+
+void handle_file_init(struct call *call) {
+    const char *filename = json_text_member(call->body, "filename");
+    const char *mime = json_text_member(call->body, "mime");
+    const char *visibility = json_text_member(call->body, "visibility");
+    int64_t size_bytes = json_integer_value(json_object_get(call->body, "size_bytes"));
+    char size[24];
+    char minutes[24];
+    struct upload *upload = call_state(call, sizeof *upload, clear_upload);
+    text_uuid7(upload->file);
+    text_copy(upload->tenant, sizeof upload->tenant, json_text_member(call->body, "tenant_id"));
+    lower(upload->tenant);
+    take_checksum(upload, json_text_member(call->body, "sha256"));
+    if (make_key(call, upload, filename) != 0 || presign(call, upload, mime, size_bytes) != 0) {
+        call_problem(call, PROBLEM_INTERNAL, NULL);
+        return;
+    }
+    upload->answer = make_answer(call, upload, mime);
+    (void)text_format(size, sizeof size, "%lld", (long long)size_bytes);
+    (void)text_format(minutes, sizeof minutes, "%lld", (long long)call->gateway->settings.upload_expiry_minutes);
+    const struct query query = {
+        .statement = &statements[STATEMENT_FILE_INSERT],
+        .values = {upload->file, upload->tenant, visibility != NULL ? visibility : "private", upload->key, mime, size,
+                   upload->sha256[0] != '\0' ? upload->sha256 : NULL, filename, minutes},
+    };
+    call_write(call, &(struct call_effect){
+                         .queries = &query,
+                         .count = 1,
+                         .on_answer = inserted,
+                         .known_status = 200,
+                         .known_body = upload->answer,
+                         .proof_file = upload->file,
+                     });
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT
+ * DELETE /v1/files/:id and POST /v1/internal/files/:id/reprocess. Both lock the file first, so that its events come in
+ * the order of the commits. */
+#include "gateway/events.h"
+#include "gateway/files.h"
+#include "gateway/handlers.h"
+#include "gateway/json.h"
+#include "gateway/scheduler_link.h"
+#include "gateway/statements.h"
+#include "lib/memory.h"
+#include <string.h>
+
+/* Jobs that were running elsewhere end now; their results would be refused anyway. */
+static void cancel_everywhere(struct call *call, const struct database_result *cancelled) {
+    for (size_t i = 0; i < result_rows(cancelled); i++) {
+        scheduler_link_cancel(call->gateway->scheduler, result_text(cancelled, i, "id"));
+    }
+}
+
+static void deleted(struct call *call, const struct database_answer *answer) {
+    struct file_view *file = call->state;
+    if (result_rows(answer->results[2]) == 0) {
+        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+        return;
+    }
+    cancel_everywhere(call, answer->results[1]);
+    events_notify(call->gateway->events, file->id);
+    call_respond_take(call, 200,
+                      memory_format("{\"ok\":true,\"file_id\":\"%s\",\"status\":\"deleted\"}", file->id));
+}
+
+static void delete_file(struct call *call, struct file_view *file) {
+    const struct query queries[] = {
+        {.statement = &statements[STATEMENT_FILE_LOCK], .values = {file->id}},
+        {.statement = &statements[STATEMENT_JOBS_CANCEL], .values = {file->id}},
+        {.statement = &statements[STATEMENT_FILE_DELETE], .values = {file->id}},
+    };
+    call_write(call, &(struct call_effect){.queries = queries, .count = 3, .on_answer = deleted});
+}
+
+void handle_file_delete(struct call *call) {
+    file_look(call, call->parameters[0], FILE_ACCESS_CHANGE, delete_file);
+}
+
+static void reprocessed(struct call *call, const struct database_answer *answer) {
+    struct file_view *file = call->state;
+    const struct database_result *result = answer->results[2];
+    if (result_rows(result) == 0) {
+        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+        return;
+    }
+    cancel_everywhere(call, answer->results[1]);
+    scheduler_link_poke(call->gateway->scheduler, PLAN_MAX_JOBS);
+    events_notify(call->gateway->events, file->id);
+    call_respond_take(call, 200, memory_format("{\"ok\":true,\"jobs\":%s}", result_text(result, 0, "jobs")));
+}
+
+static void reprocess(struct call *call, struct file_view *file) {
+    if (!file->finalized && strcmp(file->status, "uploading") == 0) {
+        call_problem(call, PROBLEM_NOT_FINALIZED, NULL);
+        return;
+    }
+    struct file_plan plan;
+    (void)file_plan_jobs(file->detected_mime[0] != '\0' ? file->detected_mime : file->mime, &plan);
+    const struct query queries[] = {
+        {.statement = &statements[STATEMENT_FILE_LOCK], .values = {file->id}},
+        {.statement = &statements[STATEMENT_JOBS_CANCEL], .values = {file->id}},
+        {.statement = &statements[STATEMENT_FILE_REPROCESS],
+         .values = {file->id, plan.ids, plan.types, call->request_id}},
+    };
+    call_write(call, &(struct call_effect){.queries = queries, .count = 3, .on_answer = reprocessed});
+}
+
+void handle_file_reprocess(struct call *call) {
+    file_look(call, call->parameters[0], FILE_ACCESS_MANAGE, reprocess);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ * GET /v1/jobs/:id and POST /v1/jobs/:id/cancel. A job is seen as its file is. */
+#include "gateway/call.h"
+#include "gateway/events.h"
+#include "gateway/handlers.h"
+#include "gateway/scheduler_link.h"
+#include "gateway/statements.h"
+#include "lib/memory.h"
+#include <string.h>
+
+struct job {
+    char file[UUID_TEXT_SIZE];
+};
+
+/* True if the caller may; else the call is answered. */
+static bool may(struct call *call, const struct database_result *result, const char *right, const char *other) {
+    if (result_rows(result) == 0 || result_text(result, 0, "role") == NULL) {
+        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+        return false;
+    }
+    if (!result_bool(result, 0, right) && !result_bool(result, 0, other)) {
+        call_problem(call, PROBLEM_FORBIDDEN, NULL);
+        return false;
+    }
+    return true;
+}
+
+static void looked(struct call *call, const struct database_answer *answer) {
+    if (may(call, answer->results[0], "readable", "readable")) {
+        call_respond(call, 200, result_text(answer->results[0], 0, "job"));
+    }
+}
+
+void handle_job(struct call *call) {
+    const struct query query = {.statement = &statements[STATEMENT_JOB], .values = {call->parameters[0]}};
+    call_read(call, &query, 1, looked);
+}
+
+static void cancelled(struct call *call, const struct database_answer *answer) {
+    const struct job *job = call->state;
+    if (result_rows(answer->results[1]) == 0) {
+        call_problem(call, PROBLEM_JOB_FINISHED, NULL);
+        return;
+    }
+    scheduler_link_cancel(call->gateway->scheduler, call->parameters[0]);
+    events_notify(call->gateway->events, job->file);
+    call_respond_take(call, 200,
+                      memory_format("{\"ok\":true,\"id\":\"%s\",\"status\":\"cancelled\"}", call->parameters[0]));
+}
+
+static void looked_for_cancel(struct call *call, const struct database_answer *answer) {
+    if (!may(call, answer->results[0], "own", "elevated")) {
+        return;
+    }
+    struct job *job = call_state(call, sizeof *job, NULL);
+    (void)text_copy(job->file, sizeof job->file, result_text(answer->results[0], 0, "file"));
+    const struct query queries[] = {
+        {.statement = &statements[STATEMENT_FILE_LOCK], .values = {job->file}},
+        {.statement = &statements[STATEMENT_JOB_CANCEL], .values = {call->parameters[0]}},
+        {.statement = &statements[STATEMENT_FILES_REFRESH], .values = {job->file}},
+    };
+    call_write(call, &(struct call_effect){.queries = queries, .count = 3, .on_answer = cancelled});
+}
+
+void handle_job_cancel(struct call *call) {
+    const struct query query = {.statement = &statements[STATEMENT_JOB], .values = {call->parameters[0]}};
+    call_read(call, &query, 1, looked_for_cancel);
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT
+ * filemill-gateway: the REST API. Wiring, and the three ways to stop: SIGTERM drains (writes are refused, reads
+ * answered; a supervisor says a second time when to end), SIGUSR2 retires (a newer gateway serves the port already),
+ * and either ends when nothing is in flight or the drain's deadline has come. */
+#include "gateway/auth.h"
+#include "gateway/call.h"
+#include "gateway/events.h"
+#include "gateway/health.h"
+#include "gateway/openapi.h"
+#include "gateway/rate.h"
+#include "gateway/request.h"
+#include "gateway/scheduler_link.h"
+#include "gateway/statements.h"
+#include "lib/clock.h"
+#include "lib/counters.h"
+#include "lib/log.h"
+#include "lib/memory.h"
+#include "lib/process.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CONNECTIONS 4096
+#define HEAD_TIMEOUT_S 15
+#define STATEMENT_TIMEOUT_MS 5000
+#define MAX_WAITING 2000
+#define STORAGE_CONNECTIONS 64
+#define CLEANING_MS (10 * 60 * 1000)
+#define LINGER_MS 1000 /* a drain without a supervisor: how long reads are still answered when all is quiet */
+#define FORCED_MS 2000 /* from the second signal to the end */
+#define CHECK_MS 20
+
+struct process {
+    struct gateway gateway;
+    struct loop_timer *cleaning;
+    struct loop_timer *checking;
+    struct loop_timer *gauge;
+    int64_t close_ms;    /* when to stop accepting */
+    int64_t deadline_ms; /* when to end whatever is in flight */
+    bool supervised;
+    bool closing;
+};
+
+static int inherited_listener(void) {
+    uint64_t fd;
+    const char *text = getenv("FILEMILL_LISTEN_FD");
+    if (text == NULL) {
+        return -1;
+    }
+    if (text_parse_u64(text, 0, 1000000, &fd) != 0 || fcntl((int)fd, F_SETFD, FD_CLOEXEC) != 0) {
+        fatal("FILEMILL_LISTEN_FD is not an open descriptor");
+    }
+    return (int)fd;
+}
+
+static void on_scheduler_event(void *context, const char *file) {
+    struct gateway *gateway = context;
+    events_notify(gateway->events, file);
+}
+
+static void cleaned(void *context, const struct database_answer *answer) {
+    struct process *process = context;
+    loop_timer_set(process->cleaning, CLEANING_MS);
+}
+
+static void clean(void *context) {
+    struct process *process = context;
+    const struct query query = {.statement = &statements[STATEMENT_IDEMPOTENCY_EXPIRE]};
+    database_run(process->gateway.database, NULL, &query, 1, cleaned, process);
+}
+
+static void publish(void *context) {
+    struct process *process = context;
+    counter_set(COUNT_HTTP_CONNECTIONS, http_server_connections(process->gateway.server));
+    loop_timer_set(process->gauge, 1000);
+}
+
+/* --- stopping --- */
+
+static void check_end(void *context) {
+    struct process *process = context;
+    struct gateway *gateway = &process->gateway;
+    int64_t now_ms = clock_monotonic_ms();
+    if (!process->closing && now_ms >= process->close_ms) {
+        process->closing = true;
+        http_server_drain(gateway->server);
+    }
+    if (process->closing && (gateway->call_count == 0 || now_ms >= process->deadline_ms)) {
+        log_info("state=stopped calls=%u", gateway->call_count);
+        loop_stop(gateway->loop, 0);
+        return;
+    }
+    loop_timer_set(process->checking, CHECK_MS);
+}
+
+static int64_t least(int64_t left, int64_t right) {
+    return left < right ? left : right;
+}
+
+static void on_terminate(void *context, int signal_number) {
+    struct process *process = context;
+    struct gateway *gateway = &process->gateway;
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t drain_ms = gateway->settings.drain_ms;
+    if (gateway->draining) {
+        process->close_ms = now_ms;
+        process->deadline_ms = least(process->deadline_ms, now_ms + FORCED_MS);
+    } else {
+        gateway->draining = true;
+        process->deadline_ms = now_ms + drain_ms;
+        process->close_ms = process->supervised ? now_ms + drain_ms : now_ms + least(LINGER_MS, drain_ms / 2);
+        events_drain(gateway->events);
+        log_info("state=draining calls=%u", gateway->call_count);
+    }
+    check_end(process);
+}
+
+static void on_retire(void *context, int signal_number) {
+    struct process *process = context;
+    process->close_ms = clock_monotonic_ms();
+    process->deadline_ms = process->close_ms + process->gateway.settings.drain_ms;
+    log_info("state=retiring calls=%u", process->gateway.call_count);
+    http_server_drain(process->gateway.server);
+    process->closing = true;
+    events_drain(process->gateway.events);
+    check_end(process);
+}
+
+/* --- wiring --- */
+
+static void connect_parts(struct gateway *gateway) {
+    const struct settings *settings = &gateway->settings;
+    char error[256];
+    const char *url =
+        settings->gateway_database_url != NULL ? settings->gateway_database_url : settings->database_url;
+    if (url == NULL) {
+        fatal("option=database-url error=\"not set\"");
+    }
+    gateway->storage = storage_new(settings, error, sizeof error);
+    if (gateway->storage == NULL) {
+        fatal("%s", error);
+    }
+    gateway->client = http_client_new(gateway->loop, STORAGE_CONNECTIONS);
+    gateway->auth = auth_new(gateway->loop, gateway->client, settings);
+    gateway->rate = rate_new(settings->rate_per_minute);
+    gateway->events = events_new(gateway);
+    gateway->health = health_new(gateway);
+    gateway->openapi = openapi_document(settings->public_url, settings->max_upload_bytes);
+    gateway->database = database_new(gateway->loop, &(struct database_options){
+                                                        .url = url,
+                                                        .role = "filemill_gateway",
+                                                        .application_name = "filemill-gateway",
+                                                        .connections = (unsigned)settings->database_pool,
+                                                        .prepare = settings->database_prepare,
+                                                        .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
+                                                        .max_waiting = MAX_WAITING,
+                                                    });
+    gateway->scheduler = scheduler_link_new(gateway->loop, settings->channel_endpoint, settings->node,
+                                            on_scheduler_event, gateway);
+}
+
+static void listen_for_clients(struct gateway *gateway, int listener) {
+    gateway->server = http_server_new(gateway->loop,
+                                      &(struct http_server_options){
+                                          .listen_fd = listener,
+                                          .address = gateway->settings.gateway_address,
+                                          .port = (uint16_t)gateway->settings.gateway_port,
+                                          .reuse_port = true,
+                                          .max_connections = MAX_CONNECTIONS,
+                                          .head_timeout_s = HEAD_TIMEOUT_S,
+                                      },
+                                      &request_handlers, gateway);
+    if (gateway->server == NULL) {
+        fatal("option=gateway-port error=\"can't listen on %s port %lld\"", gateway->settings.gateway_address,
+              (long long)gateway->settings.gateway_port);
+    }
+}
+
+static void disconnect_parts(struct gateway *gateway) {
+    auth_free(gateway->auth); /* may have a transfer under way */
+    http_client_free(gateway->client); /* nothing comes back to a call after these two */
+    database_free(gateway->database);
+    http_server_free(gateway->server);
+    call_free_all(gateway);
+    scheduler_link_free(gateway->scheduler);
+    health_free(gateway->health);
+    events_free(gateway->events);
+    rate_free(gateway->rate);
+    storage_free(gateway->storage);
+    free(gateway->openapi);
+}
+
+int main(void) {
+    struct process process = {.close_ms = INT64_MAX, .deadline_ms = INT64_MAX};
+    struct gateway *gateway = &process.gateway;
+    settings_load(&gateway->settings, "gateway");
+    counters_attach();
+    int listener = inherited_listener();
+    process.supervised = getenv("FILEMILL_HEALTH_FD") != NULL;
+    gateway->loop = loop_new();
+    connect_parts(gateway);
+    listen_for_clients(gateway, listener);
+    loop_signal_new(gateway->loop, SIGTERM, on_terminate, &process);
+    loop_signal_new(gateway->loop, SIGINT, on_terminate, &process);
+    loop_signal_new(gateway->loop, SIGUSR2, on_retire, &process);
+    process.checking = loop_timer_new(gateway->loop, check_end, &process);
+    process.cleaning = loop_timer_new(gateway->loop, clean, &process);
+    process.gauge = loop_timer_new(gateway->loop, publish, &process);
+    loop_timer_set(process.cleaning, CLEANING_MS);
+    loop_timer_set(process.gauge, 0);
+    log_info("state=serving port=%u", http_server_port(gateway->server));
+    process_report_ready();
+    int status = loop_run(gateway->loop);
+    disconnect_parts(gateway);
+    loop_free(gateway->loop);
+    settings_clear(&gateway->settings);
+    return status;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT
+ * Tenants and their members. Who may make, change and remove whom is decided in the database (0020_gateway.sql); here
+ * its refusals get their names. A tenant that the caller is no member of does not exist. */
+#include "gateway/call.h"
+#include "gateway/handlers.h"
+#include "gateway/json.h"
+#include "gateway/statements.h"
+#include "lib/memory.h"
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct member {
+    char user[UUID_TEXT_SIZE];
+    char role[16];
+    char *answer;
+};
+
+static void clear_member(void *state) {
+    struct member *member = state;
+    free(member->answer);
+}
+
+/* --- tenants --- */
+
+static void bootstrapped(struct call *call, const struct database_answer *answer) {
+    const struct member *state = call->state;
+    call_respond(call, 201, state->answer);
+}
+
+void handle_tenant_bootstrap(struct call *call) {
+    const char *name = json_text_member(call->body, "name");
+    char tenant[UUID_TEXT_SIZE];
+    struct member *state = call_state(call, sizeof *state, clear_member);
+    text_uuid4(tenant);
+    json_t *body = json_pack("{s:s,s:s,s:s}", "tenant_id", tenant, "name", name, "role", "owner");
+    state->answer = json_encode(body);
+    json_decref(body);
+    const struct query query = {.statement = &statements[STATEMENT_TENANT_BOOTSTRAP], .values = {tenant, name}};
+    call_write(call, &(struct call_effect){
+                         .queries = &query,
+                         .count = 1,
+                         .on_answer = bootstrapped,
+                         .known_status = 201,
+                         .known_body = state->answer,
+                     });
+}
+
+static void tenants_listed(struct call *call, const struct database_answer *answer) {
+    call_respond_take(call, 200, memory_format("{\"tenants\":%s}", result_text(answer->results[0], 0, "tenants")));
+}
+
+void handle_tenants(struct call *call) {
+    const struct query query = {.statement = &statements[STATEMENT_TENANTS]};
+    call_read(call, &query, 1, tenants_listed);
+}
+
+/* --- members --- */
+
+static void members_listed(struct call *call, const struct database_answer *answer) {
+    if (result_text(answer->results[0], 0, "role") == NULL) {
+        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+        return;
+    }
+    call_respond_take(call, 200, memory_format("{\"members\":%s}", result_text(answer->results[1], 0, "members")));
+}
+
+void handle_members(struct call *call) {
+    const struct query queries[] = {
+        {.statement = &statements[STATEMENT_ROLE], .values = {call->parameters[0]}},
+        {.statement = &statements[STATEMENT_MEMBERS], .values = {call->parameters[0]}},
+    };
+    call_read(call, queries, 2, members_listed);
+}
+
+/* FM001 and FM002 come from the guard on the table. */
+static bool refused(struct call *call, const struct database_answer *answer) {
+    if (strcmp(answer->sqlstate, "FM002") == 0) {
+        call_problem(call, PROBLEM_LAST_OWNER, NULL);
+    } else if (strcmp(answer->sqlstate, "FM001") == 0 || strcmp(answer->sqlstate, "42501") == 0) {
+        call_problem(call, PROBLEM_INSUFFICIENT_ROLE, NULL);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* True if the caller is owner or admin; else the call is answered. */
+static bool manages(struct call *call, const struct database_result *result) {
+    const char *role = result_text(result, 0, "role");
+    if (role == NULL) {
+        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+        return false;
+    }
+    if (strcmp(role, "owner") != 0 && strcmp(role, "admin") != 0) {
+        call_problem(call, PROBLEM_INSUFFICIENT_ROLE, NULL);
+        return false;
+    }
+    return true;
+}
+
+static void answer_member(struct call *call, int status) {
+    const struct member *member = call->state;
+    call_respond_take(call, status,
+                      memory_format("{\"tenant_id\":\"%s\",\"user_id\":\"%s\",\"role\":\"%s\"}", call->parameters[0],
+                                    member->user, member->role));
+}
+
+static struct member *member_new(struct call *call, const char *user, const char *role) {
+    struct member *member = call_state(call, sizeof *member, clear_member);
+    (void)text_copy(member->user, sizeof member->user, user);
+    (void)text_copy(member->role, sizeof member->role, role);
+    for (char *at = member->user; *at != '\0'; at++) {
+        *at = (char)tolower((unsigned char)*at);
+    }
+    return member;
+}
+
+static void added(struct call *call, const struct database_answer *answer) {
+    if (!manages(call, answer->results[0])) {
+        return;
+    }
+    if (result_affected(answer->results[1]) == 0) {
+        call_problem(call, PROBLEM_ALREADY_MEMBER, NULL);
+        return;
+    }
+    answer_member(call, 201);
+}
+
+void handle_member_add(struct call *call) {
+    const char *role = json_text_member(call->body, "role");
+    const struct member *member =
+        member_new(call, json_text_member(call->body, "user_id"), role != NULL ? role : "member");
+    const struct query queries[] = {
+        {.statement = &statements[STATEMENT_ROLE], .values = {call->parameters[0]}},
+        {.statement = &statements[STATEMENT_MEMBER_ADD], .values = {call->parameters[0], member->user, member->role}},
+    };
+    call_write(call, &(struct call_effect){.queries = queries, .count = 2, .on_answer = added, .on_refusal = refused});
+}
+
+static void changed(struct call *call, const struct database_answer *answer) {
+    if (!manages(call, answer->results[0])) {
+        return;
+    }
+    if (result_affected(answer->results[2]) == 0) {
+        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+        return;
+    }
+    answer_member(call, 200);
+}
+
+void handle_member_change(struct call *call) {
+    const struct member *member = member_new(call, call->parameters[1], json_text_member(call->body, "role"));
+    const struct query queries[] = {
+        {.statement = &statements[STATEMENT_ROLE], .values = {call->parameters[0]}},
+        {.statement = &statements[STATEMENT_OWNERS_LOCK], .values = {call->parameters[0]}},
+        {.statement = &statements[STATEMENT_MEMBER_CHANGE],
+         .values = {call->parameters[0], member->user, member->role}},
+    };
+    call_write(call,
+               &(struct call_effect){.queries = queries, .count = 3, .on_answer = changed, .on_refusal = refused});
+}
+
+static void removed(struct call *call, const struct database_answer *answer) {
+    if (!manages(call, answer->results[0])) {
+        return;
+    }
+    if (result_affected(answer->results[2]) == 0) {
+        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+        return;
+    }
+    call_respond(call, 200, "{\"ok\":true}");
+}
+
+void handle_member_remove(struct call *call) {
+    const struct member *member = member_new(call, call->parameters[1], "");
+    const struct query queries[] = {
+        {.statement = &statements[STATEMENT_ROLE], .values = {call->parameters[0]}},
+        {.statement = &statements[STATEMENT_OWNERS_LOCK], .values = {call->parameters[0]}},
+        {.statement = &statements[STATEMENT_MEMBER_REMOVE], .values = {call->parameters[0], member->user}},
+    };
+    call_write(call,
+               &(struct call_effect){.queries = queries, .count = 3, .on_answer = removed, .on_refusal = refused});
+}
