@@ -72,6 +72,15 @@ void get_subresource(struct call *call) {
 
     if (call->bucket_name[0] != '\0' && call_bucket(call) == NULL)
         return;
+    if (call->key[0] != '\0' && call_query(call, "tagging") != NULL &&
+        strcmp(http_request_method(call->request), "GET") == 0) {
+        /* An object without tags has an empty set; a bucket without has none. */
+        buffer_init(&xml, 4096);
+        reply_document(call, &xml,
+                       buffer_append_text(&xml, XML_DECLARATION "<Tagging xmlns=\"" XML_NAMESPACE
+                                                                "\"><TagSet></TagSet></Tagging>"));
+        return;
+    }
     for (size_t i = 0; i < SUBRESOURCE_COUNT; i++) {
         if (call_query(call, subresources[i].name) == NULL)
             continue;

@@ -91,6 +91,8 @@ void call_fail_words(struct call *call, enum s3_error error, const char *words) 
         xml_element(&xml, "Code", s3_error_code(error)) == 0 && xml_element(&xml, "Message", words) == 0 &&
         (call->bucket_name[0] == '\0' || xml_element(&xml, "BucketName", call->bucket_name) == 0) &&
         (call->key[0] == '\0' || xml_element(&xml, "Key", call->key) == 0) &&
+        /* From this a client learns which region to sign for. */
+        (error != S3_AUTHORIZATION_MALFORMED || xml_element(&xml, "Region", call->store->credentials.region) == 0) &&
         xml_element(&xml, "RequestId", call->id) == 0 && buffer_append_text(&xml, "</Error>") == 0)
         call_reply_xml(call, status, &xml);
     else
