@@ -268,10 +268,13 @@ static int skip_samples(struct audio_reader *reader) {
     int first;
 
     if (side != NULL && side->size >= SKIP_SAMPLES_SIZE) {
-        uint32_t end = AV_RL32(side->data + 4);
+        uint64_t end = AV_RL32(side->data + 4);
         reader->skip += AV_RL32(side->data);
+        /* Opus is decoded at 48 kHz; Matroska's demuxer counts at the rate of the header. */
+        if (codec == AV_CODEC_ID_OPUS && reader->stream->codecpar->sample_rate > 0)
+            end = end * (uint64_t)frame->sample_rate / (uint64_t)reader->stream->codecpar->sample_rate;
         if (codec != AV_CODEC_ID_MP1 && codec != AV_CODEC_ID_MP2 && codec != AV_CODEC_ID_MP3)
-            frame->nb_samples -= end < (uint32_t)frame->nb_samples ? (int)end : frame->nb_samples;
+            frame->nb_samples -= end < (uint64_t)frame->nb_samples ? (int)end : frame->nb_samples;
     }
     first = reader->skip < (uint64_t)frame->nb_samples ? (int)reader->skip : frame->nb_samples;
     reader->skip -= (uint64_t)first;
