@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT
+ * Decisions about an ended lease, written down as the JSON that the statements take. */
+#include "scheduler/finish.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/log.h"
+#include "lib/memory.h"
+#include "lib/text.h"
+#include "scheduler/json_text.h"
+#include "scheduler/results.h"
+#include "storage/keys.h"
+
+#define ELEMENT_MAX (512 * 1024)
+#define GARBAGE_DELAY_MS ((int64_t)(TASK_URL_SECONDS + 60) * 1000)
+#define OVERLOAD_DELAY_MS 100
+
+/* What the end of a lease says, before it is JSON. */
+struct ending {
+    const char *status;
+    bool failed, crashed;
+    int64_t delay_ms; /* -1: none */
+    const char *code, *detail, *stage;
+    const struct message_result *result; /* DONE only */
+};
+
+void finish_free(struct finish *finish) {
+    if (finish == NULL)
+        return;
+    free(finish->end);
+    free(finish->outputs);
+    free(finish->hash);
+    free(finish->crash);
+    free(finish->garbage);
+    free(finish->stale_garbage);
+    free(finish);
+}
+
+static struct finish *finish_new(const struct lease *lease) {
+    struct finish *finish = memory_new(sizeof *finish);
+
+    text_copy(finish->job, sizeof finish->job, lease->job);
+    text_copy(finish->file, sizeof finish->file, lease->file);
+    text_copy(finish->tenant, sizeof finish->tenant, lease->tenant);
+    text_copy(finish->type, sizeof finish->type, lease->type);
+    finish->epoch = lease->epoch;
+    finish->delay_ms = -1;
+    return finish;
+}
+
+/* The buffer's text, or NULL when it is empty or `broken`. */
+static char *element_take(struct buffer *buffer, int broken) {
+    if (broken == 0 && buffer->size > 0)
+        return buffer_take(buffer, NULL);
+    buffer_clear(buffer);
+    return NULL;
+}
+
+/* ---- the job's row ---- */
+
+/* The result column of a done job. */
+static int append_success(struct buffer *buffer, const struct message_result *result) {
+    const struct {
+        const char *name;
+        uint64_t value;
+    } figures[] = {{"cpu_ms", result->cpu_ms},     {"peak_rss_bytes", result->peak_rss_bytes},
+                   {"fetch_ms", result->fetch_ms}, {"parse_ms", result->parse_ms},
+                   {"store_ms", result->store_ms}, {"pages", result->pages},
+                   {"input_bytes", result->input_bytes}};
+    uint64_t bytes = 0;
+    int broken = json_open(buffer, '{');
+
+    broken |= json_name(buffer, "ok") | buffer_append_text(buffer, "true");
+    if (result->output_count > 0)
+        broken |= json_member_text(buffer, "derived_key", result->outputs[0].key);
+    for (size_t i = 0; i < result->output_count; i++)
+        bytes += result->outputs[i].size_bytes;
+    broken |= json_member_number(buffer, "bytes", (int64_t)bytes);
+    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
+        if (figures[i].value > 0)
+            broken |= json_member_number(buffer, figures[i].name, (int64_t)figures[i].value);
+    return broken | json_close(buffer, '}');
+}
+
+static char *write_end(const struct finish *finish, const struct ending *ending) {
+    struct buffer buffer;
+    int broken;
+
+    buffer_init(&buffer, ELEMENT_MAX);
+    broken = json_open(&buffer, '{');
+    broken |= json_member_text(&buffer, "job", finish->job);
+    broken |= json_member_number(&buffer, "epoch", (int64_t)finish->epoch);
+    broken |= json_member_text(&buffer, "status", ending->status);
+    broken |= json_member_number(&buffer, "failed", ending->failed ? 1 : 0);
+    broken |= json_member_number(&buffer, "crashed", ending->crashed ? 1 : 0);
+    if (ending->delay_ms >= 0)
+        broken |= json_member_number(&buffer, "delay", ending->delay_ms);
+    broken |= json_member_text(&buffer, "code", ending->code);
+    broken |= json_member_text(&buffer, "detail", ending->detail);
+    broken |= json_member_text(&buffer, "stage", ending->stage);
+    if (ending->result != NULL) {
+        broken |= json_name(&buffer, "result") | append_success(&buffer, ending->result);
+        broken |= json_member_text(&buffer, "metrics", ending->result->metrics);
+    }
+    broken |= json_close(&buffer, '}');
+    return element_take(&buffer, broken);
+}
+
+/* ---- outputs, garbage, hash, crash ---- */
+
+static bool is_own_key(const struct lease *lease, const struct message_output *output, const char **mime) {
+    char key[KEY_MAX];
+
+    for (size_t i = 0; i < lease->processor->output_count; i++) {
+        const struct processor_output *row = &lease->processor->outputs[i];
+        if (strcmp(row->kind, output->kind) != 0)
+            continue;
+        *mime = row->mime;
+        return key_derivative(key, sizeof key, lease->tenant, lease->file, row->kind, row->extension, lease->job,
+                              lease->epoch, lease_is_first(lease)) == 0 &&
+               strcmp(key, output->key) == 0;
+    }
+    return false;
+}
+
+/* NULL also when a worker names an object that is not this lease's: *foreign tells. */
+static char *write_outputs(const struct lease *lease, const struct message_result *result, bool *foreign) {
+    struct buffer buffer;
+    int broken = 0;
+
+    *foreign = false;
+    buffer_init(&buffer, ELEMENT_MAX);
+    for (size_t i = 0; i < result->output_count; i++) {
+        const struct message_output *output = &result->outputs[i];
+        const char *mime = "";
+        if (!is_own_key(lease, output, &mime)) {
+            *foreign = true;
+            break;
+        }
+        broken |= json_open(&buffer, '{');
+        broken |= json_member_text(&buffer, "job", lease->job);
+        broken |= json_member_number(&buffer, "epoch", (int64_t)lease->epoch);
+        broken |= json_member_text(&buffer, "kind", output->kind);
+        broken |= json_member_text(&buffer, "key", output->key);
+        broken |= json_member_text(&buffer, "mime", mime);
+        broken |= json_member_number(&buffer, "size", (int64_t)output->size_bytes);
+        broken |= json_member_text(&buffer, "sha256", output->sha256);
+        broken |= json_member_text(&buffer, "metadata", output->metadata);
+        broken |= json_close(&buffer, '}');
+    }
+    return element_take(&buffer, broken | (*foreign ? -1 : 0));
+}
+
+static int append_garbage(struct buffer *buffer, const char *key, int64_t delay_ms) {
+    int broken = json_open(buffer, '{');
+
+    broken |= json_member_text(buffer, "key", key) | json_member_number(buffer, "delay", delay_ms);
+    return broken | json_close(buffer, '}');
+}
+
+char *finish_result_garbage(const struct message_result *result) {
+    struct buffer buffer;
+    int broken = 0;
+
+    buffer_init(&buffer, ELEMENT_MAX);
+    for (size_t i = 0; i < result->output_count; i++)
+        if (key_is_valid(result->outputs[i].key))
+            broken |= append_garbage(&buffer, result->outputs[i].key, 0);
+    return element_take(&buffer, broken);
+}
+
+/* Every object that a lease with this epoch may have written or may still write. */
+static char *write_possible_garbage(const struct lease *lease, uint64_t epoch) {
+    char key[KEY_MAX];
+    struct buffer buffer;
+    int broken = 0;
+
+    buffer_init(&buffer, ELEMENT_MAX);
+    for (size_t i = 0; lease->processor != NULL && epoch > 0 && i < lease->processor->output_count; i++) {
+        const struct processor_output *row = &lease->processor->outputs[i];
+        if (key_derivative(key, sizeof key, lease->tenant, lease->file, row->kind, row->extension, lease->job, epoch,
+                           lease->generation == 0 && epoch == 1) == 0)
+            broken |= append_garbage(&buffer, key, GARBAGE_DELAY_MS);
+    }
+    return element_take(&buffer, broken);
+}
+
+static char *write_hash(const struct lease *lease, const char *sha256) {
+    struct buffer buffer;
+    int broken;
+
+    if (lease->sha256[0] != '\0' || sha256[0] == '\0')
+        return NULL;
+    buffer_init(&buffer, ELEMENT_MAX);
+    broken = json_open(&buffer, '{') | json_member_text(&buffer, "file", lease->file) |
+             json_member_text(&buffer, "sha256", sha256) | json_close(&buffer, '}');
+    return element_take(&buffer, broken);
+}
+
+static char *write_crash(const struct lease *lease, const char *sha256, const char *reason) {
+    struct buffer buffer;
+    int broken;
+
+    if (sha256[0] == '\0')
+        sha256 = lease->sha256;
+    if (sha256[0] == '\0')
+        return NULL; /* the job's own count still stops it */
+    buffer_init(&buffer, ELEMENT_MAX);
+    broken = json_open(&buffer, '{') | json_member_text(&buffer, "tenant", lease->tenant) |
+             json_member_text(&buffer, "sha256", sha256) | json_member_text(&buffer, "type", lease->type) |
+             json_member_text(&buffer, "reason", reason[0] != '\0' ? reason : "crash") | json_close(&buffer, '}');
+    return element_take(&buffer, broken);
+}
+
+/* ---- decisions ---- */
+
+static void finish_submit(struct scheduler *scheduler, struct lease *lease, struct finish *finish,
+                          const struct ending *ending) {
+    finish->status = ending->status;
+    finish->delay_ms = ending->delay_ms;
+    finish->end = write_end(finish, ending);
+    if (finish->end == NULL)
+        fatal("event=end_too_large job=%s", finish->job); /* every field of a message has its limit */
+    lease->state = LEASE_ENDING;
+    lease->worker = NULL;
+    lease_free_input(lease);
+    results_add(scheduler->results, finish);
+}
+
+static struct retry_verdict judge(const struct scheduler *scheduler, const struct lease *lease, enum retry_cause cause,
+                                  bool retryable) {
+    struct retry_limits limits = scheduler->retry;
+    struct retry_failure failure = {
+        .cause = cause, .retryable = retryable, .attempts = lease->attempts, .crashes = lease->crashes};
+    uint32_t random;
+
+    limits.max_attempts = lease->max_attempts;
+    text_random(&random, sizeof random);
+    return retry_next(&limits, &failure, random);
+}
+
+static void finish_failed(struct scheduler *scheduler, struct lease *lease, const struct message_result *result,
+                          const char *code, bool retryable) {
+    struct finish *finish = finish_new(lease);
+    struct retry_verdict verdict = judge(scheduler, lease, result->crash ? RETRY_CRASH : RETRY_ERROR, retryable);
+    struct ending ending = {
+        .status = verdict.again ? "retry" : "failed",
+        .failed = true,
+        .crashed = result->crash,
+        .delay_ms = verdict.again ? verdict.delay_ms : -1,
+        .code = code,
+        .detail = result->detail,
+        .stage = result->stage,
+    };
+
+    finish->quarantined = verdict.quarantine;
+    if (result->crash)
+        finish->crash = write_crash(lease, result->input_sha256, code);
+    if (strcmp(result->stage, "store") == 0 || result->output_count > 0)
+        finish->garbage = write_possible_garbage(lease, lease->epoch);
+    finish_submit(scheduler, lease, finish, &ending);
+}
+
+static void finish_done(struct scheduler *scheduler, struct lease *lease, const struct message_result *result) {
+    struct finish *finish;
+    struct ending ending = {.status = "done", .delay_ms = -1, .result = result};
+    struct message_result failed = *result;
+    bool foreign;
+    char *outputs = write_outputs(lease, result, &foreign);
+
+    if (foreign) {
+        failed.crash = false;
+        failed.detail = "the worker named an object that is not of this lease";
+        finish_failed(scheduler, lease, &failed, "bad_result", true);
+        return;
+    }
+    finish = finish_new(lease);
+    finish->outputs = outputs;
+    finish->hash = write_hash(lease, result->input_sha256);
+    finish->stale_garbage = finish_result_garbage(result);
+    finish_submit(scheduler, lease, finish, &ending);
+}
+
+void finish_result(struct scheduler *scheduler, struct lease *lease, const struct message_result *result) {
+    bool other_bytes = lease->sha256[0] != '\0' && result->input_sha256[0] != '\0' &&
+                       strcmp(lease->sha256, result->input_sha256) != 0;
+    const char *code = result->error[0] != '\0' ? result->error : "failed";
+
+    if (lease->processor == NULL)
+        finish_refused(scheduler, lease, "unknown_job_type", NULL);
+    else if (other_bytes)
+        finish_failed(scheduler, lease, result, "checksum_mismatch", false);
+    else if (result->outcome == OUTCOME_DONE)
+        finish_done(scheduler, lease, result);
+    else
+        finish_failed(scheduler, lease, result, code, result->retryable);
+}
+
+void finish_lost(struct scheduler *scheduler, struct lease *lease, const char *code) {
+    struct finish *finish = finish_new(lease);
+    struct retry_verdict verdict = judge(scheduler, lease, RETRY_LOST, true);
+    struct ending ending = {
+        .status = verdict.again ? "retry" : "failed",
+        .failed = true,
+        .delay_ms = verdict.again ? verdict.delay_ms : -1,
+        .code = code,
+    };
+
+    finish->garbage = write_possible_garbage(lease, lease->rescued ? lease->epoch - 1 : lease->epoch);
+    finish_submit(scheduler, lease, finish, &ending);
+}
+
+void finish_released(struct scheduler *scheduler, struct lease *lease, const char *reason) {
+    struct finish *finish = finish_new(lease);
+    struct ending ending = {
+        .status = lease->attempts > 0 ? "retry" : "queued",
+        .delay_ms = strcmp(reason, "overload") == 0 ? OVERLOAD_DELAY_MS : -1,
+    };
+
+    if (lease->state == LEASE_SENT && lease->worker != NULL)
+        finish->garbage = write_possible_garbage(lease, lease->epoch);
+    finish->released = true;
+    log_debug("job=%s lease=%llu state=released reason=\"%s\"", lease->job, (unsigned long long)lease->epoch, reason);
+    finish_submit(scheduler, lease, finish, &ending);
+    finish->delay_ms = ending.delay_ms >= 0 ? ending.delay_ms : 0;
+}
+
+void finish_refused(struct scheduler *scheduler, struct lease *lease, const char *code, const char *detail) {
+    struct finish *finish = finish_new(lease);
+    struct ending ending = {.status = "failed",
+                            .failed = lease->attempts < lease->max_attempts,
+                            .delay_ms = -1,
+                            .code = code,
+                            .detail = detail};
+
+    finish_submit(scheduler, lease, finish, &ending);
+}
+
+void finish_make_plain(struct finish *finish) {
+    struct ending ending = {.status = "failed",
+                            .failed = true,
+                            .delay_ms = -1,
+                            .code = "bad_result",
+                            .detail = "the database refused what the worker reported"};
+
+    free(finish->end);
+    free(finish->outputs);
+    free(finish->hash);
+    free(finish->crash);
+    finish->outputs = finish->hash = finish->crash = NULL;
+    if (finish->garbage == NULL) {
+        finish->garbage = finish->stale_garbage;
+        finish->stale_garbage = NULL;
+    }
+    finish->status = ending.status;
+    finish->delay_ms = -1;
+    finish->plain = true;
+    finish->end = write_end(finish, &ending);
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT
+ * A hash table of leases by job, and a list of them in order of age. */
+#include "scheduler/lease.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/counters.h"
+#include "lib/log.h"
+#include "lib/memory.h"
+#include "lib/text.h"
+#include "scheduler/workers.h"
+
+#define BUCKETS 4096
+
+struct leases {
+    struct scheduler *scheduler;
+    struct lease *buckets[BUCKETS];
+    struct lease *first, *last;
+    size_t count;
+    struct lease *first_ready, *last_ready;
+    size_t ready_count;
+};
+
+/* FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/). Jobs' ids are ours and random: no flooding. */
+static size_t bucket_of(const char *job) {
+    uint32_t hash = 2166136261u;
+
+    for (; *job != '\0'; job++)
+        hash = (hash ^ (unsigned char)*job) * 16777619u;
+    return hash % BUCKETS;
+}
+
+struct leases *leases_new(struct scheduler *scheduler) {
+    struct leases *leases = memory_new(sizeof *leases);
+
+    leases->scheduler = scheduler;
+    return leases;
+}
+
+void leases_free(struct leases *leases) {
+    if (leases == NULL)
+        return;
+    while (leases->first != NULL)
+        leases_remove(leases, leases->first);
+    free(leases);
+}
+
+static void copy_field(char *target, size_t size, const struct database_result *result, size_t row, const char *column) {
+    const char *text = result_text(result, row, column);
+
+    if (text_copy(target, size, text == NULL ? "" : text) != 0)
+        target[0] = '\0';
+}
+
+static char *take_field(const struct database_result *result, size_t row, const char *column) {
+    const char *text = result_text(result, row, column);
+
+    return text == NULL ? NULL : memory_copy_text(text);
+}
+
+static void lease_fill(struct lease *lease, const struct database_result *result, size_t row,
+                       const struct settings *settings) {
+    int64_t own_crashes = result_number(result, row, "crashes");
+    int64_t bytes_crashes = result_number(result, row, "bytes_crashes");
+    const char *status = result_text(result, row, "file_status");
+    const char *type = result_text(result, row, "type");
+
+    copy_field(lease->job, sizeof lease->job, result, row, "job");
+    copy_field(lease->file, sizeof lease->file, result, row, "file");
+    copy_field(lease->tenant, sizeof lease->tenant, result, row, "tenant");
+    copy_field(lease->trace, sizeof lease->trace, result, row, "trace");
+    copy_field(lease->sha256, sizeof lease->sha256, result, row, "sha256");
+    text_copy(lease->type, sizeof lease->type, type); /* cut when it is no name of ours */
+    lease->processor = processor_find(type);
+    lease->epoch = (uint64_t)result_number(result, row, "epoch");
+    lease->generation = result_number(result, row, "generation");
+    lease->attempts = result_number(result, row, "attempts");
+    lease->max_attempts = result_number(result, row, "max_attempts");
+    if (lease->max_attempts <= 0 && lease->processor != NULL)
+        lease->max_attempts = (int64_t)lease->processor->max_attempts;
+    if (lease->max_attempts <= 0)
+        lease->max_attempts = settings->max_attempts;
+    lease->crashes = own_crashes > bytes_crashes ? own_crashes : bytes_crashes;
+    lease->file_gone = status != NULL && (strcmp(status, "deleted") == 0 || strcmp(status, "uploading") == 0);
+    lease->key = take_field(result, row, "key");
+    lease->mime = take_field(result, row, "mime");
+    lease->etag = take_field(result, row, "etag");
+    lease->payload = take_field(result, row, "payload");
+    lease->size_bytes = result_number(result, row, "size_bytes");
+}
+
+static void leases_link(struct leases *leases, struct lease *lease) {
+    size_t bucket = bucket_of(lease->job);
+
+    lease->next_in_bucket = leases->buckets[bucket];
+    leases->buckets[bucket] = lease;
+    lease->previous = leases->last;
+    if (leases->last != NULL)
+        leases->last->next = lease;
+    else
+        leases->first = lease;
+    leases->last = lease;
+    counter_set(COUNT_QUEUE_RUNNING, ++leases->count);
+}
+
+struct lease *leases_add(struct leases *leases, const struct database_result *result, size_t row,
+                         enum lease_state state) {
+    struct lease *lease = memory_new(sizeof *lease);
+    struct lease *older;
+
+    lease_fill(lease, result, row, leases->scheduler->settings);
+    lease->state = state;
+    older = leases_find(leases, lease->job);
+    if (older != NULL) {
+        workers_forget_lease(leases->scheduler->workers, older);
+        leases_remove(leases, older);
+    }
+    leases_link(leases, lease);
+    return lease;
+}
+
+struct lease *leases_find(struct leases *leases, const char *job) {
+    struct lease *lease = leases->buckets[bucket_of(job)];
+
+    while (lease != NULL && strcmp(lease->job, job) != 0)
+        lease = lease->next_in_bucket;
+    return lease;
+}
+
+struct lease *leases_find_epoch(struct leases *leases, const char *job, uint64_t epoch) {
+    struct lease *lease = leases_find(leases, job);
+
+    return lease != NULL && lease->epoch == epoch ? lease : NULL;
+}
+
+void lease_free_input(struct lease *lease) {
+    free(lease->key);
+    free(lease->mime);
+    free(lease->etag);
+    free(lease->payload);
+    lease->key = lease->mime = lease->etag = lease->payload = NULL;
+}
+
+/* ---- ready ---- */
+
+void leases_push_ready(struct leases *leases, struct lease *lease) {
+    lease->state = LEASE_READY;
+    lease->next_ready = NULL;
+    if (leases->last_ready != NULL)
+        leases->last_ready->next_ready = lease;
+    else
+        leases->first_ready = lease;
+    leases->last_ready = lease;
+    leases->ready_count++;
+}
+
+struct lease *leases_first_ready(const struct leases *leases) {
+    return leases->first_ready;
+}
+
+void leases_pop_ready(struct leases *leases) {
+    leases->first_ready = leases->first_ready->next_ready;
+    if (leases->first_ready == NULL)
+        leases->last_ready = NULL;
+    leases->ready_count--;
+}
+
+size_t leases_ready_count(const struct leases *leases) {
+    return leases->ready_count;
+}
+
+static void leases_drop_ready(struct leases *leases, const struct lease *lease) {
+    struct lease *before = NULL;
+
+    for (struct lease *at = leases->first_ready; at != NULL; before = at, at = at->next_ready) {
+        if (at != lease)
+            continue;
+        if (before == NULL) {
+            leases_pop_ready(leases);
+            return;
+        }
+        before->next_ready = at->next_ready;
+        if (leases->last_ready == at)
+            leases->last_ready = before;
+        leases->ready_count--;
+        return;
+    }
+}
+
+void leases_remove(struct leases *leases, struct lease *lease) {
+    struct lease **link = &leases->buckets[bucket_of(lease->job)];
+
+    if (lease->state == LEASE_READY)
+        leases_drop_ready(leases, lease);
+
+    while (*link != lease)
+        link = &(*link)->next_in_bucket;
+    *link = lease->next_in_bucket;
+    if (lease->previous != NULL)
+        lease->previous->next = lease->next;
+    else
+        leases->first = lease->next;
+    if (lease->next != NULL)
+        lease->next->previous = lease->previous;
+    else
+        leases->last = lease->previous;
+    counter_set(COUNT_QUEUE_RUNNING, --leases->count);
+    lease_free_input(lease);
+    free(lease);
+}
+
+struct lease *leases_first(const struct leases *leases) {
+    return leases->first;
+}
+
+size_t leases_count(const struct leases *leases) {
+    return leases->count;
+}
+
+bool lease_is_first(const struct lease *lease) {
+    return lease->generation == 0 && lease->epoch == 1;
+}

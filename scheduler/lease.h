@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ * The leases that this scheduler holds, in memory: one per job, named by job and epoch. The database has the
+ * truth; a lease here says who works on it and what its end will need. */
+#ifndef SCHEDULER_LEASE_H
+#define SCHEDULER_LEASE_H
+
+#include "proto/processors.h"
+#include "scheduler/scheduler.h"
+
+enum lease_state {
+    LEASE_READY,  /* claimed, waiting for a worker */
+    LEASE_SENT,   /* a worker has it */
+    LEASE_ENDING, /* its end is being committed */
+    LEASE_STATE_COUNT
+};
+
+struct peer;
+
+struct lease {
+    struct lease *next_in_bucket;
+    struct lease *next, *previous; /* all leases, oldest first */
+    struct lease *next_ready;
+    char job[37], file[37], tenant[37];
+    char type[65], trace[65], sha256[65];
+    uint64_t epoch;
+    enum lease_state state;
+    const struct processor_row *processor; /* NULL: unknown type */
+    int64_t generation, attempts, max_attempts, crashes; /* crashes: of the job or of its bytes, the greater */
+    struct peer *worker; /* SENT: who has it; NULL when that one is gone */
+    bool confirmed;      /* the worker has named it since its last hello */
+    bool rescued;        /* taken over from a dead owner, which had the epoch before this one */
+    int64_t unowned_ms;  /* since when it is SENT without a worker; 0: it isn't */
+    bool file_gone;
+    /* progress */
+    uint64_t done, total;
+    bool progress_dirty;
+    int64_t progress_ms; /* when it was last written */
+    /* what the task needs; freed when it was sent */
+    char *key, *mime, *etag, *payload;
+    int64_t size_bytes;
+};
+
+struct leases *leases_new(struct scheduler *scheduler);
+void leases_free(struct leases *leases);
+/* Takes over one row of LEASE_ROWS (statements.c). A lease of the same job with an older epoch is dropped first, and
+ * its worker told. */
+struct lease *leases_add(struct leases *leases, const struct database_result *result, size_t row,
+                         enum lease_state state);
+struct lease *leases_find(struct leases *leases, const char *job);
+/* NULL also when the epoch differs. */
+struct lease *leases_find_epoch(struct leases *leases, const char *job, uint64_t epoch);
+void leases_remove(struct leases *leases, struct lease *lease);
+void lease_free_input(struct lease *lease);
+struct lease *leases_first(const struct leases *leases); /* then ->next */
+size_t leases_count(const struct leases *leases);
+
+/* Claimed leases in their order, until a worker takes them. */
+void leases_push_ready(struct leases *leases, struct lease *lease);
+struct lease *leases_first_ready(const struct leases *leases);
+void leases_pop_ready(struct leases *leases);
+size_t leases_ready_count(const struct leases *leases);
+
+/* Is this the first lease ever of the file's type: its outputs get the plain keys. */
+bool lease_is_first(const struct lease *lease);
+
+#endif

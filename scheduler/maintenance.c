@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT
+ * One row per chore. They run one after another, each in a transaction of its own, once a minute; a chore that
+ * found a full piece of work goes round again soon. */
+#include "scheduler/maintenance.h"
+
+#include <stdlib.h>
+
+#include "lib/log.h"
+#include "lib/memory.h"
+#include "lib/text.h"
+#include "scheduler/workers.h"
+
+#define FIRST_MS 2000
+#define EVERY_MS 60000
+#define SOON_MS 1000
+#define EVENT_DAYS 7
+
+static int64_t upload_minutes(const struct settings *settings) {
+    return settings->upload_expiry_minutes;
+}
+
+static int64_t deleted_days(const struct settings *settings) {
+    return settings->deleted_retention_days;
+}
+
+/* 0 there is "for ever", and so says -1 here. */
+static int64_t finished_days(const struct settings *settings) {
+    return settings->finished_retention_days > 0 ? settings->finished_retention_days : -1;
+}
+
+static int64_t event_days(const struct settings *settings) {
+    (void)settings;
+    return EVENT_DAYS;
+}
+
+static const struct chore {
+    enum statement_name statement;
+    int64_t (*age)(const struct settings *settings);
+    size_t full;      /* so many rows: there may be more */
+    bool tells_files; /* its rows are files whose listeners must hear */
+} chores[] = {
+    {STATEMENT_EXPIRED_UPLOADS, upload_minutes, 200, true},
+    {STATEMENT_RETIRE_FILES, deleted_days, 200, false},
+    {STATEMENT_PURGE_FILES, deleted_days, 200, false},
+    {STATEMENT_OLD_JOBS, finished_days, 1000, false},
+    {STATEMENT_OLD_EVENTS, event_days, 5000, false},
+};
+#define CHORES (sizeof chores / sizeof chores[0])
+
+struct maintenance {
+    struct scheduler *scheduler;
+    struct loop_timer *timer;
+    size_t at;
+    bool more;
+};
+
+static void maintenance_go_on(struct maintenance *maintenance) {
+    if (++maintenance->at < CHORES) {
+        loop_timer_set(maintenance->timer, 0);
+        return;
+    }
+    loop_timer_set(maintenance->timer, maintenance->more ? SOON_MS : EVERY_MS);
+    maintenance->at = 0;
+    maintenance->more = false;
+}
+
+static void maintenance_on_answer(void *context, const struct database_answer *answer) {
+    struct maintenance *maintenance = context;
+    const struct chore *chore = &chores[maintenance->at];
+    const char *name = statements[chore->statement].name;
+    const struct database_result *result;
+
+    if (answer->outcome != DATABASE_OK) {
+        scheduler_log_answer(name, answer);
+        maintenance_go_on(maintenance);
+        return;
+    }
+    result = answer->results[0];
+    if (result_affected(result) > 0)
+        log_info("chore=%s rows=%zu", name, result_affected(result));
+    if (result_affected(result) >= chore->full)
+        maintenance->more = true;
+    for (size_t row = 0; chore->tells_files && row < result_rows(result); row++) {
+        struct message event = {.type = MESSAGE_EVENT,
+                                .event = {.file = result_text(result, row, "file"),
+                                          .tenant = result_text(result, row, "tenant"),
+                                          .event = (uint64_t)result_number(result, row, "event")}};
+        workers_send_gateways(maintenance->scheduler->workers, &event);
+    }
+    maintenance_go_on(maintenance);
+}
+
+static void maintenance_on_timer(void *context) {
+    struct maintenance *maintenance = context;
+    const struct chore *chore = &chores[maintenance->at];
+    int64_t age = chore->age(maintenance->scheduler->settings);
+    char text[24];
+    struct query query = {.statement = &statements[chore->statement], .values = {text}};
+
+    text_format(text, sizeof text, "%lld", (long long)age);
+    if (age < 0 || maintenance->scheduler->draining)
+        maintenance_go_on(maintenance);
+    else
+        scheduler_run(maintenance->scheduler, &query, 1, maintenance_on_answer, maintenance);
+}
+
+struct maintenance *maintenance_new(struct scheduler *scheduler) {
+    struct maintenance *maintenance = memory_new(sizeof *maintenance);
+
+    maintenance->scheduler = scheduler;
+    maintenance->timer = loop_timer_new(scheduler->loop, maintenance_on_timer, maintenance);
+    loop_timer_set(maintenance->timer, FIRST_MS);
+    return maintenance;
+}
+
+void maintenance_free(struct maintenance *maintenance) {
+    if (maintenance == NULL)
+        return;
+    loop_timer_free(maintenance->timer);
+    free(maintenance);
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT
+ * Batches of ends. A batch goes out at 64 ends, after 5 ms, or at once when no other is under way. One that the
+ * database refuses for its content is sent again end by end, and an end refused alone becomes a plain failure. */
+#include "scheduler/results.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/counters.h"
+#include "lib/log.h"
+#include "lib/memory.h"
+#include "lib/text.h"
+#include "scheduler/claim.h"
+#include "scheduler/garbage.h"
+#include "scheduler/workers.h"
+
+#define FLUSH_DELAY_MS 5
+#define AGAIN_DELAY_MS 200
+#define FLIGHTS_MAX 2
+#define BATCH_MAX 256
+#define BATCH_BYTES_MAX (4 * 1024 * 1024)
+#define ARRAY_MAX (16 * 1024 * 1024)
+
+struct results {
+    struct scheduler *scheduler;
+    struct finish *first, *last;
+    size_t waiting, flying;
+    unsigned flights;
+    size_t alone_left; /* a batch was refused: so many ends go one at a time */
+    bool held;  /* the database was away: the timer decides */
+    struct loop_timer *timer;
+};
+
+struct touched {
+    const char *file, *tenant;
+    uint64_t event;
+};
+
+struct batch {
+    struct results *results;
+    struct finish *first;
+    size_t count;
+};
+
+static void results_push(struct results *results, struct finish *finish) {
+    finish->next = NULL;
+    if (results->last == NULL)
+        results->first = finish;
+    else
+        results->last->next = finish;
+    results->last = finish;
+    results->waiting++;
+}
+
+static struct finish *results_pop(struct results *results) {
+    struct finish *finish = results->first;
+
+    results->first = finish->next;
+    if (results->first == NULL)
+        results->last = NULL;
+    results->waiting--;
+    return finish;
+}
+
+static void results_schedule(struct results *results) {
+    size_t batch = (size_t)results->scheduler->settings->batch;
+
+    if (results->first == NULL || results->flights >= FLIGHTS_MAX || results->held)
+        return;
+    loop_timer_set(results->timer, results->flights == 0 || results->waiting >= batch ? 0 : FLUSH_DELAY_MS);
+}
+
+void results_add(struct results *results, struct finish *finish) {
+    results_push(results, finish);
+    /* The timer runs already for the ends before this one, unless this one fills the batch. */
+    if (results->waiting == 1 || results->waiting == (size_t)results->scheduler->settings->batch)
+        results_schedule(results);
+}
+
+size_t results_backlog(const struct results *results) {
+    return results->waiting + results->flying;
+}
+
+/* ---- the answer ---- */
+
+static const struct {
+    const char *status;
+    enum counter counter;
+} ends[] = {
+    {"done", COUNT_JOBS_DONE},
+    {"failed", COUNT_JOBS_FAILED},
+    {"retry", COUNT_JOBS_RETRIED},
+    {"queued", COUNT_JOBS_REQUEUED},
+};
+
+static void batch_touch(struct touched *touched, size_t count, const char *file, uint64_t event) {
+    for (size_t i = 0; i < count; i++)
+        if (file != NULL && strcmp(touched[i].file, file) == 0) {
+            if (event > touched[i].event)
+                touched[i].event = event;
+            return;
+        }
+}
+
+/* One EVENT per file, with its newest event. */
+static void batch_send_events(const struct batch *batch, const struct database_answer *answer) {
+    struct touched touched[BATCH_MAX];
+    size_t count = 0;
+
+    for (const struct finish *finish = batch->first; finish != NULL; finish = finish->next) {
+        bool known = false;
+        for (size_t i = 0; i < count && !known; i++)
+            known = strcmp(touched[i].file, finish->file) == 0;
+        if (!known)
+            touched[count++] = (struct touched){.file = finish->file, .tenant = finish->tenant};
+    }
+    for (size_t r = 0; r < answer->result_count; r++) {
+        const struct database_result *result = answer->results[r];
+        if (r != 1 && r + 1 != answer->result_count)
+            continue;
+        for (size_t row = 0; row < result_rows(result); row++)
+            batch_touch(touched, count, result_text(result, row, "file"), (uint64_t)result_number(result, row, "event"));
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct message event = {.type = MESSAGE_EVENT,
+                                .event = {.file = touched[i].file, .tenant = touched[i].tenant, .event = touched[i].event}};
+        workers_send_gateways(batch->results->scheduler->workers, &event);
+    }
+}
+
+static void finish_accepted(struct scheduler *scheduler, const struct finish *finish) {
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        if (strcmp(ends[i].status, finish->status) == 0)
+            counter_add(ends[i].counter, 1);
+    if (finish->quarantined) {
+        counter_add(COUNT_JOBS_QUARANTINED, 1);
+        log_warn("job=%s type=%s state=quarantined", finish->job, finish->type);
+    }
+    if (finish->delay_ms >= 0)
+        claims_due_in(scheduler->claims, finish->delay_ms);
+}
+
+static void finish_stale(struct scheduler *scheduler, struct finish *finish) {
+    counter_add(finish->released ? COUNT_JOBS_CANCELLED : COUNT_JOBS_STALE_RESULTS, 1);
+    log_info("job=%s lease=%llu state=stale", finish->job, (unsigned long long)finish->epoch);
+    if (finish->stale_garbage != NULL)
+        garbage_add(scheduler->garbage, finish->stale_garbage);
+    finish->stale_garbage = NULL;
+}
+
+static void batch_accept(struct batch *batch, const struct database_answer *answer) {
+    struct scheduler *scheduler = batch->results->scheduler;
+    const struct database_result *ended = answer->results[1];
+    struct finish *next;
+
+    batch_send_events(batch, answer);
+    for (struct finish *finish = batch->first; finish != NULL; finish = next) {
+        struct lease *lease = leases_find_epoch(scheduler->leases, finish->job, finish->epoch);
+        bool accepted = false;
+        next = finish->next;
+        for (size_t row = 0; row < result_rows(ended) && !accepted; row++)
+            accepted = strcmp(result_text(ended, row, "job"), finish->job) == 0;
+        if (accepted)
+            finish_accepted(scheduler, finish);
+        else
+            finish_stale(scheduler, finish);
+        if (lease != NULL && lease->state == LEASE_ENDING)
+            leases_remove(scheduler->leases, lease);
+        finish_free(finish);
+    }
+    batch->first = NULL;
+}
+
+/* Back to the head of the line, in order. */
+static void batch_return(struct batch *batch) {
+    struct results *results = batch->results;
+    struct finish *last = batch->first;
+
+    if (last == NULL)
+        return;
+    while (last->next != NULL)
+        last = last->next;
+    last->next = results->first;
+    results->first = batch->first;
+    if (results->last == NULL)
+        results->last = last;
+    results->waiting += batch->count;
+    batch->first = NULL;
+}
+
+/* Data exceptions and violated constraints are the content's fault; anything else may pass. */
+static bool is_content_fault(const struct database_answer *answer) {
+    return answer->outcome == DATABASE_REFUSED &&
+           (strncmp(answer->sqlstate, "22", 2) == 0 || strncmp(answer->sqlstate, "23", 2) == 0);
+}
+
+static void batch_on_answer(void *context, const struct database_answer *answer) {
+    struct batch *batch = context;
+    struct results *results = batch->results;
+
+    results->flights--;
+    results->flying -= batch->count;
+    if (answer->outcome == DATABASE_OK) {
+        batch_accept(batch, answer);
+        results->alone_left -= batch->count < results->alone_left ? batch->count : results->alone_left;
+    } else if (is_content_fault(answer)) {
+        scheduler_log_answer("finish", answer);
+        if (batch->count == 1)
+            finish_make_plain(batch->first);
+        results->alone_left = results->alone_left > batch->count ? results->alone_left : batch->count;
+        batch_return(batch);
+    } else {
+        scheduler_log_answer("finish", answer);
+        batch_return(batch);
+        results->held = true;
+        loop_timer_set(results->timer, AGAIN_DELAY_MS);
+    }
+    free(batch);
+    results_schedule(results);
+    claims_wake(results->scheduler->claims);
+}
+
+/* ---- sending ---- */
+
+struct arrays {
+    struct buffer files, ends, outputs, hashes, crashes, garbage;
+};
+
+static void array_add(struct buffer *array, const char *element) {
+    if (element == NULL)
+        return;
+    if (buffer_append_text(array, array->size == 0 ? "[" : ",") != 0 || buffer_append_text(array, element) != 0)
+        fatal("event=batch_too_large"); /* the batch is bounded in bytes before it comes here */
+}
+
+static size_t finish_size(const struct finish *finish) {
+    const char *const parts[] = {finish->end, finish->outputs, finish->hash, finish->crash, finish->garbage};
+    size_t size = 0;
+
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        size += parts[i] == NULL ? 0 : strlen(parts[i]);
+    return size;
+}
+
+static struct batch *results_take(struct results *results) {
+    struct batch *batch = memory_new(sizeof *batch);
+    struct finish *last = NULL;
+    size_t most = results->alone_left > 0 ? 1 : (size_t)results->scheduler->settings->batch;
+    size_t bytes = 0;
+
+    if (most > BATCH_MAX)
+        most = BATCH_MAX;
+    batch->results = results;
+    while (results->first != NULL && batch->count < most && bytes < BATCH_BYTES_MAX) {
+        struct finish *finish = results_pop(results);
+        bytes += finish_size(finish);
+        finish->next = NULL;
+        if (last == NULL)
+            batch->first = finish;
+        else
+            last->next = finish;
+        last = finish;
+        batch->count++;
+    }
+    return batch;
+}
+
+static void batch_send(struct batch *batch) {
+    struct arrays arrays;
+    struct buffer *const lists[] = {&arrays.ends, &arrays.outputs, &arrays.hashes, &arrays.crashes, &arrays.garbage};
+    const enum statement_name names[] = {STATEMENT_FINISH_JOBS, STATEMENT_DERIVATIVES, STATEMENT_HASHES,
+                                         STATEMENT_CRASHES, STATEMENT_GARBAGE};
+    struct query queries[8];
+    size_t count = 0;
+
+    buffer_init(&arrays.files, ARRAY_MAX);
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        buffer_init(lists[i], ARRAY_MAX);
+    for (const struct finish *finish = batch->first; finish != NULL; finish = finish->next) {
+        (void)buffer_append_format(&arrays.files, "%c%s", arrays.files.size == 0 ? '{' : ',', finish->file);
+        array_add(&arrays.ends, finish->end);
+        array_add(&arrays.outputs, finish->outputs);
+        array_add(&arrays.hashes, finish->hash);
+        array_add(&arrays.crashes, finish->crash);
+        array_add(&arrays.garbage, finish->garbage);
+    }
+    (void)buffer_append_text(&arrays.files, "}");
+    queries[count++] = (struct query){.statement = &statements[STATEMENT_LOCK_FILES], .values = {arrays.files.data}};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        if (lists[i]->size == 0)
+            continue;
+        (void)buffer_append_text(lists[i], "]");
+        queries[count++] = (struct query){.statement = &statements[names[i]], .values = {lists[i]->data}};
+    }
+    queries[count++] = (struct query){.statement = &statements[STATEMENT_REFRESH_FILES], .values = {arrays.files.data}};
+    scheduler_run(batch->results->scheduler, queries, count, batch_on_answer, batch);
+    buffer_clear(&arrays.files);
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        buffer_clear(lists[i]);
+}
+
+static void results_flush(struct results *results) {
+    while (results->first != NULL && results->flights < FLIGHTS_MAX) {
+        struct batch *batch = results_take(results);
+        results->flights++;
+        results->flying += batch->count;
+        batch_send(batch);
+    }
+}
+
+static void results_on_timer(void *context) {
+    struct results *results = context;
+
+    results->held = false;
+    results_flush(results);
+}
+
+struct results *results_new(struct scheduler *scheduler) {
+    struct results *results = memory_new(sizeof *results);
+
+    results->scheduler = scheduler;
+    results->timer = loop_timer_new(scheduler->loop, results_on_timer, results);
+    return results;
+}
+
+void results_free(struct results *results) {
+    if (results == NULL)
+        return;
+    while (results->first != NULL)
+        finish_free(results_pop(results));
+    loop_timer_free(results->timer);
+    free(results);
+}

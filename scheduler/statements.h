@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ * Every SQL statement of the scheduler, one row each, with the plan that a hot one must have. */
+#ifndef SCHEDULER_STATEMENTS_H
+#define SCHEDULER_STATEMENTS_H
+
+#include "sql/database.h"
+
+#define CLAIM_BANDS 4
+#define CLAIM_SIZES 10 /* 1, 2, 4 … 512 */
+
+enum statement_name {
+    STATEMENT_LOOK,
+    STATEMENT_ADOPT,
+    STATEMENT_RESCUE_EXPIRED,
+    STATEMENT_RESCUE_NODE,
+    STATEMENT_RESCUE_OWN,
+    STATEMENT_EXTEND,
+    STATEMENT_LOCK_FILES,
+    STATEMENT_FINISH_JOBS,
+    STATEMENT_DERIVATIVES,
+    STATEMENT_HASHES,
+    STATEMENT_CRASHES,
+    STATEMENT_GARBAGE,
+    STATEMENT_REFRESH_FILES,
+    STATEMENT_PROGRESS,
+    STATEMENT_NOTIFY,
+    STATEMENT_PAUSE,
+    STATEMENT_RESUME,
+    STATEMENT_COUNT_JOBS,
+    STATEMENT_EXPIRED_UPLOADS,
+    STATEMENT_RETIRE_FILES,
+    STATEMENT_PURGE_FILES,
+    STATEMENT_OLD_JOBS,
+    STATEMENT_OLD_EVENTS,
+    STATEMENT_REFERENCED_GARBAGE,
+    STATEMENT_LEASE_GARBAGE,
+    STATEMENT_DELETED_GARBAGE,
+    STATEMENT_COUNT
+};
+
+extern const struct statement statements[STATEMENT_COUNT];
+
+/* Claims at most 2^size jobs; the LIMIT is a literal of its text. */
+const struct statement *statement_claim(unsigned size);
+
+/* Settings that every transaction of the scheduler takes on: plans must not depend on statistics that a fast
+ * growing table does not have yet. Ends with a NULL name. */
+extern const struct database_local statement_locals[];
+
+#endif

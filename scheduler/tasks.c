@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT
+ * Tasks are made when they are sent, so that their URLs are fresh. */
+#include "scheduler/tasks.h"
+
+#include <string.h>
+
+#include "lib/counters.h"
+#include "lib/log.h"
+#include "lib/text.h"
+#include "scheduler/finish.h"
+#include "scheduler/workers.h"
+#include "storage/keys.h"
+
+#define PAYLOAD_MAX (16 * 1024)
+
+/* Everything that a TASK's texts point to. */
+struct task_texts {
+    char input_url[STORAGE_URL_MAX];
+    char keys[MESSAGE_MAX_OUTPUTS][KEY_MAX];
+    char urls[MESSAGE_MAX_OUTPUTS][STORAGE_URL_MAX];
+};
+
+void tasks_accept(struct scheduler *scheduler, struct lease *lease) {
+    char code[96];
+
+    if (lease->processor == NULL) {
+        text_format(code, sizeof code, "unknown_job_type:%s", lease->type);
+        finish_refused(scheduler, lease, code, NULL);
+    } else if (lease->file_gone) {
+        finish_refused(scheduler, lease, "file_deleted", NULL);
+    } else if (lease->attempts >= lease->max_attempts) {
+        finish_refused(scheduler, lease, "attempts_exhausted", NULL);
+    } else if (lease->crashes >= scheduler->retry.crash_budget) {
+        counter_add(COUNT_JOBS_QUARANTINED, 1);
+        finish_refused(scheduler, lease, "quarantined", "these bytes have crashed this processor before");
+    } else if (lease->payload != NULL && strlen(lease->payload) > PAYLOAD_MAX) {
+        finish_refused(scheduler, lease, "payload_too_large", NULL);
+    } else {
+        leases_push_ready(scheduler->leases, lease);
+    }
+}
+
+static int task_sign(const struct scheduler *scheduler, const struct lease *lease, struct task_texts *texts,
+                     struct message_task *task) {
+    struct storage_presign get = {
+        .method = "GET", .key = lease->key, .expires_s = TASK_URL_SECONDS, .internal = true, .content_length = -1};
+
+    if (lease->key == NULL || storage_presign(scheduler->storage, &get, texts->input_url, STORAGE_URL_MAX) != 0)
+        return -1;
+    task->input_url = texts->input_url;
+    for (size_t i = 0; i < lease->processor->output_count; i++) {
+        const struct processor_output *output = &lease->processor->outputs[i];
+        struct storage_presign put = {.method = "PUT",
+                                      .key = texts->keys[i],
+                                      .expires_s = TASK_URL_SECONDS,
+                                      .internal = true,
+                                      .content_type = output->mime,
+                                      .content_length = -1};
+        if (key_derivative(texts->keys[i], KEY_MAX, lease->tenant, lease->file, output->kind, output->extension,
+                           lease->job, lease->epoch, lease_is_first(lease)) != 0 ||
+            storage_presign(scheduler->storage, &put, texts->urls[i], STORAGE_URL_MAX) != 0)
+            return -1;
+        task->outputs[i] = (struct message_output){
+            .kind = output->kind, .key = texts->keys[i], .mime = output->mime, .url = texts->urls[i]};
+    }
+    task->output_count = lease->processor->output_count;
+    return 0;
+}
+
+static uint64_t limit_of(int64_t setting, uint64_t row) {
+    return setting > 0 ? (uint64_t)setting : row;
+}
+
+static void task_limit(const struct settings *settings, const struct processor_row *row, struct message_task *task) {
+    task->wall_ms = limit_of(settings->limit_wall_ms, row->wall_ms);
+    task->no_progress_ms = limit_of(settings->limit_no_progress_ms, row->no_progress_ms);
+    task->cpu_seconds = limit_of(settings->limit_cpu_seconds, row->cpu_seconds);
+    task->memory_bytes = limit_of(settings->limit_memory_bytes, row->memory_bytes);
+    task->output_bytes = limit_of(settings->limit_output_bytes, row->output_bytes);
+    task->pages = (uint64_t)settings->limit_pages;
+    task->pixels = (uint64_t)settings->limit_pixels;
+}
+
+static bool is_encodable(const struct message *message) {
+    struct buffer buffer;
+    int status;
+
+    buffer_init(&buffer, MESSAGE_MAX_BYTES);
+    status = message_encode(&buffer, message);
+    buffer_clear(&buffer);
+    return status == 0;
+}
+
+/* 0: sent. 1: the worker is gone, try another. -1: this lease can't be sent. */
+static int task_send(struct scheduler *scheduler, struct lease *lease, struct peer *worker) {
+    static struct task_texts texts; /* 70 kB: not for the stack */
+    struct message message = {.type = MESSAGE_TASK};
+    struct message_task *task = &message.task;
+
+    *task = (struct message_task){
+        .job = lease->job,
+        .epoch = lease->epoch,
+        .type = lease->type,
+        .file = lease->file,
+        .tenant = lease->tenant,
+        .trace = lease->trace,
+        .attempt = (uint64_t)lease->attempts + 1,
+        .input_bytes = lease->size_bytes > 0 ? (uint64_t)lease->size_bytes : 0,
+        .input_mime = lease->mime,
+        .input_etag = lease->etag,
+        .input_sha256 = lease->sha256,
+        .parameters = lease->payload,
+    };
+    if (task_sign(scheduler, lease, &texts, task) != 0)
+        return -1;
+    task_limit(scheduler->settings, lease->processor, task);
+    if (channel_send(scheduler->channel, &worker->id, &message) == 0)
+        return 0;
+    if (!is_encodable(&message))
+        return -1;
+    return workers_send(scheduler->workers, worker, &message) == 0 ? 0 : 1;
+}
+
+void tasks_dispatch(struct scheduler *scheduler) {
+    struct lease *lease;
+    struct peer *worker;
+
+    while ((lease = leases_first_ready(scheduler->leases)) != NULL &&
+           (worker = workers_choose(scheduler->workers)) != NULL) {
+        int status = task_send(scheduler, lease, worker);
+        if (status > 0)
+            continue;
+        leases_pop_ready(scheduler->leases);
+        lease->state = LEASE_ENDING;
+        if (status < 0) {
+            finish_refused(scheduler, lease, "bad_task", "its object can't be signed for");
+            continue;
+        }
+        lease->state = LEASE_SENT;
+        lease->worker = worker;
+        lease->confirmed = true;
+        worker->credit--;
+        lease_free_input(lease);
+        log_debug("job=%s lease=%llu worker=%s state=sent", lease->job, (unsigned long long)lease->epoch, worker->name);
+    }
+    counter_set(COUNT_WORKER_CREDIT, workers_credit(scheduler->workers));
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ * Who is connected: workers with their credit, gateways, and the control peer. A peer is known from its hello
+ * on; one that has been silent for 15 s, or comes back with a new generation, has died, and its leases end. */
+#ifndef SCHEDULER_WORKERS_H
+#define SCHEDULER_WORKERS_H
+
+#include "scheduler/lease.h"
+#include "scheduler/scheduler.h"
+
+#define PEER_WORKER 1u
+#define PEER_GATEWAY 2u
+#define PEER_CONTROL 4u
+#define PEER_UNKNOWN 8u /* no hello yet: a peer of the scheduler that ran before this one */
+#define PEER_ANY 15u
+
+struct peer {
+    struct peer *next;
+    struct channel_peer id;
+    unsigned role;
+    char node[65], name[65], generation[37];
+    int64_t heard_ms;
+    uint64_t credit;
+    uint64_t slots;
+    int64_t hello_ms;
+    bool gone; /* silent: without leases and work until it is heard again */
+};
+
+struct workers *workers_new(struct scheduler *scheduler);
+void workers_free(struct workers *workers);
+
+/* NULL for one that has not said hello. Notes that it was heard. */
+struct peer *workers_hear(struct workers *workers, const struct channel_peer *id);
+void workers_on_hello(struct workers *workers, const struct channel_peer *id, const struct message_hello *hello);
+void workers_on_credit(struct workers *workers, struct peer *peer, const struct message_credit *credit);
+/* Greets a peer that speaks before its hello, so that it says it. */
+void workers_greet(struct workers *workers, const struct channel_peer *id);
+
+/* Room for tasks over all workers. */
+uint64_t workers_credit(const struct workers *workers);
+/* The worker with the most room; NULL when there is none. */
+struct peer *workers_choose(struct workers *workers);
+struct peer *workers_any(struct workers *workers);
+/* -1: the peer is gone for good, and its leases have ended. */
+int workers_send(struct workers *workers, struct peer *peer, const struct message *message);
+void workers_send_gateways(struct workers *workers, const struct message *message);
+void workers_send_all(struct workers *workers, const struct message *message);
+/* Tells a lease's worker that it works in vain. */
+void workers_forget_lease(struct workers *workers, struct lease *lease);
+void workers_cancel(struct workers *workers, const struct channel_peer *id, const char *job, uint64_t epoch);
+
+#endif
