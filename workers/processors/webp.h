@@ -4,13 +4,7 @@
 #define WORKERS_PROCESSORS_WEBP_H
 
 #include "workers/processor.h"
-#include <stdbool.h>
-
-struct pixels {
-    int width, height;
-    bool alpha;                 /* RGBA, else RGB; 8 bits, no padding between rows */
-    const unsigned char *bytes;
-};
+#include "workers/processors/pixels.h"
 
 /* Encodes and appends to the output. 0, or -1 after processor_fail. */
 int webp_write(struct processor_context *context, int output, const struct pixels *pixels);

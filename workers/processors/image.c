@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT
+ * Loading pictures. */
+#include "workers/processors/image.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "workers/deaths.h"
+
+#define PROGRESSIVE_JPEG_BYTES 6 /* per pixel, measured */
+#define SHRINKING_FACTOR 3       /* a baseline JPEG is shrunk while it is decoded: more pixels are allowed */
+
+enum decoding { DECODE_BY_ROWS, DECODE_JPEG, DECODE_WHOLE };
+
+struct loader {
+    const char *mime;
+    const char *name; /* of the libvips class */
+    enum decoding decoding;
+    bool moves; /* can be an animation */
+};
+
+static const struct loader loaders[] = {
+    {.mime = "image/jpeg", .name = "VipsForeignLoadJpegBuffer", .decoding = DECODE_JPEG},
+    {.mime = "image/png", .name = "VipsForeignLoadPngBuffer", .decoding = DECODE_BY_ROWS},
+    {.mime = "image/webp", .name = "VipsForeignLoadWebpBuffer", .decoding = DECODE_WHOLE, .moves = true},
+    {.mime = "image/gif", .name = "VipsForeignLoadNsgifBuffer", .decoding = DECODE_WHOLE, .moves = true},
+    {.mime = "image/tiff", .name = "VipsForeignLoadTiffBuffer", .decoding = DECODE_BY_ROWS},
+    {.mime = "image/heic", .name = "VipsForeignLoadHeifBuffer", .decoding = DECODE_WHOLE},
+    {.mime = "image/heif", .name = "VipsForeignLoadHeifBuffer", .decoding = DECODE_WHOLE},
+    {.mime = "image/avif", .name = "VipsForeignLoadHeifBuffer", .decoding = DECODE_WHOLE},
+};
+
+/* How libraries word it; first match wins, else the bytes are bad. */
+static const struct {
+    const char *words;
+    const char *code;
+} vips_faults[] = {
+    {"out of memory", "memory_limit"},
+    {"Out of memory", "memory_limit"},
+    {"nsufficient memory", "memory_limit"},
+    {"unable to allocate", "memory_limit"},
+    {"ailed to allocate", "memory_limit"},
+    {"Security limit exceeded", "too_many_pixels"},
+    {"exceeds the maximum image size", "too_many_pixels"},
+    {"operation is blocked", "unsupported_input"},
+};
+
+int image_fail(struct processor_context *context) {
+    const char *said = vips_error_buffer();
+    const char *code = "bad_input";
+
+    for (size_t i = 0; i < sizeof vips_faults / sizeof vips_faults[0]; i++) {
+        if (strstr(said, vips_faults[i].words) != NULL) {
+            code = vips_faults[i].code;
+            break;
+        }
+    }
+    return processor_fail(context, code, "%.*s", (int)strcspn(said, "\n"), said);
+}
+
+/* --- before decoding -------------------------------------------------------------------------------------- */
+
+static const struct loader *find_loader(const char *mime) {
+    for (size_t i = 0; i < sizeof loaders / sizeof loaders[0]; i++) {
+        if (strcmp(loaders[i].mime, mime) == 0)
+            return &loaders[i];
+    }
+    return NULL;
+}
+
+static bool is_interlaced(VipsImage *image) {
+    int interlaced = 0;
+
+    return vips_image_get_typeof(image, "interlaced") != 0 &&
+           vips_image_get_int(image, "interlaced", &interlaced) == 0 && interlaced != 0;
+}
+
+static uint64_t sample_bytes(const VipsImage *image) {
+    return image->BandFmt == VIPS_FORMAT_USHORT || image->BandFmt == VIPS_FORMAT_SHORT ? 2 : 1;
+}
+
+/* Memory that decoding takes beyond a few rows. */
+static uint64_t decoding_cost(VipsImage *image, const struct loader *loader) {
+    uint64_t pixels = (uint64_t)image->Xsize * (uint64_t)image->Ysize;
+
+    if (loader->decoding == DECODE_WHOLE)
+        return pixels * 4;
+    if (!is_interlaced(image))
+        return 0;
+    return loader->decoding == DECODE_JPEG ? pixels * PROGRESSIVE_JPEG_BYTES
+                                           : pixels * (uint64_t)image->Bands * sample_bytes(image);
+}
+
+static int check_size(struct processor_context *context, VipsImage *image, const struct loader *loader,
+                      int frames) {
+    uint64_t pixels = (uint64_t)image->Xsize * (uint64_t)image->Ysize * (uint64_t)frames;
+    uint64_t cost = decoding_cost(image, loader) * (uint64_t)frames;
+    uint64_t allowed = context->pixels;
+
+    if (loader->decoding == DECODE_JPEG && cost == 0)
+        allowed *= SHRINKING_FACTOR;
+    if (context->pixels != 0 && pixels > allowed)
+        return processor_fail(context, "too_many_pixels", "%d x %d pixels, %d frames, %" PRIu64 " pixels allowed",
+                              image->Xsize, image->Ysize, frames, allowed);
+    if (context->memory_bytes != 0 && cost > context->memory_bytes / 4 * 3)
+        return processor_fail(context, "too_many_pixels", "%d x %d pixels take %" PRIu64 " MiB to decode",
+                              image->Xsize, image->Ysize, cost >> 20);
+    return 0;
+}
+
+static void read_header(VipsImage *image, int frames, struct image_header *header) {
+    bool lies = vips_image_get_orientation_swap(image);
+
+    header->width = lies ? image->Ysize : image->Xsize;
+    header->height = lies ? image->Xsize : image->Ysize;
+    header->frames = frames;
+}
+
+int image_check(struct processor_context *context, bool animation, struct image_header *header) {
+    const struct loader *loader = find_loader(context->mime);
+    const char *found;
+    VipsImage *image;
+    int status, frames;
+
+    if (loader == NULL)
+        return processor_fail(context, "unsupported_input", "no loader for %s", context->mime);
+    found = vips_foreign_find_load_buffer(context->input, context->input_size);
+    if (found == NULL || strcmp(found, loader->name) != 0)
+        return processor_fail(context, "bad_input", "the bytes are not %s", loader->mime);
+    image = vips_image_new_from_buffer(context->input, context->input_size, "", NULL);
+    if (image == NULL)
+        return image_fail(context);
+    frames = animation && loader->moves ? vips_image_get_n_pages(image) : 1;
+    status = check_size(context, image, loader, frames);
+    read_header(image, frames, header);
+    if (status == 0) {
+        processor_fact(context, -1, "width", (uint64_t)image->Xsize);
+        processor_fact(context, -1, "height", (uint64_t)image->Ysize);
+    }
+    g_object_unref(image);
+    return status;
+}
+
+/* --- pixels ----------------------------------------------------------------------------------------------- */
+
+/* 8 bits, sRGB, with or without alpha. Takes the image. */
+static VipsImage *normalize(VipsImage *image) {
+    VipsImage *converted = NULL;
+    int status;
+
+    if (image->Type == VIPS_INTERPRETATION_sRGB && image->BandFmt == VIPS_FORMAT_UCHAR &&
+        (image->Bands == 3 || image->Bands == 4))
+        return image;
+    status = vips_colourspace(image, &converted, VIPS_INTERPRETATION_sRGB, NULL);
+    g_object_unref(image);
+    if (status == 0 && converted->Bands > 4) {
+        VipsImage *all = converted;
+        status = vips_extract_band(all, &converted, 0, "n", 4, NULL);
+        g_object_unref(all);
+    }
+    if (status == 0 && converted->BandFmt != VIPS_FORMAT_UCHAR) {
+        VipsImage *wide = converted;
+        status = vips_cast_uchar(wide, &converted, NULL);
+        g_object_unref(wide);
+    }
+    return status == 0 ? converted : NULL;
+}
+
+VipsImage *image_decode(struct processor_context *context, const struct image_header *header, int width,
+                        int height) {
+    VipsImage *image = NULL;
+    /* libvips does not write to the buffer, it only lacks the const. */
+    void *input = (void *)(uintptr_t)context->input;
+
+    if (vips_thumbnail_buffer(input, context->input_size, &image, width, "height", height, "size", VIPS_SIZE_DOWN,
+                              "option_string", header->frames > 1 ? "n=-1" : "", "export_profile", "srgb",
+                              "intent", VIPS_INTENT_RELATIVE, "fail_on", VIPS_FAIL_ON_ERROR, NULL) == 0)
+        image = normalize(image);
+    if (image == NULL)
+        (void)image_fail(context);
+    return image;
+}
+
+VipsImage *image_shrink(struct processor_context *context, VipsImage *image, int longest) {
+    VipsImage *smaller = NULL, *copy;
+
+    if (vips_thumbnail_image(image, &smaller, longest, "height", longest, "size", VIPS_SIZE_DOWN, NULL) == 0)
+        smaller = normalize(smaller);
+    copy = smaller == NULL ? NULL : vips_image_copy_memory(smaller);
+    if (smaller != NULL)
+        g_object_unref(smaller);
+    if (copy == NULL)
+        (void)image_fail(context);
+    return copy;
+}
+
+VipsImage *image_flatten(struct processor_context *context, VipsImage *image, const unsigned char background[3]) {
+    double ink[3] = {background[0], background[1], background[2]};
+    VipsArrayDouble *colour = vips_array_double_new(ink, 3);
+    VipsImage *flat = NULL;
+
+    if (!vips_image_hasalpha(image)) {
+        flat = g_object_ref(image);
+    } else if (vips_flatten(image, &flat, "background", colour, NULL) != 0) {
+        flat = NULL;
+        (void)image_fail(context);
+    }
+    vips_area_unref(VIPS_AREA(colour));
+    g_object_unref(image);
+    return flat;
+}
+
+int image_pixels(struct processor_context *context, VipsImage *image, struct pixels *pixels) {
+    size_t size;
+
+    pixels->width = image->Xsize;
+    pixels->height = image->Ysize;
+    pixels->alpha = image->Bands == 4;
+    pixels->bytes = vips_image_write_to_memory(image, &size);
+    return pixels->bytes == NULL ? image_fail(context) : 0;
+}
+
+/* --- warming ---------------------------------------------------------------------------------------------- */
+
+/* GLib ends the process when an allocation fails: that is the memory limit, not a crash. */
+static void on_glib_message(const gchar *domain, GLogLevelFlags level, const gchar *message, gpointer data) {
+    (void)domain;
+    (void)data;
+    if ((level & G_LOG_FLAG_FATAL) != 0 && strstr(message, "failed to allocate") != NULL)
+        _exit(RUNNER_EXIT_MEMORY);
+}
+
+/* Loads the loaders' plug-ins and their libraries, which a runner could not: it may not map code. */
+static int warm_loaders(void) {
+    static const unsigned char nothing[64];
+
+    (void)vips_foreign_find_load_buffer(nothing, sizeof nothing); /* asks every loader */
+    vips_error_clear();
+    for (size_t i = 0; i < sizeof loaders / sizeof loaders[0]; i++) {
+        if (g_type_from_name(loaders[i].name) == 0) {
+            log_error("loader=%s state=missing", loaders[i].name);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* One pixel, through the whole way that a picture takes. Saving with libvips would start threads. */
+static int warm_pipeline(void) {
+    static char dot[] = "GIF89a\1\0\1\0\x80\0\0\xff\xff\xff\0\0\0!\xf9\4\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;";
+    VipsImage *image = NULL;
+    void *pixels = NULL;
+    size_t size;
+
+    if (vips_thumbnail_buffer(dot, sizeof dot - 1, &image, 1, "export_profile", "srgb", NULL) == 0) {
+        pixels = vips_image_write_to_memory(image, &size);
+        g_object_unref(image);
+    }
+    if (pixels == NULL)
+        log_error("engine=vips state=cold error=\"%s\"", vips_error_buffer());
+    g_free(pixels);
+    return pixels == NULL ? -1 : 0;
+}
+
+int image_warm(void) {
+    static bool warm;
+
+    if (warm)
+        return 0;
+    (void)g_log_set_default_handler(on_glib_message, NULL);
+    if (VIPS_INIT("filemill-nursery") != 0)
+        return -1;
+    vips_concurrency_set(1);
+    vips_cache_set_max(0);
+    vips_block_untrusted_set(TRUE);
+    /* VIPS_NOVECTOR in the environment: it would make code at run time */
+    warm = warm_loaders() == 0 && warm_pipeline() == 0;
+    return warm ? 0 : -1;
+}
