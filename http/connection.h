@@ -17,9 +17,10 @@ struct http_connection {
     struct http_connection *next, **place;
     int fd; /* libmicrohttpd's */
     struct guard guard;
-    bool refused;   /* a plain answer was sent: nothing that comes is shown to libmicrohttpd */
-    uint64_t begun; /* requests that libmicrohttpd has presented */
-    char *target;   /* of the request whose head libmicrohttpd is parsing */
+    bool half_closed; /* the client sends no more but waits for its answers */
+    bool refused;     /* a plain answer was sent: nothing that comes is shown to libmicrohttpd */
+    uint64_t begun;   /* requests that libmicrohttpd has presented */
+    char *target;     /* of the request whose head libmicrohttpd is parsing */
     struct http_request *request;
     int64_t since_ms;        /* start of the wait for a head, or of the body's window */
     uint64_t received_bytes; /* since then */

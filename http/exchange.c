@@ -247,7 +247,7 @@ void exchange_completed(void *context, struct MHD_Connection *mhd, void **place,
     connection->request = NULL;
     connection->since_ms = clock_monotonic_ms();
     connection->received_bytes = 0;
-    if (server->draining)
+    if (server->draining || connection->half_closed)
         (void)shutdown(connection->fd, SHUT_RD);
     if (request->response != NULL)
         MHD_destroy_response(request->response);

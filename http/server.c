@@ -79,6 +79,13 @@ static struct http_connection *find_connection(const struct http_server *server,
     return fd >= 0 && (size_t)fd < server->by_fd_size ? server->by_fd[fd] : NULL;
 }
 
+/* libmicrohttpd sometimes reads when a request is resumed, and takes the end of the client's bytes for the
+ * end of its interest. */
+static bool awaits_answer(const struct http_request *request) {
+    return request != NULL && (request->state == REQUEST_WAITING || request->state == REQUEST_ANSWERED ||
+                               request->state == REQUEST_SENDING);
+}
+
 /* libmicrohttpd reads only when it has answered everything before, so a refusal here keeps the order of
  * answers: what came before the refused message is handed on, and the refusal waits for the next read. */
 static ssize_t filter_bytes(void *context, int fd, char *bytes, ssize_t got) {
@@ -90,6 +97,11 @@ static ssize_t filter_bytes(void *context, int fd, char *bytes, ssize_t got) {
         return 0;
     struct guard *guard = &connection->guard;
     if (guard->refusal == NULL) {
+        if (got == 0 && awaits_answer(connection->request)) {
+            connection->half_closed = true;
+            errno = EAGAIN;
+            return -1;
+        }
         if (got <= 0)
             return got;
         connection->received_bytes += (uint64_t)got;

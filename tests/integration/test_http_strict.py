@@ -487,6 +487,7 @@ def test_waiting_is_not_cut_and_costs_no_processor(echo):
         while not received.endswith(b"0\r\n\r\n"):
             received += events.recv(65536)
         assert received.count(b"data: ") == 2
+        never.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a plain close only ends its half
     wait_for_counts(echo, 0)
 
 
