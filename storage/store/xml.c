@@ -48,6 +48,7 @@ struct reader {
     void *context;
     char *next;
     unsigned depth;
+    unsigned roots;
     char names[DEPTH_MAX][NAME_MAX_SIZE];
     char *texts[DEPTH_MAX]; /* where the text inside begins; its end is where the next tag began */
     char *text_ends[DEPTH_MAX];
@@ -160,7 +161,8 @@ static int close_element(struct reader *reader, const char *name) {
 }
 
 static int open_element(struct reader *reader, const char *name, bool empty, char *end) {
-    if (reader->depth == DEPTH_MAX)
+    reader->roots += reader->depth == 0;
+    if (reader->depth == DEPTH_MAX || reader->roots > 1)
         return -1;
     (void)text_copy(reader->names[reader->depth], NAME_MAX_SIZE, name);
     reader->texts[reader->depth] = reader->text_ends[reader->depth] = end;
@@ -211,7 +213,6 @@ static int take_tag(struct reader *reader) {
 
 int xml_parse(char *text, size_t size, const struct xml_events *events, void *context) {
     struct reader reader = {.events = events, .context = context, .next = text};
-    bool any = false;
 
     if (size == 0 || strlen(text) != size || !text_is_utf8(text, size))
         return -1;
@@ -222,7 +223,6 @@ int xml_parse(char *text, size_t size, const struct xml_events *events, void *co
             return -1;
         if (*reader.next == '<' && take_tag(&reader) != 0)
             return -1;
-        any = any || reader.depth > 0;
     }
-    return any && reader.depth == 0 ? 0 : -1;
+    return reader.roots == 1 && reader.depth == 0 ? 0 : -1;
 }

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT
+ * No text of a user is ever in a key but a cleaned extension, and nothing else passes for a key. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "storage/keys.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define TENANT "0b7e2a52-6e57-4bd1-9b6d-0c8a2d1f9a01"
+#define OWNER "1b7e2a52-6e57-4bd1-9b6d-0c8a2d1f9a02"
+#define FILE_ID "2b7e2a52-6e57-4bd1-9b6d-0c8a2d1f9a03"
+#define JOB "3b7e2a52-6e57-4bd1-9b6d-0c8a2d1f9a04"
+
+static void extensions_are_cleaned(void **state) {
+    static const struct {
+        const char *filename;
+        const char *extension;
+    } rows[] = {
+        {"report.pdf", "pdf"},
+        {"PHOTO.JPEG", "jpeg"},
+        {"archive.tar.gz", "gz"},
+        {"noextension", "bin"},
+        {"", "bin"},
+        {"dot.", "bin"},
+        {".hidden", "hidden"},
+        {"a.p/../d\\f", "df"},
+        {"x.../", "bin"},
+        {"x.\xC3\xBC", "bin"},
+        {"x.p\xC3\xBC" "df", "pdf"},
+        {"x.<script>", "script"},
+        {"x.pdf\n", "pdf"},
+        {"x.abcdefghijklmnopqrstuvwxyz", "abcdefghijklmnop"},
+    };
+    char extension[64];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        key_extension(extension, sizeof(extension), rows[i].filename);
+        assert_string_equal(extension, rows[i].extension);
+    }
+    key_extension(extension, 3, "photo.jpeg");
+    assert_string_equal(extension, "jp");
+}
+
+static void keys_have_the_layout_of_the_api(void **state) {
+    char key[KEY_MAX];
+
+    (void)state;
+    assert_int_equal(key_original(key, sizeof(key), TENANT, OWNER, FILE_ID, "pdf"), 0);
+    assert_string_equal(key, "t/" TENANT "/u/" OWNER "/" FILE_ID ".pdf");
+    assert_int_equal(key_derivative(key, sizeof(key), TENANT, FILE_ID, "thumb_400", "webp", JOB, 1, true), 0);
+    assert_string_equal(key, "t/" TENANT "/derived/" FILE_ID "/thumb_400.webp");
+    assert_int_equal(key_derivative(key, sizeof(key), TENANT, FILE_ID, "thumb_400", "webp", JOB, 7, false), 0);
+    assert_string_equal(key, "t/" TENANT "/derived/" FILE_ID "/thumb_400." JOB "-7.webp");
+}
+
+static void keys_of_two_leases_differ(void **state) {
+    char first[KEY_MAX];
+    char second[KEY_MAX];
+
+    (void)state;
+    assert_int_equal(key_derivative(first, sizeof(first), TENANT, FILE_ID, "text", "txt", JOB, 1, false), 0);
+    assert_int_equal(key_derivative(second, sizeof(second), TENANT, FILE_ID, "text", "txt", JOB, 2, false), 0);
+    assert_string_not_equal(first, second);
+}
+
+static void bad_parts_make_no_key(void **state) {
+    char key[KEY_MAX];
+    char small[40];
+
+    (void)state;
+    assert_int_equal(key_original(key, sizeof(key), "..", OWNER, FILE_ID, "pdf"), -1);
+    assert_int_equal(key_original(key, sizeof(key), TENANT, OWNER, FILE_ID, ""), -1);
+    assert_int_equal(key_original(key, sizeof(key), TENANT, OWNER, FILE_ID, "p/f"), -1);
+    assert_int_equal(key_original(key, sizeof(key), TENANT, OWNER, FILE_ID, "PDF"), -1);
+    assert_int_equal(key_derivative(key, sizeof(key), TENANT, FILE_ID, "../x", "txt", JOB, 1, true), -1);
+    assert_int_equal(key_derivative(key, sizeof(key), TENANT, FILE_ID, "", "txt", JOB, 1, true), -1);
+    assert_int_equal(key_derivative(key, sizeof(key), TENANT, FILE_ID, "text", "txt", "job", 1, false), -1);
+    assert_int_equal(key_original(small, sizeof(small), TENANT, OWNER, FILE_ID, "pdf"), -1);
+}
+
+static void only_keys_pass_for_keys(void **state) {
+    static const char *const bad[] = {
+        "",
+        "t/",
+        "t/" TENANT "/u/" OWNER "/" FILE_ID,
+        "t/" TENANT "/u/" OWNER "/" FILE_ID ".",
+        "t/" TENANT "/u/" OWNER "/" FILE_ID ".pdf/",
+        "t/" TENANT "/u/" OWNER "/" FILE_ID ".pdf\n",
+        "t/" TENANT "/u/" OWNER "//" FILE_ID ".pdf",
+        "t/" TENANT "/u/" OWNER "/../" FILE_ID ".pdf",
+        "/t/" TENANT "/u/" OWNER "/" FILE_ID ".pdf",
+        "x/" TENANT "/u/" OWNER "/" FILE_ID ".pdf",
+        "t/" TENANT "/v/" OWNER "/" FILE_ID ".pdf",
+        "t/not-a-uuid/u/" OWNER "/" FILE_ID ".pdf",
+        "t/" TENANT "/u/" OWNER "/" FILE_ID ".tar.gz",
+        "t/" TENANT "/derived/" FILE_ID "/",
+        "t/" TENANT "/derived/" FILE_ID "/text",
+        "t/" TENANT "/derived/" FILE_ID "/te xt.txt",
+        "t/" TENANT "/derived/" FILE_ID "/text." JOB ".txt",
+        "t/" TENANT "/derived/" FILE_ID "/text." JOB "-.txt",
+        "t/" TENANT "/derived/" FILE_ID "/text." JOB "-1x.txt",
+        "t/" TENANT "/derived/" FILE_ID "/text." JOB "-1.txt.exe",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(bad); i++)
+        assert_false(key_is_valid(bad[i]));
+    assert_true(key_is_valid("t/" TENANT "/u/" OWNER "/" FILE_ID ".pdf"));
+    assert_true(key_is_valid("t/" TENANT "/derived/" FILE_ID "/text." JOB "-18446744073709551615.txt"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(extensions_are_cleaned),    cmocka_unit_test(keys_have_the_layout_of_the_api),
+        cmocka_unit_test(keys_of_two_leases_differ), cmocka_unit_test(bad_parts_make_no_key),
+        cmocka_unit_test(only_keys_pass_for_keys),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
