@@ -1,0 +1,25 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Every source file is named in the DESIGN.md of its program's folder (or of a folder of its own within).
+set -u
+status=0
+for folder in config lib proto http storage sql supervisor gateway scheduler workers demo; do
+    files=$(git ls-files --cached --others --exclude-standard "$folder/*.c" "$folder/*.cpp")
+    [ -n "$files" ] || continue
+    for file in $files; do
+        [ -e "$file" ] || continue
+        design=$(dirname "$file")/DESIGN.md
+        [ -e "$design" ] || design=$folder/DESIGN.md
+        if [ ! -e "$design" ]; then
+            echo "$folder has no DESIGN.md"
+            status=1
+            break
+        fi
+        name=$(basename "$file")
+        grep -qE "(^|[^a-z_])$(echo "$name" | sed 's/\./\\./')([^a-z_]|$)" "$design" || {
+            echo "$design does not name $name"
+            status=1
+        }
+    done
+done
+exit $status

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""Runs every test and ends with one line alone: `N passed, N failed` (`, N skipped` if any were).
+
+Unit tests are cmocka programs that Meson runs; all others are pytest's. A program that dies before it has counted
+is one failure. The exit status is 0 only if nothing failed and something passed."""
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# What the machine's owner may have set must not decide how tests end.
+STRAY = re.compile(r"^(FILEMILL_(?!CORPUS|VECTORS|TEST_)|DATABASE_URL|SUPABASE_|R2_|DO_SPACES_|SPACES_|B2_|AWS_|PG[A-Z]|"
+                   r"PORT$|LOG_LEVEL$|BASE_URL$|CDN_BASE_URL$|MAX_ATTEMPTS$|MAX_RETRIES$|CONCURRENCY$|JOB_|WORKER_|"
+                   r"MAKE|MFLAGS)")
+
+
+class Tally:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def add(self, passed, failed, skipped):
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+
+    def __str__(self):
+        return f"{self.passed} passed, {self.failed} failed" + (f", {self.skipped} skipped" if self.skipped else "")
+
+
+def environment(build):
+    kept = {name: value for name, value in os.environ.items() if not STRAY.match(name)}
+    return {**kept, "FILEMILL_BUILD": str(build), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def count_cmocka(entry):
+    """Passed, failed, skipped of one program, from what it printed."""
+    text = (entry.get("stdout") or "") + (entry.get("stderr") or "")
+    counts = {word: sum(map(int, re.findall(rf"^\[  {word}\s*\] (\d+) test\(s\)", text, re.M)))
+              for word in ("PASSED", "FAILED", "SKIPPED")}
+    passed, failed, skipped = counts["PASSED"], counts["FAILED"], counts["SKIPPED"]
+    if entry["result"] == "SKIP" and passed + failed + skipped == 0:
+        skipped = 1
+    elif entry["result"] not in ("OK", "SKIP") and failed == 0:
+        failed = 1
+    elif passed + failed + skipped == 0:
+        passed = 1
+    return passed, failed, skipped
+
+
+def run_meson(build, suites, tally):
+    log = build / "meson-logs" / "testlog.json"
+    log.unlink(missing_ok=True)
+    patience = os.environ.get("FILEMILL_TEST_PATIENCE", "1")
+    command = ["meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs", "--timeout-multiplier", patience]
+    for suite in suites:
+        command += ["--suite", suite]
+    status = subprocess.run(list(map(str, command)), env=environment(build), check=False).returncode
+    entries = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    for entry in entries:
+        tally.add(*count_cmocka(entry))
+    if status != 0 and tally.failed == 0:
+        tally.failed += 1
+
+
+def run_pytest(build, tally, arguments):
+    with tempfile.TemporaryDirectory() as directory:
+        report = Path(directory) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", f"--junitxml={report}",
+                   *(arguments or ["tests"])]
+        status = subprocess.run(command, cwd=ROOT, env=environment(build), check=False).returncode
+        before = tally.failed
+        suites = ElementTree.parse(report).getroot().iter("testsuite") if report.exists() else []
+        for suite in suites:
+            total, failures, errors, skipped = (int(suite.get(name, 0))
+                                                for name in ("tests", "failures", "errors", "skipped"))
+            tally.add(total - failures - errors - skipped, failures + errors, skipped)
+        if status not in (0, 5) and tally.failed == before:
+            tally.failed += 1
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", required=True, type=Path)
+    parser.add_argument("--fast", action="store_true", help="only the unit tests")
+    parser.add_argument("pytest", nargs="*", help="files or folders for pytest instead of all")
+    options = parser.parse_args()
+    build = options.build.resolve()
+    tally = Tally()
+    reachable = Path(subprocess.run([ROOT / "tools" / "reachable.sh", build], check=True, capture_output=True,
+                                    text=True).stdout.strip())
+    try:
+        run_meson(build, ["unit"] if options.fast else [], tally)
+        if not options.fast:
+            run_pytest(reachable, tally, options.pytest)
+    finally:
+        if reachable != build:
+            shutil.rmtree(reachable, ignore_errors=True)
+    print(tally, flush=True)
+    return 0 if tally.failed == 0 and tally.passed > 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
