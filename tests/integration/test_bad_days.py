@@ -126,7 +126,7 @@ def test_storage_down_then_up(system, user):
 
 
 def test_postgres_down_answers_503_and_recovers(system, user):
-    postmasters = system.pids("postgres")
+    postmasters = [pid for pid, name in system.descendants() if name.startswith("postgres")]
     for pid in postmasters:
         os.kill(pid, signal.SIGSTOP)
     try:

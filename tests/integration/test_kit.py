@@ -155,7 +155,7 @@ def test_rotated_phone_picture_comes_upright_and_clean(user):
     data = (SAMPLES / "phone.jpg").read_bytes()
     file = user.wait(user.send("phone.jpg", "image/jpeg", data))
     assert file["status"] == "ready", file
-    thumbnail = user.derivative(file["id"], "thumbnail")
+    thumbnail = user.derivative(file["file_id"], "thumbnail")
     width, height = webp_size(thumbnail)
     assert height > width, "the picture is portrait once its orientation tag is obeyed"
     assert b"GPS" not in thumbnail and b"Drawn camera" not in thumbnail
