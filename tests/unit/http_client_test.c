@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -22,6 +24,7 @@
 #include "lib/buffer.h"
 #include "lib/clock.h"
 #include "lib/loop.h"
+#include "lib/process.h"
 #include "lib/text.h"
 
 #define VISITORS 8
@@ -579,6 +582,85 @@ static void plain_text_is_not_tls(void **state) {
     assert_int_equal(outcome.status, 0);
 }
 
+/* ---- certificates: `openssl s_server` with one of its own making ---- */
+
+static pid_t spawn(char *const *arguments) {
+    char *const environment[] = {"PATH=/usr/bin:/bin", NULL};
+    const struct process_plan plan = {
+        .path = "/usr/bin/openssl", .arguments = arguments, .environment = environment};
+    int pidfd;
+    pid_t pid = process_spawn(&plan, &pidfd);
+
+    assert_true(pid > 0);
+    close(pidfd);
+    return pid;
+}
+
+static pid_t start_tls_server(const char *directory, uint16_t port) {
+    char key[128], certificate[128], address[32];
+    char *make[] = {"openssl",  "req",       "-x509",   "-newkey",
+                    "rsa:2048", "-nodes",    "-keyout", key,
+                    "-out",     certificate, "-days",   "2",
+                    "-subj",    "/CN=x",     "-addext", "subjectAltName=IP:127.0.0.1",
+                    "-batch",   NULL};
+    char *serve[] = {"openssl", "s_server", "-accept",   address, "-key",
+                     key,       "-cert",    certificate, "-www",  NULL};
+    int status;
+
+    assert_int_equal(text_format(key, sizeof(key), "%s/key.pem", directory), 0);
+    assert_int_equal(text_format(certificate, sizeof(certificate), "%s/certificate.pem", directory), 0);
+    assert_int_equal(text_format(address, sizeof(address), "127.0.0.1:%u", port), 0);
+    assert_int_equal(waitpid(spawn(make), &status, 0) > 0 ? status : -1, 0);
+    return spawn(serve);
+}
+
+/* Asks until the server listens. */
+static void run_until_connected(const char *url) {
+    struct http_client_request request = make("GET", url);
+
+    for (int i = 0; i < 100; i++) {
+        memset(&outcome, 0, sizeof(outcome));
+        run(&request);
+        if (outcome.error != HTTP_CLIENT_CONNECT)
+            return;
+        (void)usleep(50000);
+    }
+}
+
+static void certificates_are_checked(void **state) {
+    char directory[] = "/tmp/http_client_test.XXXXXX", file[64], url[64];
+
+    (void)state;
+    if (access("/usr/bin/openssl", X_OK) != 0)
+        skip();
+    assert_non_null(mkdtemp(directory));
+    loop_watch_free(stand_in.watch);
+    close(stand_in.listen_fd); /* frees a port for it */
+    stand_in.listen_fd = dup(0);
+    pid_t server = start_tls_server(directory, stand_in.port);
+    assert_int_equal(text_format(url, sizeof(url), "https://127.0.0.1:%u/", stand_in.port), 0);
+    run_until_connected(url);
+    assert_int_equal(outcome.error, HTTP_CLIENT_TLS);
+    assert_int_equal(outcome.status, 0);
+
+    assert_int_equal(text_format(file, sizeof(file), "%s/certificate.pem", directory), 0);
+    setenv("SSL_CERT_FILE", file, 1);
+    run_until_connected(url);
+    assert_int_equal(outcome.error, HTTP_CLIENT_OK);
+    assert_int_equal(outcome.status, 200);
+    assert_int_equal(text_format(url, sizeof(url), "https://localhost:%u/", stand_in.port), 0);
+    run_until_connected(url); /* right authority, wrong name */
+    assert_int_equal(outcome.error, HTTP_CLIENT_TLS);
+    unsetenv("SSL_CERT_FILE");
+
+    kill(server, SIGKILL);
+    waitpid(server, NULL, 0);
+    (void)unlink(file);
+    assert_int_equal(text_format(file, sizeof(file), "%s/key.pem", directory), 0);
+    (void)unlink(file);
+    (void)rmdir(directory);
+}
+
 static struct http_transfer *other;
 static unsigned other_calls;
 
@@ -685,6 +767,7 @@ int main(void) {
         ROW(connections_are_used_again),
         ROW(proxies_of_the_environment_are_ignored),
         ROW(plain_text_is_not_tls),
+        ROW(certificates_are_checked),
         ROW(a_cancelled_transfer_is_never_done),
         ROW(a_transfer_may_be_cancelled_in_its_own_end),
         ROW(freeing_the_client_ends_all_without_a_word),
