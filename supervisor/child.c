@@ -158,13 +158,15 @@ static void on_death(void *context, struct run *run, int status) {
     }
     child->run = NULL;
     bool reached_goal = child->service->ending == ENDING_IS_GOAL && status == 0;
-    log_death(child, run, child->state == CHILD_STOPPING || reached_goal);
+    log_death(child, run, child->state == CHILD_STOPPING || status == 0);
     if (child->state == CHILD_STOPPING)
         stop_complete(child);
     else if (reached_goal)
         child_move(child, CHILD_DONE);
     else if (child->successor != NULL)
         promote_successor(child);
+    else if (status == 0 && run->is_ready && run->generation != child->host->generation)
+        start_run(child); /* a worker that an old scheduler's drain has sent home */
     else
         judge_death(child, ready_ms);
 }
