@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Two functions of the engines' libraries, replaced for the whole nursery so that no engine starts a thread:
+ * Three functions of the engines' libraries, replaced for the whole nursery so that no engine starts a thread:
  * a runner may not make one (the sandbox answers EAGAIN), and the nursery could not fork safely with one.
  * The program exports its symbols, so the libraries' own calls land here. */
 #include <pthread.h>
@@ -12,6 +12,15 @@ int pthread_getaffinity_np(pthread_t thread, size_t size, cpu_set_t *set) {
     CPU_ZERO_S(size, set);
     CPU_SET_S(0, size, set);
     return 0;
+}
+
+/* libde265 waits for ever for workers that could not be started; told that they were, with none there, it
+ * decodes in the calling thread. Its header is in another package: the signature is the library's ABI. */
+int de265_start_worker_threads(void *decoder, int count);
+int de265_start_worker_threads(void *decoder, int count) {
+    (void)decoder;
+    (void)count;
+    return 0; /* DE265_OK */
 }
 
 /* libvips starts a worker thread even where the concurrency is 1. The same contract in the calling thread:

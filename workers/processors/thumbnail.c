@@ -22,7 +22,7 @@ static int write_image(struct processor_context *context, int output, VipsImage 
 
     if (image_pixels(context, image, &pixels) != 0)
         return -1;
-    status = webp_write(context, output, &pixels);
+    status = webp_write(context, output, &pixels, WEBP_QUALITY);
     g_free((void *)(uintptr_t)pixels.bytes);
     processor_fact(context, output, "width", (uint64_t)pixels.width);
     processor_fact(context, output, "height", (uint64_t)pixels.height);
@@ -67,7 +67,7 @@ static int draw_page(struct processor_context *context, struct pdf *pdf, int out
     struct pixels drawn = {.width = bitmap.width, .height = bitmap.height, .bytes = bitmap.pixels};
     processor_fact(context, output, "width", (uint64_t)bitmap.width);
     processor_fact(context, output, "height", (uint64_t)bitmap.height);
-    return webp_write(context, output, &drawn);
+    return webp_write(context, output, &drawn, WEBP_QUALITY);
 }
 
 static int draw_pdf(struct processor_context *context) {
