@@ -18,11 +18,12 @@ static int64_t count_units(const char *text) {
 
 static bool is_choice(const char *choices, const char *text) {
     size_t length = strlen(text);
-    for (const char *at = choices; length > 0 && at != NULL; at = strchr(at, '|')) {
-        at += at == choices ? 0 : 1;
-        if (strncmp(at, text, length) == 0 && (at[length] == '|' || at[length] == '\0')) {
+    for (const char *at = choices; *at != '\0';) {
+        size_t choice = strcspn(at, "|");
+        if (choice == length && memcmp(at, text, length) == 0) {
             return true;
         }
+        at += choice + (at[choice] == '|' ? 1 : 0);
     }
     return false;
 }

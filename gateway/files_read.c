@@ -39,6 +39,9 @@ static int read_cursor(const char *cursor, const struct page *page, char stamp[2
         return -1;
     }
     text[size] = '\0';
+    if (strlen(text) != (size_t)size) {
+        return -1;
+    }
     (void)text_format(prefix, sizeof prefix, "%s/%s/", page->tenant, page->status);
     if (!text_starts_with(text, prefix)) {
         return -1;

@@ -146,7 +146,10 @@ static void connect_parts(struct gateway *gateway) {
     gateway->rate = rate_new(settings->rate_per_minute);
     gateway->events = events_new(gateway);
     gateway->health = health_new(gateway);
-    gateway->openapi = openapi_document(settings->public_url, settings->max_upload_bytes);
+    char *own = memory_format("http://%s:%lld", settings->gateway_address, (long long)settings->gateway_port);
+    gateway->openapi = openapi_document(settings->public_url != NULL ? settings->public_url : own,
+                                        settings->max_upload_bytes);
+    free(own);
     gateway->database = database_new(gateway->loop, &(struct database_options){
                                                         .url = url,
                                                         .role = "filemill_gateway",

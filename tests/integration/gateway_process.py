@@ -101,8 +101,7 @@ class Gateway:
         os.close(ready_child)
         with os.fdopen(ready, "rb") as stream:
             assert stream.readline(), "the gateway did not say that it is ready"
-        eventually(lambda: self.call("GET", "/v1/tenants", as_user=str(uuid.uuid4())).status == 200,
-                   what="a gateway with a database")
+        eventually(lambda: self.raw("GET", "/ready").status == 200, what="a gateway with database and store")
         return self
 
     def stop(self):

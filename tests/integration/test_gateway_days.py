@@ -1,0 +1,500 @@
+# SPDX-License-Identifier: MIT
+"""Bad days of the gateway: repeated and racing requests, too many of them, Postgres or the store away, stopping in the
+middle, listeners that come back, and what must never be in a log."""
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+import uuid
+
+import pytest
+
+from gateway_process import SECRET, Gateway, World, eventually, token
+from store_process import SECRET_KEY, Store
+
+PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    return tmp_path_factory.mktemp("gateway") / "log"
+
+
+@pytest.fixture(scope="module")
+def world(log):
+    with open(log, "wb") as file, World(log=file) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def user(world):
+    return world.gateway.user().bootstrap()
+
+
+def at_once(count, work):
+    """Runs work(i) in so many threads that start together; the results in order."""
+    results, barrier = [None] * count, threading.Barrier(count)
+
+    def run(i):
+        barrier.wait()
+        results[i] = work(i)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+# -- idempotency ---------------------------------------------------------------------------------------------------
+
+def test_same_key_same_answer(world, user):
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    first = user.init(headers=headers)
+    again = user.init(headers=headers)
+    assert first.status == again.status == 200 and first.body == again.body
+    assert "idempotency-replayed" not in first.headers and again.headers["idempotency-replayed"] == "true"
+    other = user.init(size=4321, headers=headers)
+    assert (other.status, other.error) == (422, "idempotency_key_reused")
+    elsewhere = user.call("POST", "/v1/tenants/bootstrap", {"name": "x"}, headers)
+    assert (elsewhere.status, elsewhere.error) == (422, "idempotency_key_reused")
+
+
+def test_keys_are_of_one_user(world, user):
+    headers = {"Idempotency-Key": "shared"}
+    stranger = world.gateway.user().bootstrap()
+    mine, theirs = user.init(headers=headers), stranger.init(headers=headers)
+    assert mine.status == theirs.status == 200 and mine.json["file_id"] != theirs.json["file_id"]
+    assert "idempotency-replayed" not in theirs.headers
+
+
+@pytest.mark.parametrize("key", ["a b", "x" * 256, "\u00e4".encode().decode("latin-1")])
+def test_malformed_keys(user, key):
+    assert user.init(headers={"Idempotency-Key": key}).status == 400
+
+
+def test_race_of_fifty_init_uploads(world, user):
+    headers = {"Idempotency-Key": "race-" + str(uuid.uuid4())}
+    before = world.postgres.value("select count(*) from files where tenant_id = %s", (user.tenant,))
+    answers = at_once(50, lambda _: user.init(headers=headers))
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.body for answer in answers}) == 1
+    assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
+    assert world.postgres.value("select count(*) from files where tenant_id = %s", (user.tenant,)) == before + 1
+
+
+def test_race_of_fifty_bootstraps(world):
+    user = world.gateway.user()
+    answers = at_once(50, lambda _: user.call("POST", "/v1/tenants/bootstrap", {"name": "one"}, {"Idempotency-Key": "b"}))
+    assert {answer.status for answer in answers} == {201} and len({answer.body for answer in answers}) == 1
+    assert len(user.call("GET", "/v1/tenants").json["tenants"]) == 1
+
+
+def test_race_of_fifty_reprocesses(world, user):
+    file_id = user.send(PDF)
+    answers = at_once(50, lambda _: user.call("POST", f"/v1/internal/files/{file_id}/reprocess", None,
+                                              {"Idempotency-Key": "r-" + file_id}))
+    assert {answer.status for answer in answers} == {200} and len({answer.body for answer in answers}) == 1
+    assert world.postgres.value("select generation from files where id = %s", (file_id,)) == 1
+
+
+@pytest.mark.parametrize("key", [None, "f"])
+def test_race_of_fifty_finalizes(world, user, key):
+    file_id = user.upload(PDF)
+    answers = at_once(50, lambda _: user.finalize(file_id, {"Idempotency-Key": key + file_id} if key else None))
+    assert {answer.status for answer in answers} == {200}
+    assert len({json.dumps(answer.json, sort_keys=True) for answer in answers}) == 1
+    assert world.postgres.value("select count(*) from jobs where file_id = %s", (file_id,)) == 2
+    assert world.postgres.value("select count(*) from file_events where file_id = %s and kind = 'file.status'", (file_id,)) == 1
+
+
+def test_refusals_are_kept_where_something_was_tried(world, user):
+    """not_a_member was decided in the transaction; the key tells the same again even after the user has joined."""
+    joiner = world.gateway.user(user.tenant)
+    headers = {"Idempotency-Key": "join"}
+    first = joiner.init(headers=headers)
+    assert (first.status, first.error) == (403, "not_a_member")
+    user.call("POST", f"/v1/tenants/{user.tenant}/members", {"user_id": joiner.id})
+    again = joiner.init(headers=headers)
+    assert again.status == 403 and again.headers["idempotency-replayed"] == "true"
+    assert joiner.init(headers={"Idempotency-Key": "join-2"}).status == 200
+
+
+def test_refused_bodies_use_up_no_key(user):
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    assert user.init(size=-1, headers=headers).status == 400
+    assert user.init(headers=headers).status == 200
+
+
+def test_a_key_whose_gateway_died_is_free_again(world, user):
+    """The effect of a finalize is committed with its key but the answer was never stored."""
+    file_id = user.upload(PDF)
+    headers = {"Idempotency-Key": "died-" + file_id}
+    first = user.finalize(file_id, headers)
+    world.postgres.query("update idempotency_keys set status = null, body = null, created_at = now() - interval '31 seconds' "
+                         "where key = %s", (headers["Idempotency-Key"],))
+    again = user.finalize(file_id, headers)
+    assert again.status == 200 and again.json == first.json
+
+
+def test_a_day_later_the_key_is_new(world, user):
+    headers = {"Idempotency-Key": "old-" + str(uuid.uuid4())}
+    first = user.init(headers=headers).json["file_id"]
+    world.postgres.query("update idempotency_keys set created_at = now() - interval '25 hours' where key = %s",
+                         (headers["Idempotency-Key"],))
+    assert user.init(headers=headers).json["file_id"] != first
+    world.postgres.query("update idempotency_keys set created_at = now() - interval '25 hours'")
+    assert world.postgres.value("select idempotency_expire()") > 0
+
+
+# -- rate ----------------------------------------------------------------------------------------------------------
+
+def test_rate_limit_is_per_user(world):
+    gateway = Gateway(world.postgres, world.store, rate_per_minute=30).start()
+    try:
+        greedy, modest = gateway.user(), gateway.user()
+        answers = [greedy.call("GET", "/v1/tenants") for _ in range(40)]
+        assert [answer.status for answer in answers[:30]] == [200] * 30
+        refused = [answer for answer in answers if answer.status == 429]
+        assert len(refused) >= 8 and refused[0].error == "rate_limited" and 1 <= int(refused[0].headers["retry-after"]) <= 3
+        assert modest.call("GET", "/v1/tenants").status == 200
+        assert gateway.call("GET", "/health").status == 200
+        time.sleep(int(refused[-1].headers["retry-after"]) + 0.2)
+        assert greedy.call("GET", "/v1/tenants").status == 200
+    finally:
+        gateway.close()
+
+
+# -- events --------------------------------------------------------------------------------------------------------
+
+class Listener:
+    def __init__(self, user, file_id, after=None, query=""):
+        headers = {"Authorization": "Bearer " + token(user.id)}
+        if after is not None:
+            headers["Last-Event-ID"] = str(after)
+        self.connection = http.client.HTTPConnection("127.0.0.1", user.gateway.port, timeout=15)
+        self.connection.request("GET", f"/v1/files/{file_id}/events{query}", headers=headers)
+        self.reply = self.connection.getresponse()
+        self.first = self.reply.readline() if self.reply.status == 200 else None
+
+    def next(self):
+        """The next event as (id, kind, data); None at the end."""
+        fields = {}
+        while True:
+            line = self.reply.readline().decode()
+            if line == "":
+                return None
+            name, _, value = line.rstrip("\n").partition(": ")
+            if line == "\n":
+                if "data" in fields:
+                    return int(fields["id"]), fields["event"], json.loads(fields["data"])
+                fields = {}
+            else:
+                fields[name] = value
+
+    def close(self):
+        self.connection.close()
+
+
+def test_events_replay_and_follow(world, user):
+    file_id = user.upload(PDF)
+    listener = Listener(user, file_id)
+    assert listener.reply.status == 200 and listener.reply.getheader("Content-Type") == "text/event-stream"
+    assert listener.first == b"retry: 1000\n"
+    user.finalize(file_id)
+    events = [listener.next() for _ in range(3)]
+    assert sorted((kind, data["status"]) for _, kind, data in events) == \
+        [("file.status", "processing"), ("job.status", "queued"), ("job.status", "queued")]
+    assert all(data["file_id"] == file_id and data["created_at"].endswith("Z") for _, _, data in events)
+    ids = [event[0] for event in events]
+    assert ids == sorted(ids)
+
+    for after, expected in ((None, ids), (ids[0], ids[1:]), (ids[1], ids[2:])):
+        late = Listener(user, file_id, after)
+        assert [late.next()[0] for _ in expected] == expected
+        late.close()
+    by_query = Listener(user, file_id, query=f"?last_event_id={ids[1]}")
+    assert by_query.next()[0] == ids[2]
+    by_query.close()
+
+    # another program writes an event; the poll finds it within some two seconds
+    world.postgres.query("insert into file_events (tenant_id, file_id, kind, data) values (%s, %s, 'job.progress', "
+                         "'{\"done\": 1, \"total\": 2}')", (user.tenant, file_id))
+    started = time.monotonic()
+    event = listener.next()
+    assert event[1] == "job.progress" and event[2]["done"] == 1 and time.monotonic() - started < 3
+
+    user.call("DELETE", f"/v1/files/{file_id}")
+    rest = []
+    while (event := listener.next()) is not None:
+        rest.append((event[1], event[2]["status"]))
+    assert rest[-1] == ("file.status", "deleted") and rest.count(("job.status", "cancelled")) == 2
+
+
+def test_events_refuse_nonsense(user):
+    file_id = user.upload(PDF)
+    for after in ("x", "-1", "99999999999999999999", "1 2"):
+        listener = Listener(user, file_id, after)
+        assert listener.reply.status == 400, after
+    assert user.call("HEAD", f"/v1/files/{file_id}/events").status == 405
+
+
+def test_a_long_history_comes_whole(world, user):
+    file_id = user.upload(PDF)
+    world.postgres.query("insert into file_events (tenant_id, file_id, kind, data) select %s, %s, 'job.progress', "
+                         "jsonb_build_object('done', n) from generate_series(1, 1000) n", (user.tenant, file_id))
+    listener = Listener(user, file_id)
+    assert [listener.next()[2]["done"] for _ in range(1000)] == list(range(1, 1001))
+    listener.close()
+
+
+def test_a_stream_ends_with_its_token(world, user):
+    file_id = user.upload(PDF)
+    now = int(time.time())
+    headers = {"Authorization": "Bearer " + token(user.id, exp=now + 2)}
+    connection = http.client.HTTPConnection("127.0.0.1", world.gateway.port, timeout=15)
+    connection.request("GET", f"/v1/files/{file_id}/events", headers=headers)
+    assert b"expired" in connection.getresponse().read()
+
+
+def test_no_listener_no_query(world):
+    """An idle gateway leaves the database alone."""
+    eventually(lambda: world.postgres.value("select count(*) from pg_stat_activity where application_name = "
+                                            "'filemill-gateway' and state = 'active'") == 0, what="quiet")
+    def calls():
+        world.postgres.query("select pg_stat_clear_snapshot()")
+        return world.postgres.value("select xact_commit from pg_stat_database where datname = 'filemill'")
+    time.sleep(1.5)
+    before = calls()
+    time.sleep(3)
+    assert calls() - before <= 6, "the two looks themselves, and Postgres' own"
+
+
+# -- Postgres and the store away -----------------------------------------------------------------------------------
+
+def test_postgres_stopped_and_started(world, user):
+    file_id = user.upload(PDF)
+    world.postgres.stop()
+    try:
+        for method, path, body in (("GET", "/v1/tenants", None), ("GET", f"/v1/files/{file_id}", None),
+                                   ("POST", "/v1/tenants/bootstrap", {"name": "x"}),
+                                   ("POST", "/v1/files/finalize", {"file_id": file_id})):
+            answer = user.call(method, path, body)
+            assert (answer.status, answer.error) == (503, "database_unavailable"), (path, answer)
+            assert answer.headers["retry-after"] == "1"
+        assert world.gateway.call("GET", "/health").status == 200
+        ready = world.gateway.call("GET", "/ready")
+        assert (ready.status, ready.error) == (503, "not_ready")
+        assert ready.json["details"]["database"] is False and ready.json["details"]["storage"] is True
+    finally:
+        world.postgres.start()
+    eventually(lambda: user.call("GET", "/v1/tenants").status == 200, 30, "recovery")
+    eventually(lambda: world.gateway.call("GET", "/ready").status == 200, what="ready again")
+    assert user.finalize(file_id).status == 200
+
+
+def test_postgres_killed_under_load_loses_no_acknowledged_upload(world, user):
+    acknowledged, codes, stop = [], set(), threading.Event()
+
+    def work():
+        while not stop.is_set():
+            try:
+                answer = user.init()
+            except (OSError, http.client.HTTPException):
+                continue
+            codes.add(answer.status)
+            if answer.status == 200:
+                acknowledged.append(answer.json["file_id"])
+            else:
+                time.sleep(0.01)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    time.sleep(1)
+    world.postgres.restart(down_seconds=0.5)
+    count = len(acknowledged)
+    eventually(lambda: len(acknowledged) > count + 20, 30, "new uploads")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert codes <= {200, 503}
+    found = world.postgres.value("select count(*) from files where id = any (%s::uuid[])", (acknowledged,))
+    assert found == len(acknowledged)
+
+
+def test_the_store_away(world, user):
+    store = Store()
+    gateway = Gateway(world.postgres, store, rate_per_minute=0).start()
+    try:
+        author = gateway.user().bootstrap()
+        file_id = author.upload(PDF)
+        store.kill()
+        answer = author.finalize(file_id)
+        assert (answer.status, answer.error) == (503, "storage_unavailable") and answer.headers["retry-after"] == "1"
+        assert author.call("GET", f"/v1/files/{file_id}").json["status"] == "uploading"
+        time.sleep(2.1)
+        assert gateway.call("GET", "/ready").json["details"]["storage"] is False
+        store.start()
+        eventually(lambda: author.finalize(file_id).status == 200, what="finalize")
+    finally:
+        gateway.close()
+        store.kill()
+
+
+# -- stopping ------------------------------------------------------------------------------------------------------
+
+def test_drain(world):
+    """Started by a supervisor, the first SIGTERM refuses writes and answers reads; the second ends it."""
+    gateway = Gateway(world.postgres, world.store, rate_per_minute=0)
+    health = os.memfd_create("health")
+    os.truncate(health, 1 << 16)
+    os.environ["FILEMILL_TEST_HEALTH"] = str(health)
+    environment = gateway.environment
+    gateway.environment = lambda: {**environment(), "FILEMILL_HEALTH_FD": str(os.dup(health))}
+    try:
+        gateway.start()
+    except AssertionError:
+        gateway.close()
+        pytest.fail("did not start")
+    try:
+        author = gateway.user().bootstrap()
+        file_id = author.upload(PDF)
+        listener = Listener(author, file_id)
+        gateway.process.send_signal(signal.SIGTERM)
+        text = listener.reply.read()
+        assert b"retry: 1000" in text, "the listener is told to come back"
+        assert gateway.call("GET", "/ready").error == "draining"
+        assert gateway.call("GET", "/health").status == 200
+        for answer in (author.init(), author.finalize(file_id), author.call("DELETE", f"/v1/files/{file_id}")):
+            assert (answer.status, answer.error) == (503, "draining") and answer.headers["retry-after"] == "1"
+        assert author.call("GET", f"/v1/files/{file_id}").status == 200
+        assert author.call("GET", f"/v1/files/{file_id}/events").error == "draining"
+        started = time.monotonic()
+        gateway.process.send_signal(signal.SIGTERM)
+        assert gateway.process.wait(10) == 0 and time.monotonic() - started < 3
+    finally:
+        gateway.close()
+        os.close(health)
+
+
+def load(user, stop, outcomes):
+    while not stop.is_set():
+        try:
+            outcomes.append(user.init().status)
+        except (OSError, http.client.HTTPException):
+            outcomes.append(None)
+            time.sleep(0.005)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stop_under_load_loses_nothing(world, number):
+    gateway = Gateway(world.postgres, world.store, rate_per_minute=0).start()
+    author = gateway.user().bootstrap()
+    stop, outcomes = threading.Event(), []
+    threads = [threading.Thread(target=load, args=(author, stop, outcomes)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    gateway.process.send_signal(number)
+    status = gateway.process.wait(30)
+    stop.set()
+    gateway.listener.close()
+    for thread in threads:
+        thread.join()
+    assert status == 0
+    count = world.postgres.value("select count(*) from files where tenant_id = %s", (author.tenant,))
+    assert count == outcomes.count(200) > 0
+    assert 503 in outcomes
+
+
+def test_retiring_beside_a_successor(world):
+    """SIGUSR2: a newer gateway has the same socket already; not one request fails."""
+    gateway = Gateway(world.postgres, world.store, rate_per_minute=0).start()
+    author = gateway.user().bootstrap()
+    old = gateway.process
+    stop, outcomes = threading.Event(), []
+    threads = [threading.Thread(target=load, args=(author, stop, outcomes)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        gateway.start()
+        time.sleep(0.2)
+        old.send_signal(signal.SIGUSR2)
+        assert old.wait(30) == 0
+        time.sleep(0.3)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        if old.poll() is None:
+            old.kill()
+        gateway.close()
+    assert set(outcomes) == {200}
+
+
+# -- clients that go, or crawl -------------------------------------------------------------------------------------
+
+def test_clients_that_vanish_leave_nothing_behind(world, user):
+    file_id = user.upload(PDF)
+    descriptors = lambda: len(os.listdir(f"/proc/{world.gateway.process.pid}/fd"))
+    user.call("GET", "/v1/tenants")
+    before = descriptors()
+    bearer = token(user.id)
+    for path in (f"/v1/files/{file_id}/events", "/v1/tenants", f"/v1/files/{file_id}", f"/v1/files?tenant_id={user.tenant}"):
+        for _ in range(40):
+            client = socket.create_connection(("127.0.0.1", world.gateway.port))
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bearer}\r\n\r\n".encode())
+            client.close()
+    body = json.dumps({"file_id": file_id})
+    for _ in range(40):
+        client = socket.create_connection(("127.0.0.1", world.gateway.port))
+        client.sendall(f"POST /v1/files/finalize HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bearer}\r\nContent-Type: "
+                       f"application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        client.close()
+    eventually(lambda: descriptors() <= before + 4, 20, "closed connections")
+    assert user.call("GET", "/v1/tenants").status == 200
+
+
+def test_many_listeners_cost_little(world, user):
+    file_id = user.upload(PDF)
+    listeners = [Listener(user, file_id) for _ in range(100)]
+    user.finalize(file_id)
+    for listener in listeners:
+        assert len([listener.next() for _ in range(3)]) == 3
+        listener.close()
+
+
+# -- logs ----------------------------------------------------------------------------------------------------------
+
+def test_no_secret_is_ever_logged(world, user, log):
+    canary = "canary-" + uuid.uuid4().hex
+    bearer = token(user.id)
+    world.gateway.raw("GET", "/v1/tenants?token=" + canary, headers={"Authorization": "Bearer " + canary})
+    world.gateway.raw("GET", f"/v1/files?x={canary}", headers={"Authorization": "Bearer " + bearer})
+    user.init(filename=canary + "\n\x1b[31mlevel=error forged=1", headers={"Idempotency-Key": canary})
+    user.call("POST", "/v1/files/finalize", ('{"file_id":"' + canary).encode())
+    user.call("POST", "/v1/tenants/bootstrap", {"name": canary})
+    world.gateway.raw("GET", "/" + canary + "%0aforged=1")
+    link = user.call("GET", f"/v1/files/{user.send(PDF)}/download").json["download_url"]
+    signature = link.partition("X-Amz-Signature=")[2][:64]
+    text = log.read_text()
+    assert "state=serving" in text
+    for secret in (SECRET, SECRET_KEY, bearer, bearer.split(".")[2], signature, world.postgres.url()):
+        assert secret not in text
+    assert text.count(canary) == 1, "the path alone"
+    assert "\nforged" not in text and "\x1b" not in text
+    assert all(line.startswith("ts=") for line in text.splitlines())
+    with open(f"/proc/{world.gateway.process.pid}/cmdline", "rb") as file:
+        assert SECRET.encode() not in file.read()
+
+
+def test_access_lines_carry_the_request(world, user, log):
+    answer = user.call("GET", "/v1/tenants")
+    line, = [line for line in log.read_text().splitlines() if answer.headers["x-request-id"] in line]
+    assert "method=GET path=/v1/tenants status=200" in line and f"user={user.id}" in line
