@@ -38,6 +38,7 @@
 
 #define NOBODY 65534u
 #define RUNNER_OPEN_FILES 32
+#define FIRST_RULESET 64 /* out of the way of a runner's outputs, which are moved down before it enters */
 
 #ifdef __SANITIZE_ADDRESS__
 #define SANITIZED 1
@@ -171,7 +172,11 @@ static int open_ruleset(int version, enum processor_profile profile) {
         for (size_t i = 0; i < sandbox_data_folder_count; i++)
             allow_reading(ruleset, sandbox_data_folders[i]);
     }
-    return ruleset;
+    int moved = fcntl(ruleset, F_DUPFD_CLOEXEC, FIRST_RULESET);
+    if (moved < 0)
+        fatal_errno("sandbox: Landlock ruleset not moved");
+    close(ruleset);
+    return moved;
 }
 
 /* --- prepared once ------------------------------------------------------------------------------------- */

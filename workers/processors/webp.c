@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Quality 80, method 4, as the issue of thumbnails wants it; rows are streamed to the output as they come. */
+ * Method 4, the library's default; bytes are streamed to the output as they come. */
 #include "workers/processors/webp.h"
 
 #include <webp/encode.h>
-
-#define QUALITY 80.0f
 
 struct sink {
     struct processor_context *context;
@@ -17,13 +15,13 @@ static int write_chunk(const uint8_t *bytes, size_t size, const WebPPicture *pic
     return processor_write(sink->context, sink->output, bytes, size) == 0;
 }
 
-int webp_write(struct processor_context *context, int output, const struct pixels *pixels) {
+int webp_write(struct processor_context *context, int output, const struct pixels *pixels, int quality) {
     struct sink sink = {.context = context, .output = output};
     WebPConfig config;
     WebPPicture picture;
     int status = 0;
 
-    if (!WebPConfigPreset(&config, WEBP_PRESET_DEFAULT, QUALITY) || !WebPPictureInit(&picture))
+    if (!WebPConfigPreset(&config, WEBP_PRESET_DEFAULT, (float)quality) || !WebPPictureInit(&picture))
         return processor_fail(context, "engine_failed", "WebP library of another version");
     picture.width = pixels->width;
     picture.height = pixels->height;
