@@ -189,6 +189,45 @@ static void read_version(const char *data, char *version, size_t size) {
     free(path);
 }
 
+/* Whether this process is a running Postgres; one that is dead but not reaped by its parent is not. */
+static bool is_live_postgres(long pid) {
+    char text[512];
+    char state = 'X';
+
+    (void)text_format(text, sizeof text, "/proc/%ld/stat", pid);
+    FILE *stream = fopen(text, "re");
+    if (stream == NULL)
+        return false;
+    text[fread(text, 1, sizeof text - 1, stream)] = '\0';
+    fclose(stream);
+    const char *end = strrchr(text, ')');
+    if (end != NULL && end[1] == ' ')
+        state = end[2];
+    return strstr(text, "(postgres)") != NULL && state != 'Z' && state != 'X';
+}
+
+/* A killed server leaves its lock file. Postgres itself ignores one whose process is gone, but not one whose
+ * process waits to be reaped, or whose pid somebody else has by now. We hold the lock of the state directory,
+ * so we may say so, as pg_ctl does: the pid in this variable is not another server. The rest of the file
+ * stays, and with it the check that no old backend still has the shared memory. */
+static void disown_stale_lock(const char *data) {
+    char *path = memory_format("%s/postmaster.pid", data);
+    FILE *stream = fopen(path, "re");
+    char line[32] = "";
+
+    free(path);
+    if (stream == NULL)
+        return;
+    if (fgets(line, sizeof line, stream) == NULL)
+        line[0] = '\0';
+    fclose(stream);
+    long pid = strtol(line, NULL, 10);
+    if (pid > 1 && !is_live_postgres(pid)) {
+        line[strcspn(line, "\r\n")] = '\0';
+        (void)setenv("PG_GRANDPARENT_PID", line, 1);
+    }
+}
+
 static void become_server(const char *programs, const char *data, const char *sockets,
                           const char *connections) {
     char *arguments[3 + 2 * (SETTING_COUNT + 2) + 1];
@@ -197,6 +236,7 @@ static void become_server(const char *programs, const char *data, const char *so
 
     if (null_fd >= 0)
         (void)dup2(null_fd, STDIN_FILENO);
+    disown_stale_lock(data);
     arguments[count++] = memory_format("%s/postgres", programs);
     arguments[count++] = "-D";
     arguments[count++] = memory_copy_text(data);
