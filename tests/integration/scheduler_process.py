@@ -208,8 +208,8 @@ class Queue:
 
     def file(self, size=100, sha256=None, etag='"tag"'):
         return self.postgres.value(
-            "insert into files (tenant_id, owner_user_id, r2_key_original, mime, size_bytes, sha256, status, etag)"
-            " select %s, %s, 't/' || %s || '/u/' || %s || '/' || id || '.pdf', 'application/pdf', %s, %s,"
+            "insert into files (id, tenant_id, owner_user_id, r2_key_original, mime, size_bytes, sha256, status, etag)"
+            " select id, %s, %s, 't/' || %s || '/u/' || %s || '/' || id || '.pdf', 'application/pdf', %s, %s,"
             "        'processing', %s from (select gen_random_uuid() as id) x returning id::text",
             (self.tenant, self.owner, self.tenant, self.owner, size, sha256, etag))
 

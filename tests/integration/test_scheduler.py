@@ -687,8 +687,8 @@ def test_claim_plan_reads_only_what_it_takes(queue, postgres):
     assert re.findall(r"limit (\d+)", text) == ["16"] * 5, "the LIMIT is a literal"
     with postgres.connect() as connection, connection.cursor() as cursor:
         cursor.execute("set plan_cache_mode = force_generic_plan")
-        for name, value in (("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")):
-            cursor.execute(f"set {name} = {value}")
+        for name, value in re.findall(r'{"(\w+)", "(\w+)"}', (source / "statements.c").read_text()):
+            cursor.execute(f"set {name} = {value}")  # statement_locals
         cursor.execute("prepare claim as " + text)
         mark = "'-infinity', '00000000-0000-0000-0000-000000000000'"
         cursor.execute(f"explain (analyze, format json) execute claim({', '.join([mark] * 4)}, 'n:g', '30000')")
