@@ -90,8 +90,8 @@ static bool is_derivative(const char *key) {
     rest = key;
     if (take_extension(&rest) && *rest == '\0')
         return true;
-    return take_text(&key, ".") && take_uuid(&key) && take_text(&key, "-") && take_word(&key, "0123456789", 20) &&
-           take_extension(&key) && *key == '\0';
+    return take_text(&key, ".") && take_uuid(&key) && take_text(&key, "-") &&
+           take_word(&key, "0123456789", 20) && take_extension(&key) && *key == '\0';
 }
 
 bool key_is_valid(const char *key) {

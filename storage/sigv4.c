@@ -20,8 +20,8 @@
 static const char upper_hex[] = "0123456789ABCDEF";
 
 static bool is_unreserved(unsigned char c) {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-           c == '_' || c == '~';
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
 }
 
 static int append_encoded(struct buffer *out, const char *text, size_t size, bool keep_slash) {
@@ -78,7 +78,8 @@ static int append_path(const struct sigv4_request *request, struct buffer *out) 
             goto clear;
         path = encoded.data;
     }
-    result = request->encode_twice ? append_encoded(out, path, strlen(path), true) : buffer_append_text(out, path);
+    result =
+        request->encode_twice ? append_encoded(out, path, strlen(path), true) : buffer_append_text(out, path);
 clear:
     buffer_clear(&encoded);
     buffer_clear(&normalized);
@@ -86,7 +87,7 @@ clear:
 }
 
 struct encoded_pair {
-    size_t name;  /* offsets into one buffer of NUL-terminated texts */
+    size_t name; /* offsets into one buffer of NUL-terminated texts */
     size_t value;
     const char *texts;
 };
@@ -185,7 +186,8 @@ static int append_headers(const struct sigv4_request *request, struct buffer *ou
             if (append_lower(out, sorted[i]->name) != 0 || append_lower(names, sorted[i]->name) != 0)
                 return -1;
         }
-        if (buffer_append_text(out, again ? "," : ":") != 0 || append_header_value(out, sorted[i]->value) != 0)
+        if (buffer_append_text(out, again ? "," : ":") != 0 ||
+            append_header_value(out, sorted[i]->value) != 0)
             return -1;
     }
     return buffer_append_text(out, "\n");
@@ -208,7 +210,8 @@ clear:
     return result;
 }
 
-static int format_scope(const struct sigv4_credentials *credentials, const char *date, char scope[SCOPE_MAX]) {
+static int format_scope(const struct sigv4_credentials *credentials, const char *date,
+                        char scope[SCOPE_MAX]) {
     return text_format(scope, SCOPE_MAX, "%.8s/%s/%s/aws4_request", date, credentials->region,
                        credentials->service);
 }
@@ -233,8 +236,8 @@ static void hmac_sha256(const void *key, size_t key_size, const char *text, size
     HMAC(EVP_sha256(), key, (int)key_size, (const unsigned char *)text, text_size, digest, &size);
 }
 
-void sigv4_signature(const struct sigv4_credentials *credentials, const char *date, const char *string_to_sign,
-                     char signature[65]) {
+void sigv4_signature(const struct sigv4_credentials *credentials, const char *date,
+                     const char *string_to_sign, char signature[65]) {
     unsigned char key[DIGEST_SIZE];
     char secret[512];
 

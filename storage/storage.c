@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Provider presets and presigned URLs. A provider is one row; nothing else compares its name. What a provider
- * is known to enforce (a signed checksum header, If-None-Match on PUT) is part of its row, so that a URL never
- * asks for something that the provider would answer with an error. */
+ * is known to enforce (a signed checksum header, If-None-Match on PUT) is part of its row, so that a URL
+ * never asks for something that the provider would answer with an error. */
 #include "storage/storage.h"
 
 #include "lib/clock.h"
@@ -28,13 +28,30 @@ struct provider {
 };
 
 static const struct provider providers[] = {
-    {.name = "r2", .host_prefix = "", .host_suffix = ".r2.cloudflarestorage.com", .region = "auto",
-     .checksum_header = true, .create_only = true, .https_only = true},
-    {.name = "aws", .host_prefix = "s3.", .host_suffix = ".amazonaws.com", .region_in_host = true,
-     .virtual_host = true, .checksum_header = true, .create_only = true},
-    {.name = "spaces", .host_prefix = "", .host_suffix = ".digitaloceanspaces.com", .region_in_host = true,
-     .virtual_host = true, .https_only = true},
-    {.name = "b2", .host_prefix = "s3.", .host_suffix = ".backblazeb2.com", .region_in_host = true,
+    {.name = "r2",
+     .host_prefix = "",
+     .host_suffix = ".r2.cloudflarestorage.com",
+     .region = "auto",
+     .checksum_header = true,
+     .create_only = true,
+     .https_only = true},
+    {.name = "aws",
+     .host_prefix = "s3.",
+     .host_suffix = ".amazonaws.com",
+     .region_in_host = true,
+     .virtual_host = true,
+     .checksum_header = true,
+     .create_only = true},
+    {.name = "spaces",
+     .host_prefix = "",
+     .host_suffix = ".digitaloceanspaces.com",
+     .region_in_host = true,
+     .virtual_host = true,
+     .https_only = true},
+    {.name = "b2",
+     .host_prefix = "s3.",
+     .host_suffix = ".backblazeb2.com",
+     .region_in_host = true,
      .https_only = true},
     {.name = "minio", .region = "us-east-1", .checksum_header = true, .create_only = true},
     {.name = "filemill", .region = "us-east-1", .checksum_header = true, .create_only = true},
@@ -98,7 +115,8 @@ static bool is_set(const char *text) {
 
 /* scheme://host[:port][/]; a bare host means https, as the older systems' variables have it. */
 static int parse_endpoint(const char *text, struct endpoint *endpoint) {
-    static const char host_alphabet[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]";
+    static const char host_alphabet[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]";
     const char *host = text;
     size_t length;
 
@@ -110,7 +128,8 @@ static int parse_endpoint(const char *text, struct endpoint *endpoint) {
         endpoint->tls = false;
     }
     length = strspn(host, host_alphabet);
-    if (length == 0 || length >= sizeof(endpoint->host) || (host[length] != '\0' && strcmp(host + length, "/") != 0))
+    if (length == 0 || length >= sizeof(endpoint->host) ||
+        (host[length] != '\0' && strcmp(host + length, "/") != 0))
         return -1;
     for (size_t i = 0; i < length; i++)
         endpoint->host[i] = host[i] >= 'A' && host[i] <= 'Z' ? (char)(host[i] - 'A' + 'a') : host[i];
@@ -164,14 +183,15 @@ static int default_endpoint(const struct provider *provider, const struct settin
     if (strcmp(provider->name, "filemill") == 0) {
         const char *address = is_set(settings->store_address) ? settings->store_address : "127.0.0.1";
         bool bare_v6 = strchr(address, ':') != NULL;
-        cut = text_format(target, HOST_MAX, "http://%s%s%s:%lld", bare_v6 ? "[" : "", address, bare_v6 ? "]" : "",
-                          (long long)settings->store_port);
+        cut = text_format(target, HOST_MAX, "http://%s%s%s:%lld", bare_v6 ? "[" : "", address,
+                          bare_v6 ? "]" : "", (long long)settings->store_port);
     } else if (provider->host_prefix == NULL) {
         return refuse(fault, "storage-endpoint", "must be set for provider minio");
     } else if (provider->region_in_host) {
         if (region == NULL)
             return refuse(fault, "storage-region", "must be set for this provider (or set storage-endpoint)");
-        cut = text_format(target, HOST_MAX, "https://%s%s%s", provider->host_prefix, region, provider->host_suffix);
+        cut = text_format(target, HOST_MAX, "https://%s%s%s", provider->host_prefix, region,
+                          provider->host_suffix);
     } else {
         if (!is_set(settings->r2_account_id))
             return refuse(fault, "r2-account-id", "must be set for provider r2 (or set storage-endpoint)");
@@ -181,7 +201,8 @@ static int default_endpoint(const struct provider *provider, const struct settin
     return cut == 0 ? 0 : refuse(fault, "storage-endpoint", "is too long");
 }
 
-static int resolve_endpoints(struct storage *storage, const struct settings *settings, const struct fault *fault) {
+static int resolve_endpoints(struct storage *storage, const struct settings *settings,
+                             const struct fault *fault) {
     static const char shape[] = "must be scheme://host[:port] with http or https";
     char text[HOST_MAX];
 
@@ -221,7 +242,8 @@ static bool region_from_host(const struct provider *provider, const char *host, 
     return strchr(name + prefix, '.') == NULL && text_copy(region, size, name + prefix) == 0;
 }
 
-static int resolve_region(struct storage *storage, const struct settings *settings, const struct fault *fault) {
+static int resolve_region(struct storage *storage, const struct settings *settings,
+                          const struct fault *fault) {
     const char *region = configured_region(storage->provider, settings);
 
     if (region == NULL &&
@@ -247,7 +269,8 @@ static bool is_bucket_name(const char *name) {
            name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")] == '\0';
 }
 
-static int resolve_bucket(struct storage *storage, const struct settings *settings, const struct fault *fault) {
+static int resolve_bucket(struct storage *storage, const struct settings *settings,
+                          const struct fault *fault) {
     if (!is_set(settings->storage_bucket))
         return refuse(fault, "storage-bucket", "must be set");
     if (!is_bucket_name(settings->storage_bucket) ||
@@ -269,14 +292,16 @@ static int resolve_keys(struct storage *storage, const struct settings *settings
     return 0;
 }
 
-static int resolve_addressing(struct storage *storage, const struct settings *settings, const struct fault *fault) {
+static int resolve_addressing(struct storage *storage, const struct settings *settings,
+                              const struct fault *fault) {
     const char *addressing = is_set(settings->storage_addressing) ? settings->storage_addressing : "auto";
     bool is_address = storage->internal.host[0] == '[' ||
                       storage->internal.host[strspn(storage->internal.host, "0123456789.:")] == '\0';
 
     if (strcmp(addressing, "auto") == 0)
         /* A bucket name with a dot does not match the provider's wildcard certificate. */
-        storage->virtual_host = storage->provider->virtual_host && strchr(storage->bucket, '.') == NULL && !is_address;
+        storage->virtual_host =
+            storage->provider->virtual_host && strchr(storage->bucket, '.') == NULL && !is_address;
     else if (strcmp(addressing, "virtual") == 0)
         storage->virtual_host = true;
     else if (strcmp(addressing, "path") != 0)
@@ -333,8 +358,8 @@ static void sign_query(struct sigv4_request *request, const char *name, const ch
 }
 
 /* Host and path as the client will send them, and the URL up to its query. */
-static int place_object(const struct storage *storage, const struct storage_presign *what, char *host, char *path,
-                        struct buffer *url) {
+static int place_object(const struct storage *storage, const struct storage_presign *what, char *host,
+                        char *path, struct buffer *url) {
     const struct endpoint *endpoint = what->internal ? &storage->internal : &storage->public;
     char encoded[SIGNED_PATH_MAX];
     int cut = storage->virtual_host
@@ -348,7 +373,8 @@ static int place_object(const struct storage *storage, const struct storage_pres
     return buffer_append_format(url, "%s://%s%s", endpoint->tls ? "https" : "http", host, encoded);
 }
 
-int storage_presign(const struct storage *storage, const struct storage_presign *what, char *url, size_t url_size) {
+int storage_presign(const struct storage *storage, const struct storage_presign *what, char *url,
+                    size_t url_size) {
     const struct sigv4_credentials credentials = {.access_key = storage->access_key,
                                                   .secret_key = storage->secret_key,
                                                   .region = storage->region,
@@ -356,7 +382,8 @@ int storage_presign(const struct storage *storage, const struct storage_presign 
     char host[HOST_MAX];
     char path[SIGNED_PATH_MAX];
     char length[24];
-    struct sigv4_request request = {.method = what->method, .path = path, .payload_hash = SIGV4_UNSIGNED_PAYLOAD};
+    struct sigv4_request request = {
+        .method = what->method, .path = path, .payload_hash = SIGV4_UNSIGNED_PAYLOAD};
     bool is_put = strcmp(what->method, "PUT") == 0;
     bool is_read = strcmp(what->method, "GET") == 0 || strcmp(what->method, "HEAD") == 0;
     struct buffer text;
@@ -375,7 +402,8 @@ int storage_presign(const struct storage *storage, const struct storage_presign 
         sign_header(&request, "content-type", what->content_type);
         sign_header(&request, "x-amz-checksum-sha256",
                     storage->provider->checksum_header ? what->checksum_sha256 : NULL);
-        sign_header(&request, "if-none-match", what->create_only && storage->provider->create_only ? "*" : NULL);
+        sign_header(&request, "if-none-match",
+                    what->create_only && storage->provider->create_only ? "*" : NULL);
     }
     if (is_read) {
         sign_query(&request, "response-content-disposition", what->response_disposition);

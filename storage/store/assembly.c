@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Inside the kernel where the bytes need not be seen (copy_file_range shares extents where the file system can),
- * through a buffer where they must be hashed. */
+ * Inside the kernel where the bytes need not be seen (copy_file_range shares extents where the file system
+ * can), through a buffer where they must be hashed. */
 #include "storage/store/assembly.h"
 
 #include "lib/memory.h"
@@ -20,7 +20,7 @@ struct assembly {
     struct piece *pieces;
     size_t count;
     size_t current;
-    int fd; /* of the current piece, or -1 */
+    int fd;          /* of the current piece, or -1 */
     uint64_t copied; /* of the current piece */
     struct checksum md5;
     char *buffer; /* when hashing */
@@ -87,7 +87,7 @@ static void step(void *context) {
         uint64_t offset = piece->offset + assembly->copied;
         uint64_t left = piece->size - assembly->copied;
         uint64_t size = left < budget ? left : budget;
-        int64_t count = size == 0                   ? 0
+        int64_t count = size == 0                  ? 0
                         : assembly->buffer != NULL ? copy_hashed(assembly, offset, size)
                                                    : writer_append_file(writer, assembly->fd, offset, size);
         if (count < 0) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Copies pieces of stored files into a call's writer, a few megabytes per turn of the loop, so that a large copy
- * never holds up the other requests. */
+ * Copies pieces of stored files into a call's writer, a few megabytes per turn of the loop, so that a large
+ * copy never holds up the other requests. */
 #ifndef STORAGE_STORE_ASSEMBLY_H
 #define STORAGE_STORE_ASSEMBLY_H
 
@@ -13,8 +13,9 @@ struct piece {
     uint64_t size;
 };
 
-/* Takes `pieces` (from malloc). The call is busy until `done` has run; with `hash` the MD5 of all bytes is put into
- * call->object.etag. `done` gets S3_OK or what to answer, and must see to it that the call's busy state ends. */
+/* Takes `pieces` (from malloc). The call is busy until `done` has run; with `hash` the MD5 of all bytes is
+ * put into call->object.etag. `done` gets S3_OK or what to answer, and must see to it that the call's busy
+ * state ends. */
 void assembly_start(struct call *call, struct piece *pieces, size_t count, bool hash,
                     void (*done)(struct call *call, enum s3_error error));
 

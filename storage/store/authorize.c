@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html. The canonical request is
- * rebuilt from the raw path and the parsed query, so what was signed is what is acted on. */
+ * https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html. The canonical request
+ * is rebuilt from the raw path and the parsed query, so what was signed is what is acted on. */
 #include "storage/store/authorize.h"
 
 #include "lib/clock.h"
@@ -102,8 +102,8 @@ static enum s3_error claim_from_query(struct check *check) {
     const char *expires = query_value(check, "X-Amz-Expires");
 
     check->claim.date = query_value(check, "X-Amz-Date");
-    if (algorithm == NULL || credential == NULL || signed_headers == NULL || signature == NULL || expires == NULL ||
-        check->claim.date == NULL || query_has_twice(check))
+    if (algorithm == NULL || credential == NULL || signed_headers == NULL || signature == NULL ||
+        expires == NULL || check->claim.date == NULL || query_has_twice(check))
         return refuse(check, S3_AUTHORIZATION_QUERY,
                       "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, "
                       "X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.");
@@ -186,8 +186,9 @@ static enum s3_error check_credential(struct check *check) {
                     check->credentials->region) != 0)
         return malformed;
     if (strcmp(scope, expected) != 0)
-        return refuse(check, malformed,
-                      "The credential's scope must be <date of the request>/<region of the store>/s3/aws4_request.");
+        return refuse(
+            check, malformed,
+            "The credential's scope must be <date of the request>/<region of the store>/s3/aws4_request.");
     return S3_OK;
 }
 
@@ -223,8 +224,10 @@ static enum s3_error check_coverage(struct check *check) {
     if (!is_signed(check, "host"))
         return refuse(check, S3_ACCESS_DENIED, "The host header must be signed");
     for (size_t i = 0; i < check->header_count; i++) {
-        if (strncasecmp(check->headers[i].name, "x-amz-", 6) == 0 && !is_signed(check, check->headers[i].name))
-            return refuse(check, S3_ACCESS_DENIED, "There were headers present in the request which were not signed");
+        if (strncasecmp(check->headers[i].name, "x-amz-", 6) == 0 &&
+            !is_signed(check, check->headers[i].name))
+            return refuse(check, S3_ACCESS_DENIED,
+                          "There were headers present in the request which were not signed");
     }
     return S3_OK;
 }
@@ -239,11 +242,13 @@ static enum s3_error find_payload_hash(struct check *check) {
         if (in_query != NULL && strcmp(in_query, SIGV4_UNSIGNED_PAYLOAD) == 0)
             check->out->payload_hash = SIGV4_UNSIGNED_PAYLOAD; /* outlives the decoded query */
         else if (in_query != NULL)
-            return refuse(check, S3_NOT_IMPLEMENTED, "X-Amz-Content-Sha256 in the query must be UNSIGNED-PAYLOAD");
+            return refuse(check, S3_NOT_IMPLEMENTED,
+                          "X-Amz-Content-Sha256 in the query must be UNSIGNED-PAYLOAD");
         return S3_OK;
     }
     if (hash == NULL)
-        return refuse(check, S3_INVALID_REQUEST, "Missing required header for this request: x-amz-content-sha256");
+        return refuse(check, S3_INVALID_REQUEST,
+                      "Missing required header for this request: x-amz-content-sha256");
     check->out->payload_hash = hash;
     return S3_OK;
 }
@@ -283,7 +288,8 @@ static enum s3_error check_signature(struct check *check) {
     enum s3_error result = S3_SIGNATURE_MISMATCH;
 
     /* Clients differ in which characters of a path they escape on the wire, never in the canonical form. */
-    if (text_percent_decode(decoded_path, sizeof(decoded_path), signing.path, strlen(signing.path), false) != 0)
+    if (text_percent_decode(decoded_path, sizeof(decoded_path), signing.path, strlen(signing.path), false) !=
+        0)
         return S3_INVALID_URI;
     signing.path = decoded_path;
     signing.path_is_encoded = false;
@@ -298,7 +304,8 @@ static enum s3_error check_signature(struct check *check) {
     buffer_init(&to_sign, 4096);
     if (sigv4_canonical_request(&signing, &canonical, signed_headers, sizeof(signed_headers)) == 0 &&
         strcmp(signed_headers, check->claim.signed_headers) == 0 &&
-        sigv4_string_to_sign(check->credentials, signing.date, canonical.data, canonical.size, &to_sign) == 0) {
+        sigv4_string_to_sign(check->credentials, signing.date, canonical.data, canonical.size, &to_sign) ==
+            0) {
         sigv4_signature(check->credentials, signing.date, to_sign.data, signature);
         if (text_equal_secret(signature, check->claim.signature))
             result = S3_OK;
@@ -321,8 +328,8 @@ static enum s3_error judge(struct check *check, int64_t now_ms) {
         return S3_INVALID_URI;
     check->header_count = http_request_headers(check->request, check->headers,
                                                sizeof(check->headers) / sizeof(check->headers[0]));
-    check->out->presigned = query_value(check, "X-Amz-Signature") != NULL ||
-                            query_value(check, "X-Amz-Algorithm") != NULL;
+    check->out->presigned =
+        query_value(check, "X-Amz-Signature") != NULL || query_value(check, "X-Amz-Algorithm") != NULL;
     if (header == NULL && !check->out->presigned)
         return S3_ACCESS_DENIED;
     if (header != NULL && check->out->presigned)

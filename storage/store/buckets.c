@@ -94,7 +94,8 @@ void get_subresource(struct call *call) {
             return;
         }
         buffer_init(&xml, 4096);
-        reply_document(call, &xml, buffer_append_format(&xml, XML_DECLARATION "%s", subresources[i].document));
+        reply_document(call, &xml,
+                       buffer_append_format(&xml, XML_DECLARATION "%s", subresources[i].document));
         return;
     }
     call_fail(call, S3_NOT_IMPLEMENTED);
@@ -105,9 +106,10 @@ void list_buckets(struct call *call) {
     int cut;
 
     buffer_init(&xml, CALL_XML_MAX);
-    cut = buffer_append_text(&xml, XML_DECLARATION "<ListAllMyBucketsResult xmlns=\"" XML_NAMESPACE "\">" OWNER
-                                                   "<Buckets>");
-    for (struct bucket *bucket = disk_first_bucket(call->store->disk); bucket != NULL; bucket = bucket->next) {
+    cut = buffer_append_text(&xml, XML_DECLARATION "<ListAllMyBucketsResult xmlns=\"" XML_NAMESPACE
+                                                   "\">" OWNER "<Buckets>");
+    for (struct bucket *bucket = disk_first_bucket(call->store->disk); bucket != NULL;
+         bucket = bucket->next) {
         char created[32];
         clock_format_iso8601(created, sizeof(created), bucket->created_ms);
         cut |= buffer_append_text(&xml, "<Bucket>");
@@ -165,7 +167,7 @@ void get_location(struct call *call) {
     buffer_init(&xml, 4096);
     reply_document(call, &xml,
                    buffer_append_format(&xml,
-                                        XML_DECLARATION
-                                        "<LocationConstraint xmlns=\"" XML_NAMESPACE "\">%s</LocationConstraint>",
+                                        XML_DECLARATION "<LocationConstraint xmlns=\"" XML_NAMESPACE
+                                                        "\">%s</LocationConstraint>",
                                         strcmp(region, "us-east-1") == 0 ? "" : region));
 }

@@ -69,12 +69,14 @@ void call_reply_xml(struct call *call, int status, const struct buffer *xml) {
     send_reply(call, status, &reply, xml->data, xml->size);
 }
 
-void call_reply_file(struct call *call, int status, struct reply *reply, int fd, uint64_t offset, uint64_t size) {
+void call_reply_file(struct call *call, int status, struct reply *reply, int fd, uint64_t offset,
+                     uint64_t size) {
     if (!open_reply(call, reply)) {
         (void)close(fd);
         return;
     }
-    const struct http_response response = {.status = status, .headers = reply->headers, .header_count = reply->count};
+    const struct http_response response = {
+        .status = status, .headers = reply->headers, .header_count = reply->count};
     http_respond_file(call->request, &response, fd, offset, size);
 }
 
@@ -92,7 +94,8 @@ void call_fail_words(struct call *call, enum s3_error error, const char *words) 
         (call->bucket_name[0] == '\0' || xml_element(&xml, "BucketName", call->bucket_name) == 0) &&
         (call->key[0] == '\0' || xml_element(&xml, "Key", call->key) == 0) &&
         /* From this a client learns which region to sign for. */
-        (error != S3_AUTHORIZATION_MALFORMED || xml_element(&xml, "Region", call->store->credentials.region) == 0) &&
+        (error != S3_AUTHORIZATION_MALFORMED ||
+         xml_element(&xml, "Region", call->store->credentials.region) == 0) &&
         xml_element(&xml, "RequestId", call->id) == 0 && buffer_append_text(&xml, "</Error>") == 0)
         call_reply_xml(call, status, &xml);
     else

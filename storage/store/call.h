@@ -24,9 +24,10 @@ struct store {
     struct disk *disk;
     struct syncer *syncer;
     struct sigv4_credentials credentials;
-    const char *cors_origins;   /* NULL: none */
-    const char *endpoint_hosts[2]; /* host[:port] that are endpoints, never <bucket>.<host>; NULL if not known */
-    unsigned calls;             /* not yet freed */
+    const char *cors_origins; /* NULL: none */
+    const char
+        *endpoint_hosts[2]; /* host[:port] that are endpoints, never <bucket>.<host>; NULL if not known */
+    unsigned calls;         /* not yet freed */
 };
 
 struct route;
@@ -60,10 +61,12 @@ struct reply {
 };
 
 void reply_header(struct reply *reply, const char *name, const char *value); /* ignored when value is NULL */
-/* Each answers once; later answers, and answers to a client that has gone, are dropped. `reply` may be NULL. */
+/* Each answers once; later answers, and answers to a client that has gone, are dropped. `reply` may be NULL.
+ */
 void call_reply(struct call *call, int status, struct reply *reply);
 void call_reply_xml(struct call *call, int status, const struct buffer *xml);
-void call_reply_file(struct call *call, int status, struct reply *reply, int fd, uint64_t offset, uint64_t size);
+void call_reply_file(struct call *call, int status, struct reply *reply, int fd, uint64_t offset,
+                     uint64_t size);
 void call_fail(struct call *call, enum s3_error error);
 /* The same with other words than the error's own. */
 void call_fail_words(struct call *call, enum s3_error error, const char *words);

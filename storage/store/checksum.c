@@ -22,7 +22,10 @@ static uint64_t crc64_table[256];
 static const struct checksum_kind kinds[] = {
     {.header = "x-amz-checksum-crc32", .polynomial = 0xEDB88320u, .size = 4, .table = &crc32_table},
     {.header = "x-amz-checksum-crc32c", .polynomial = 0x82F63B78u, .size = 4, .table = &crc32c_table},
-    {.header = "x-amz-checksum-crc64nvme", .polynomial = 0x9A6C9329AC4BC9B5u, .size = 8, .table = &crc64_table},
+    {.header = "x-amz-checksum-crc64nvme",
+     .polynomial = 0x9A6C9329AC4BC9B5u,
+     .size = 8,
+     .table = &crc64_table},
     {.header = "x-amz-checksum-sha1", .digest = EVP_sha1, .size = 20},
     {.header = "x-amz-checksum-sha256", .digest = EVP_sha256, .size = 32},
     {.header = "content-md5", .digest = EVP_md5, .size = 16},
@@ -58,7 +61,8 @@ static void fill_table(const struct checksum_kind *kind) {
 }
 
 void checksum_init(struct checksum *checksum, const struct checksum_kind *kind) {
-    *checksum = (struct checksum){.kind = kind, .crc = UINT64_MAX >> (64 - 8 * (kind->size < 8 ? kind->size : 8))};
+    *checksum =
+        (struct checksum){.kind = kind, .crc = UINT64_MAX >> (64 - 8 * (kind->size < 8 ? kind->size : 8))};
     if (kind->digest == NULL) {
         fill_table(kind);
         return;

@@ -122,7 +122,8 @@ static enum s3_error take_metadata(struct call *call, const struct source *sourc
     if (source->is_target)
         return S3_INVALID_REQUEST; /* a copy onto itself that changes nothing */
     for (size_t i = 0; i < source->object.field_count; i++) {
-        if (object_set_field(&call->object, source->object.fields[i].name, source->object.fields[i].value) != 0)
+        if (object_set_field(&call->object, source->object.fields[i].name, source->object.fields[i].value) !=
+            0)
             return S3_METADATA_TOO_LARGE;
     }
     return S3_OK;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The store takes no cookies, so an origin is not a secret and "*" is safe: the signature is what protects. */
+ * The store takes no cookies, so an origin is not a secret and "*" is safe: the signature is what protects.
+ */
 #include "storage/store/cors.h"
 
 #include "storage/store/call.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Cross-origin requests (https://fetch.spec.whatwg.org/#http-cors-protocol): one list of origins for all buckets. */
+ * Cross-origin requests (https://fetch.spec.whatwg.org/#http-cors-protocol): one list of origins for all
+ * buckets. */
 #ifndef STORAGE_STORE_CORS_H
 #define STORAGE_STORE_CORS_H
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Layout, lock, sweep and scan. Whatever stands in tmp/ at start is of a store that died; whatever stands under
- * buckets/ was put there by a rename and is whole. A damaged file is left alone, logged and not listed. */
+ * Layout, lock, sweep and scan. Whatever stands in tmp/ at start is of a store that died; whatever stands
+ * under buckets/ was put there by a rename and is whole. A damaged file is left alone, logged and not listed.
+ */
 #include "storage/store/disk.h"
 
 #include "lib/log.h"

@@ -39,12 +39,13 @@ struct bucket *disk_create_bucket(struct disk *disk, const char *name);
 int disk_remove_bucket(struct disk *disk, struct bucket *bucket);
 
 void disk_object_path(char path[DISK_PATH_MAX], const struct bucket *bucket, const char *key);
-/* Descriptor of a stored file and what is known about it (into a zeroed object); -1 with errno, ENOENT if it is
- * not there, EIO if it is damaged. */
+/* Descriptor of a stored file and what is known about it (into a zeroed object); -1 with errno, ENOENT if it
+ * is not there, EIO if it is damaged. */
 int disk_open_object(const struct disk *disk, const char *path, struct object *object);
 /* A new file in tmp/; writes its path. -1 with errno. */
 int disk_temporary(struct disk *disk, char path[DISK_PATH_MAX]);
-int disk_sync_directory_of(const struct disk *disk, const char *path); /* descriptor of the directory, or -1 */
+int disk_sync_directory_of(const struct disk *disk,
+                           const char *path); /* descriptor of the directory, or -1 */
 
 /* Removes a directory and the plain files and directories in it. */
 void disk_remove_tree(int at, const char *path);

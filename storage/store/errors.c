@@ -10,11 +10,10 @@ struct error_row {
     const char *words;
 };
 
-static const struct error_row rows[S3_ERROR_COUNT] = {
-    [S3_OK] = {.status = 200, .code = "OK", .words = ""},
-#define S3_ERROR_ROW(symbol, error_status, error_code, error_words)                                                   \
+static const struct error_row rows[S3_ERROR_COUNT] = {[S3_OK] = {.status = 200, .code = "OK", .words = ""},
+#define S3_ERROR_ROW(symbol, error_status, error_code, error_words)                                          \
     [S3_##symbol] = {.status = error_status, .code = error_code, .words = error_words},
-    S3_ERRORS(S3_ERROR_ROW)
+                                                      S3_ERRORS(S3_ERROR_ROW)
 #undef S3_ERROR_ROW
 };
 
@@ -31,8 +30,8 @@ const char *s3_error_words(enum s3_error error) {
 }
 
 enum s3_error s3_error_of_status(int status) {
-    static const enum s3_error guards[] = {S3_METHOD_NOT_ALLOWED, S3_MISSING_CONTENT_LENGTH, S3_NOT_IMPLEMENTED,
-                                           S3_INTERNAL};
+    static const enum s3_error guards[] = {S3_METHOD_NOT_ALLOWED, S3_MISSING_CONTENT_LENGTH,
+                                           S3_NOT_IMPLEMENTED, S3_INTERNAL};
 
     if (status == 413)
         return S3_ENTITY_TOO_LARGE;

@@ -70,7 +70,8 @@ static unsigned random_levels(struct index *index) {
 }
 
 /* On each level the last entry before the place of `key`. */
-static void find_before(const struct index *index, const char *key, bool after, struct index_entry *before[LEVELS]) {
+static void find_before(const struct index *index, const char *key, bool after,
+                        struct index_entry *before[LEVELS]) {
     struct index_entry *entry = index->head;
 
     for (unsigned level = LEVELS; level-- > 0;) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The keys of one bucket in byte order (which is UTF-8 order), with what a listing shows. Rebuilt from the files
- * at start; never the truth, which is on the disk. */
+ * The keys of one bucket in byte order (which is UTF-8 order), with what a listing shows. Rebuilt from the
+ * files at start; never the truth, which is on the disk. */
 #ifndef STORAGE_STORE_INDEX_H
 #define STORAGE_STORE_INDEX_H
 

@@ -40,7 +40,8 @@ static int append_name(struct listing *listing, struct buffer *out, const char *
 
     if (!listing->encode)
         return xml_element(out, element, name);
-    return text_percent_encode(encoded, sizeof(encoded), name, true) == 0 ? xml_element(out, element, encoded) : -1;
+    return text_percent_encode(encoded, sizeof(encoded), name, true) == 0 ? xml_element(out, element, encoded)
+                                                                          : -1;
 }
 
 /* ---- what is asked ---- */
@@ -77,7 +78,8 @@ static enum s3_error read_question(struct call *call, struct listing *listing) {
         strlen(listing->start) > OBJECT_KEY_MAX)
         return S3_INVALID_ARGUMENT;
     if (listing->version_2 && token != NULL) {
-        int64_t size = text_base64url_decode(listing->token, sizeof(listing->token) - 1, token, strlen(token));
+        int64_t size =
+            text_base64url_decode(listing->token, sizeof(listing->token) - 1, token, strlen(token));
         if (size < 0 || size > OBJECT_KEY_MAX)
             return S3_INVALID_ARGUMENT;
         listing->token[size] = '\0';
@@ -187,7 +189,8 @@ static void answer_listing(struct call *call, struct listing *listing) {
     struct buffer xml;
 
     buffer_init(&xml, LIST_XML_MAX);
-    listing->cut |= buffer_append_text(&xml, XML_DECLARATION "<ListBucketResult xmlns=\"" XML_NAMESPACE "\">");
+    listing->cut |=
+        buffer_append_text(&xml, XML_DECLARATION "<ListBucketResult xmlns=\"" XML_NAMESPACE "\">");
     listing->cut |= xml_element(&xml, "Name", call->bucket_name);
     listing->cut |= append_name(listing, &xml, "Prefix", listing->prefix);
     if (listing->delimiter[0] != '\0')

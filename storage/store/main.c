@@ -154,12 +154,13 @@ static void open_store(struct program *program) {
 
     store->disk = open_disk(settings);
     store->syncer = syncer_new(store->loop);
-    store->credentials = (struct sigv4_credentials){
-        .access_key = settings->storage_access_key,
-        .secret_key = settings->storage_secret_key,
-        .region = settings->storage_region != NULL && settings->storage_region[0] != '\0' ? settings->storage_region
-                                                                                         : "us-east-1",
-        .service = "s3"};
+    store->credentials = (struct sigv4_credentials){.access_key = settings->storage_access_key,
+                                                    .secret_key = settings->storage_secret_key,
+                                                    .region = settings->storage_region != NULL &&
+                                                                      settings->storage_region[0] != '\0'
+                                                                  ? settings->storage_region
+                                                                  : "us-east-1",
+                                                    .service = "s3"};
     store->cors_origins = settings->cors_origins;
     store->endpoint_hosts[0] =
         host_of_endpoint(settings->storage_endpoint, program->hosts[0], sizeof(program->hosts[0]));

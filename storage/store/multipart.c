@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Multipart uploads: create, upload a part, complete, abort. The parts of a completed upload are joined into one
- * file; its ETag is the MD5 of the parts' MD5s with the number of parts behind a dash. */
+ * Multipart uploads: create, upload a part, complete, abort. The parts of a completed upload are joined into
+ * one file; its ETag is the MD5 of the parts' MD5s with the number of parts behind a dash. */
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/memory.h"
@@ -32,7 +32,8 @@ static struct upload *upload_new(struct call *call, const char *id) {
     struct upload *upload = memory_new(sizeof(*upload));
 
     (void)text_copy(upload->id, sizeof(upload->id), id);
-    (void)text_format(upload->directory, sizeof(upload->directory), "buckets/%s/uploads/%s", call->bucket_name, id);
+    (void)text_format(upload->directory, sizeof(upload->directory), "buckets/%s/uploads/%s",
+                      call->bucket_name, id);
     call->state = upload;
     call->free_state = free_upload;
     return upload;
@@ -92,8 +93,8 @@ static void reply_created(struct call *call, const struct upload *upload) {
     struct buffer xml;
 
     buffer_init(&xml, 65536);
-    if (buffer_append_text(&xml, XML_DECLARATION
-                           "<InitiateMultipartUploadResult xmlns=\"" XML_NAMESPACE "\">") == 0 &&
+    if (buffer_append_text(&xml, XML_DECLARATION "<InitiateMultipartUploadResult xmlns=\"" XML_NAMESPACE
+                                                 "\">") == 0 &&
         xml_element(&xml, "Bucket", call->bucket_name) == 0 && xml_element(&xml, "Key", call->key) == 0 &&
         xml_element(&xml, "UploadId", upload->id) == 0 &&
         buffer_append_text(&xml, "</InitiateMultipartUploadResult>") == 0)
@@ -232,7 +233,7 @@ struct part_list {
     struct {
         uint64_t number;
         char etag[OBJECT_ETAG_SIZE];
-    } *parts;
+    } * parts;
     size_t count;
     enum s3_error error;
 };
@@ -273,7 +274,8 @@ static int close_part_element(void *context, const char *name, unsigned depth, c
 static enum s3_error read_part_list(struct call *call, struct part_list *list) {
     static const struct xml_events events = {.open = open_part_element, .close = close_part_element};
 
-    if (call->body.size == 0 || xml_parse(call->body.data, call->body.size, &events, list) != 0 || list->count == 0)
+    if (call->body.size == 0 || xml_parse(call->body.data, call->body.size, &events, list) != 0 ||
+        list->count == 0)
         return S3_MALFORMED_XML;
     for (size_t i = 0; i < list->count; i++) {
         if (list->parts[i].number == 0 || list->parts[i].etag[0] == '\0')
@@ -285,8 +287,8 @@ static enum s3_error read_part_list(struct call *call, struct part_list *list) {
 }
 
 /* Each part as it lies on the disk; its MD5 goes into the digest of the whole. */
-static enum s3_error take_part(struct call *call, const struct part_list *list, size_t place, struct piece *piece,
-                               struct checksum *md5) {
+static enum s3_error take_part(struct call *call, const struct part_list *list, size_t place,
+                               struct piece *piece, struct checksum *md5) {
     struct object part = {0};
     unsigned char digest[16];
     enum s3_error error = S3_OK;
@@ -297,7 +299,8 @@ static enum s3_error take_part(struct call *call, const struct part_list *list, 
     if (fd < 0)
         return errno == ENOENT ? S3_INVALID_PART : S3_INTERNAL;
     (void)close(fd);
-    if (strcmp(part.etag, list->parts[place].etag) != 0 || text_hex_decode(digest, sizeof(digest), part.etag) != 0)
+    if (strcmp(part.etag, list->parts[place].etag) != 0 ||
+        text_hex_decode(digest, sizeof(digest), part.etag) != 0)
         error = S3_INVALID_PART;
     else if (part.size < PART_MIN_BYTES && place + 1 < list->count)
         error = S3_ENTITY_TOO_SMALL;
@@ -318,8 +321,8 @@ static void upload_completed(struct call *call) {
     disk_remove_tree(disk_root(call->store->disk), upload->directory);
     quote_etag(etag, call->object.etag);
     buffer_init(&xml, 65536);
-    if (buffer_append_text(&xml, XML_DECLARATION
-                           "<CompleteMultipartUploadResult xmlns=\"" XML_NAMESPACE "\">") == 0 &&
+    if (buffer_append_text(&xml, XML_DECLARATION "<CompleteMultipartUploadResult xmlns=\"" XML_NAMESPACE
+                                                 "\">") == 0 &&
         buffer_append_text(&xml, "<Location>/") == 0 && xml_escape(&xml, call->bucket_name) == 0 &&
         buffer_append_text(&xml, "/") == 0 && xml_escape(&xml, call->key) == 0 &&
         buffer_append_text(&xml, "</Location>") == 0 && xml_element(&xml, "Bucket", call->bucket_name) == 0 &&

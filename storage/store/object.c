@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The record is lines of "name=value", percent-encoded, so that any key and any header value can stand in it.
- * The footer is 24 bytes: magic, size of the data, size of the record, CRC-32 of the record, little-endian. */
+ * The footer is 24 bytes: magic, size of the data, size of the record, CRC-32 of the record, little-endian.
+ */
 #include "storage/store/object.h"
 
 #include "lib/memory.h"
@@ -111,7 +112,8 @@ static int decode_record(struct object *object, char *record, size_t size) {
     char *rest = NULL;
     int result = 0;
 
-    for (char *line = strtok_r(record, "\n", &rest); line != NULL && result == 0; line = strtok_r(NULL, "\n", &rest)) {
+    for (char *line = strtok_r(record, "\n", &rest); line != NULL && result == 0;
+         line = strtok_r(NULL, "\n", &rest)) {
         size_t name_size = strcspn(line, "=");
         result = line[name_size] == '=' ? text_percent_decode(value, size + 1, line + name_size + 1,
                                                               strlen(line + name_size + 1), false)
@@ -145,7 +147,8 @@ int object_read(int fd, struct object *object) {
         return -1;
     record = memory_new(record_size + 1);
     if (read_exactly(fd, record, record_size, data_size) == 0 &&
-        checksum_crc32(record, record_size) == get_number(footer + 20, 4) && decode_record(object, record, record_size) == 0) {
+        checksum_crc32(record, record_size) == get_number(footer + 20, 4) &&
+        decode_record(object, record, record_size) == 0) {
         object->size = data_size;
         result = 0;
     }

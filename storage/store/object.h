@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * One file of the store: the bytes of an object from offset 0, then a record of all that is known about it, then
- * a fixed footer. So one rename publishes data and metadata together, and sendfile needs no offset. Parts of a
- * multipart upload and the upload itself are files of the same kind. */
+ * One file of the store: the bytes of an object from offset 0, then a record of all that is known about it,
+ * then a fixed footer. So one rename publishes data and metadata together, and sendfile needs no offset.
+ * Parts of a multipart upload and the upload itself are files of the same kind. */
 #ifndef STORAGE_STORE_OBJECT_H
 #define STORAGE_STORE_OBJECT_H
 

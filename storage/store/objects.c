@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * GET, HEAD and PUT of one object. A GET answers from the file it opened: a PUT that replaces it meanwhile makes
- * a new file. */
+ * GET, HEAD and PUT of one object. A GET answers from the file it opened: a PUT that replaces it meanwhile
+ * makes a new file. */
 #include "storage/store/objects.h"
 
 #include "lib/clock.h"
@@ -21,9 +21,12 @@ static const struct {
     const char *header;
     const char *override;
 } kept_headers[] = {
-    {"content-type", "response-content-type"},         {"content-disposition", "response-content-disposition"},
-    {"cache-control", "response-cache-control"},       {"content-encoding", "response-content-encoding"},
-    {"content-language", "response-content-language"}, {"expires", "response-expires"},
+    {"content-type", "response-content-type"},
+    {"content-disposition", "response-content-disposition"},
+    {"cache-control", "response-cache-control"},
+    {"content-encoding", "response-content-encoding"},
+    {"content-language", "response-content-language"},
+    {"expires", "response-expires"},
 };
 #define KEPT_COUNT (sizeof(kept_headers) / sizeof(kept_headers[0]))
 
@@ -108,9 +111,9 @@ static void answer_object(struct call *call, const struct object *object, int fd
     }
     reply_header(&reply, "Accept-Ranges", "bytes");
     if (range.status == 206) {
-        (void)text_format(content_range, sizeof(content_range), "bytes %llu-%llu/%llu",
-                          (unsigned long long)range.offset, (unsigned long long)(range.offset + range.length - 1),
-                          (unsigned long long)object->size);
+        (void)text_format(
+            content_range, sizeof(content_range), "bytes %llu-%llu/%llu", (unsigned long long)range.offset,
+            (unsigned long long)(range.offset + range.length - 1), (unsigned long long)object->size);
         reply_header(&reply, "Content-Range", content_range);
     }
     add_kept_headers(call, object, &reply);

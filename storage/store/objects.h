@@ -5,12 +5,13 @@
 
 #include "storage/store/call.h"
 
-/* Content-Type, …, and x-amz-meta-* of the request into call->object; S3_METADATA_TOO_LARGE when over 2 KB. */
+/* Content-Type, …, and x-amz-meta-* of the request into call->object; S3_METADATA_TOO_LARGE when over 2 KB.
+ */
 enum s3_error object_take_headers(struct call *call);
 /* Whether the request's If-Match and If-None-Match allow a write to its key now. */
 enum s3_error object_check_write(const struct call *call);
-/* Publishes call->writer as call->object under call->key; answers on failure, and calls `published` (with the call
- * still busy) on success. Ends the busy state itself. */
+/* Publishes call->writer as call->object under call->key; answers on failure, and calls `published` (with the
+ * call still busy) on success. Ends the busy state itself. */
 void object_publish(struct call *call, void (*published)(struct call *call));
 
 #endif

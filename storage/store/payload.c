@@ -40,7 +40,8 @@ static enum s3_error start_framing(struct payload *payload, const struct http_re
         payload->state = PAYLOAD_CHUNK_LINE;
         payload->is_signed = framings[i].is_signed;
         payload->has_trailer = framings[i].has_trailer;
-        (void)text_copy(payload->previous_signature, sizeof(payload->previous_signature), authorization->signature);
+        (void)text_copy(payload->previous_signature, sizeof(payload->previous_signature),
+                        authorization->signature);
         return S3_OK;
     }
     return S3_INVALID_ARGUMENT;
@@ -81,7 +82,8 @@ static bool is_md5_base64(const char *text) {
 }
 
 enum s3_error payload_start(struct payload *payload, const struct http_request *request,
-                            const struct authorization *authorization, const struct sigv4_credentials *credentials) {
+                            const struct authorization *authorization,
+                            const struct sigv4_credentials *credentials) {
     const char *md5 = http_request_header(request, "content-md5");
     enum s3_error error;
 
@@ -109,9 +111,9 @@ static enum s3_error check_signature(struct payload *payload, const char *kind, 
     size_t size = checksum_finish(content, digest);
 
     text_hex_encode(hex, digest, size);
-    if (text_format(to_sign, sizeof(to_sign), "AWS4-HMAC-SHA256-%s\n%s\n%.8s/%s/%s/aws4_request\n%s\n%s%s", kind,
-                    payload->date, payload->date, payload->credentials->region, payload->credentials->service,
-                    payload->previous_signature, middle, hex) != 0)
+    if (text_format(to_sign, sizeof(to_sign), "AWS4-HMAC-SHA256-%s\n%s\n%.8s/%s/%s/aws4_request\n%s\n%s%s",
+                    kind, payload->date, payload->date, payload->credentials->region,
+                    payload->credentials->service, payload->previous_signature, middle, hex) != 0)
         return S3_INTERNAL;
     sigv4_signature(payload->credentials, payload->date, to_sign, signature);
     if (!text_equal_secret(signature, given))
@@ -145,7 +147,8 @@ static enum s3_error take_chunk_line(struct payload *payload) {
     if (payload->is_signed) {
         if (!text_starts_with(rest, signature_name) || strlen(rest) != strlen(signature_name) + 64)
             return S3_SIGNATURE_MISMATCH;
-        (void)text_copy(payload->chunk_signature, sizeof(payload->chunk_signature), rest + strlen(signature_name));
+        (void)text_copy(payload->chunk_signature, sizeof(payload->chunk_signature),
+                        rest + strlen(signature_name));
         checksum_clear(&payload->chunk_sha256);
         checksum_init(&payload->chunk_sha256, checksum_sha256);
     }
@@ -185,7 +188,8 @@ static enum s3_error take_trailer_line(struct payload *payload) {
         payload->trailer_signed = true;
         return check_signature(payload, "TRAILER", "", &payload->trailer_sha256, value);
     }
-    if (payload->extra_kind == NULL || strcasecmp(payload->line, checksum_kind_header(payload->extra_kind)) != 0 ||
+    if (payload->extra_kind == NULL ||
+        strcasecmp(payload->line, checksum_kind_header(payload->extra_kind)) != 0 ||
         payload->trailer_signed || payload->expected_extra[0] != '\0')
         return S3_INVALID_REQUEST;
     if (payload->is_signed) {
@@ -195,8 +199,9 @@ static enum s3_error take_trailer_line(struct payload *payload) {
         checksum_update(&payload->trailer_sha256, value, strlen(value));
         checksum_update(&payload->trailer_sha256, "\n", 1);
     }
-    return text_copy(payload->expected_extra, sizeof(payload->expected_extra), value) == 0 ? S3_OK
-                                                                                          : S3_INVALID_DIGEST;
+    return text_copy(payload->expected_extra, sizeof(payload->expected_extra), value) == 0
+               ? S3_OK
+               : S3_INVALID_DIGEST;
 }
 
 /* Gathers one CRLF-ended line; true when it is complete (without its CRLF). */

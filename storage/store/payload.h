@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The body of a request as it comes in: takes the aws-chunked framing off (signed or not, with or without trailer),
- * computes what must be compared, and passes the bytes on. Nothing it passed on may be used before payload_finish
- * has said that all of it was as announced. */
+ * The body of a request as it comes in: takes the aws-chunked framing off (signed or not, with or without
+ * trailer), computes what must be compared, and passes the bytes on. Nothing it passed on may be used before
+ * payload_finish has said that all of it was as announced. */
 #ifndef STORAGE_STORE_PAYLOAD_H
 #define STORAGE_STORE_PAYLOAD_H
 
@@ -58,7 +58,8 @@ typedef int payload_sink_fn(void *context, const char *bytes, size_t size); /* -
 
 /* Decides the framing from the headers; S3_OK, or what to answer. `authorization` is borrowed. */
 enum s3_error payload_start(struct payload *payload, const struct http_request *request,
-                            const struct authorization *authorization, const struct sigv4_credentials *credentials);
+                            const struct authorization *authorization,
+                            const struct sigv4_credentials *credentials);
 /* S3_OK, what to answer, or S3_INTERNAL when the sink stopped. */
 enum s3_error payload_feed(struct payload *payload, const char *bytes, size_t size, payload_sink_fn *sink,
                            void *context);

@@ -148,7 +148,8 @@ static int append_result(struct removal *removal, const char *key, enum s3_error
     if (error == S3_OK && removal->quiet)
         return 0;
     if (error == S3_OK)
-        return buffer_append_text(&removal->xml, "<Deleted>") != 0 || xml_element(&removal->xml, "Key", key) != 0 ||
+        return buffer_append_text(&removal->xml, "<Deleted>") != 0 ||
+                       xml_element(&removal->xml, "Key", key) != 0 ||
                        buffer_append_text(&removal->xml, "</Deleted>") != 0
                    ? -1
                    : 0;

@@ -31,33 +31,74 @@ static const struct route subresource_route = {.operation = "GetSubresource", .r
 
 static const struct route routes[] = {
     {.operation = "ListBuckets", .method = "GET", .level = ON_SERVICE, .run = list_buckets},
-    {.operation = "GetBucketLocation", .method = "GET", .level = ON_BUCKET, .query = "location",
+    {.operation = "GetBucketLocation",
+     .method = "GET",
+     .level = ON_BUCKET,
+     .query = "location",
      .run = get_location},
-    {.operation = "ListMultipartUploads", .method = "GET", .level = ON_BUCKET, .query = "uploads",
+    {.operation = "ListMultipartUploads",
+     .method = "GET",
+     .level = ON_BUCKET,
+     .query = "uploads",
      .run = list_uploads},
-    {.operation = "DeleteObjects", .method = "POST", .level = ON_BUCKET, .query = "delete", .body = BODY_XML,
+    {.operation = "DeleteObjects",
+     .method = "POST",
+     .level = ON_BUCKET,
+     .query = "delete",
+     .body = BODY_XML,
      .run = remove_objects},
     {.operation = "ListParts", .method = "GET", .level = ON_OBJECT, .query = "uploadId", .run = list_parts},
-    {.operation = "CreateMultipartUpload", .method = "POST", .level = ON_OBJECT, .query = "uploads",
-     .begin = create_upload_begin, .run = create_upload},
-    {.operation = "CompleteMultipartUpload", .method = "POST", .level = ON_OBJECT, .query = "uploadId",
-     .body = BODY_XML, .run = complete_upload},
-    {.operation = "AbortMultipartUpload", .method = "DELETE", .level = ON_OBJECT, .query = "uploadId",
+    {.operation = "CreateMultipartUpload",
+     .method = "POST",
+     .level = ON_OBJECT,
+     .query = "uploads",
+     .begin = create_upload_begin,
+     .run = create_upload},
+    {.operation = "CompleteMultipartUpload",
+     .method = "POST",
+     .level = ON_OBJECT,
+     .query = "uploadId",
+     .body = BODY_XML,
+     .run = complete_upload},
+    {.operation = "AbortMultipartUpload",
+     .method = "DELETE",
+     .level = ON_OBJECT,
+     .query = "uploadId",
      .run = abort_upload},
-    {.operation = "UploadPartCopy", .method = "PUT", .level = ON_OBJECT, .query = "uploadId",
-     .header = "x-amz-copy-source", .run = copy_part},
-    {.operation = "UploadPart", .method = "PUT", .level = ON_OBJECT, .query = "uploadId", .body = BODY_OBJECT,
-     .begin = put_part_begin, .run = put_part},
+    {.operation = "UploadPartCopy",
+     .method = "PUT",
+     .level = ON_OBJECT,
+     .query = "uploadId",
+     .header = "x-amz-copy-source",
+     .run = copy_part},
+    {.operation = "UploadPart",
+     .method = "PUT",
+     .level = ON_OBJECT,
+     .query = "uploadId",
+     .body = BODY_OBJECT,
+     .begin = put_part_begin,
+     .run = put_part},
     /* Everything below has no subresource. */
     {.operation = "HeadBucket", .method = "HEAD", .level = ON_BUCKET, .run = head_bucket},
-    {.operation = "CreateBucket", .method = "PUT", .level = ON_BUCKET, .body = BODY_XML, .run = create_bucket},
+    {.operation = "CreateBucket",
+     .method = "PUT",
+     .level = ON_BUCKET,
+     .body = BODY_XML,
+     .run = create_bucket},
     {.operation = "DeleteBucket", .method = "DELETE", .level = ON_BUCKET, .run = remove_bucket},
     {.operation = "ListObjects", .method = "GET", .level = ON_BUCKET, .run = list_objects},
     {.operation = "HeadObject", .method = "HEAD", .level = ON_OBJECT, .run = get_object},
     {.operation = "GetObject", .method = "GET", .level = ON_OBJECT, .run = get_object},
-    {.operation = "CopyObject", .method = "PUT", .level = ON_OBJECT, .header = "x-amz-copy-source",
+    {.operation = "CopyObject",
+     .method = "PUT",
+     .level = ON_OBJECT,
+     .header = "x-amz-copy-source",
      .run = copy_object},
-    {.operation = "PutObject", .method = "PUT", .level = ON_OBJECT, .body = BODY_OBJECT, .begin = put_object_begin,
+    {.operation = "PutObject",
+     .method = "PUT",
+     .level = ON_OBJECT,
+     .body = BODY_OBJECT,
+     .begin = put_object_begin,
      .run = put_object},
     {.operation = "DeleteObject", .method = "DELETE", .level = ON_OBJECT, .run = remove_object},
 };
@@ -75,7 +116,9 @@ static bool has_subresource(const struct call *call) {
 }
 
 static const struct route *find_route(const struct call *call) {
-    enum route_level level = call->bucket_name[0] == '\0' ? ON_SERVICE : call->key[0] == '\0' ? ON_BUCKET : ON_OBJECT;
+    enum route_level level = call->bucket_name[0] == '\0' ? ON_SERVICE
+                             : call->key[0] == '\0'       ? ON_BUCKET
+                                                          : ON_OBJECT;
     bool subresource = has_subresource(call);
 
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
@@ -158,8 +201,8 @@ static const struct route *open_route(const struct call *call) {
 }
 
 static int begin_route(struct call *call, struct http_plan *plan) {
-    enum s3_error error = payload_start(&call->payload, call->request, &call->authorization,
-                                        &call->store->credentials);
+    enum s3_error error =
+        payload_start(&call->payload, call->request, &call->authorization, &call->store->credentials);
 
     if (error != S3_OK)
         return refuse(call, error);

@@ -101,7 +101,8 @@ static void collect(void *context, uint32_t events) {
         fatal_errno("event=sync_eventfd");
     do {
         struct timespec no_wait = {0};
-        count = syscall(SYS_io_getevents, syncer->aio, 0L, (long)(sizeof(done) / sizeof(done[0])), done, &no_wait);
+        count = syscall(SYS_io_getevents, syncer->aio, 0L, (long)(sizeof(done) / sizeof(done[0])), done,
+                        &no_wait);
         for (long i = 0; i < count; i++) {
             struct sync_job *job = (struct sync_job *)(uintptr_t)done[i].data;
             syncer->in_flight--;

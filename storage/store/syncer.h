@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * fsync without stopping the loop: the kernel's asynchronous fsync (IOCB_CMD_FSYNC, Linux 4.18), several in flight,
- * reported by an eventfd. The file system then commits them in one go. Where the kernel refuses, a plain fsync. */
+ * fsync without stopping the loop: the kernel's asynchronous fsync (IOCB_CMD_FSYNC, Linux 4.18), several in
+ * flight, reported by an eventfd. The file system then commits them in one go. Where the kernel refuses, a
+ * plain fsync. */
 #ifndef STORAGE_STORE_SYNCER_H
 #define STORAGE_STORE_SYNCER_H
 

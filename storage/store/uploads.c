@@ -15,9 +15,10 @@
 
 #define PAGE_MAX 1000
 #define UPLOADS_MAX 10000 /* looked at in one listing */
-#define OWNERS                                                                                                        \
-    "<Initiator><ID>filemill</ID><DisplayName>filemill</DisplayName></Initiator>"                                     \
-    "<Owner><ID>filemill</ID><DisplayName>filemill</DisplayName></Owner><StorageClass>STANDARD</StorageClass>"
+#define OWNERS                                                                                               \
+    "<Initiator><ID>filemill</ID><DisplayName>filemill</DisplayName></Initiator>"                            \
+    "<Owner><ID>filemill</ID><DisplayName>filemill</DisplayName></Owner><StorageClass>STANDARD</"            \
+    "StorageClass>"
 
 static int append_stamp(struct buffer *xml, const char *element, int64_t wall_ms) {
     char text[32];
@@ -49,7 +50,8 @@ static enum s3_error read_number(const struct call *call, const char *name, uint
 
 /* ---- parts ---- */
 
-static int append_part(const struct disk *disk, const struct upload *upload, unsigned number, struct buffer *xml) {
+static int append_part(const struct disk *disk, const struct upload *upload, unsigned number,
+                       struct buffer *xml) {
     struct object part = {0};
     char path[DISK_PATH_MAX];
     char etag[OBJECT_ETAG_SIZE + 2];
@@ -71,7 +73,8 @@ static int append_part(const struct disk *disk, const struct upload *upload, uns
     return cut;
 }
 
-static void mark_parts(const struct disk *disk, const struct upload *upload, bool present[PART_NUMBER_MAX + 1]) {
+static void mark_parts(const struct disk *disk, const struct upload *upload,
+                       bool present[PART_NUMBER_MAX + 1]) {
     DIR *directory = open_directory(disk, upload->directory);
     struct dirent *entry;
     uint64_t number;
@@ -168,7 +171,8 @@ static size_t find_uploads(struct call *call, const char *prefix, struct found_u
     while (directory != NULL && count < UPLOADS_MAX && (entry = readdir(directory)) != NULL) {
         struct object object = {0};
         if (strlen(entry->d_name) != UPLOAD_ID_SIZE - 1 ||
-            text_format(path, sizeof(path), "buckets/%s/uploads/%s/upload", call->bucket_name, entry->d_name) != 0)
+            text_format(path, sizeof(path), "buckets/%s/uploads/%s/upload", call->bucket_name,
+                        entry->d_name) != 0)
             continue;
         int fd = disk_open_object(call->store->disk, path, &object);
         if (fd < 0)
@@ -214,12 +218,13 @@ static int append_upload(struct buffer *xml, const struct found_upload *upload) 
     return cut;
 }
 
-static int format_uploads(struct call *call, const struct upload_page *page, struct found_upload *found, size_t count,
-                          struct buffer *xml) {
+static int format_uploads(struct call *call, const struct upload_page *page, struct found_upload *found,
+                          size_t count, struct buffer *xml) {
     const struct found_upload *last = NULL;
     uint64_t listed = 0;
     bool truncated = false;
-    int cut = buffer_append_text(xml, XML_DECLARATION "<ListMultipartUploadsResult xmlns=\"" XML_NAMESPACE "\">");
+    int cut =
+        buffer_append_text(xml, XML_DECLARATION "<ListMultipartUploadsResult xmlns=\"" XML_NAMESPACE "\">");
 
     cut |= xml_element(xml, "Bucket", call->bucket_name);
     cut |= xml_element(xml, "KeyMarker", page->key_marker);

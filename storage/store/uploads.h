@@ -15,7 +15,8 @@ struct upload {
     struct object object; /* what the completed object will be: key and headers */
 };
 
-/* The upload that the request names, as call->state; S3_NO_SUCH_UPLOAD if it is not of this bucket and key. */
+/* The upload that the request names, as call->state; S3_NO_SUCH_UPLOAD if it is not of this bucket and key.
+ */
 enum s3_error upload_open(struct call *call);
 enum s3_error upload_take_part_number(struct call *call);
 int upload_part_path(char path[DISK_PATH_MAX], const struct upload *upload, unsigned number);

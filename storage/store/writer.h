@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * A file on its way into the store: written aside in bounded steps, sealed with its record, synced, renamed to its
- * place, and its directory synced; only then is it reported done. Killed at any point, it leaves the old file or
- * the new one. */
+ * A file on its way into the store: written aside in bounded steps, sealed with its record, synced, renamed
+ * to its place, and its directory synced; only then is it reported done. Killed at any point, it leaves the
+ * old file or the new one. */
 #ifndef STORAGE_STORE_WRITER_H
 #define STORAGE_STORE_WRITER_H
 

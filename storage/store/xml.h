@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The little XML that S3 speaks: a writer that escapes, and a reader for the three documents that clients send
- * (elements and text only; no DTD, no entities but the five and character references). */
+ * The little XML that S3 speaks: a writer that escapes, and a reader for the three documents that clients
+ * send (elements and text only; no DTD, no entities but the five and character references). */
 #ifndef STORAGE_STORE_XML_H
 #define STORAGE_STORE_XML_H
 
@@ -19,7 +19,8 @@ int xml_element_number(struct buffer *out, const char *name, long long number);
 struct xml_events {
     /* Names come without prefix and attributes; depth of the root is 1. Return -1 to refuse. */
     int (*open)(void *context, const char *name, unsigned depth);
-    int (*close)(void *context, const char *name, unsigned depth, const char *text); /* text directly inside */
+    int (*close)(void *context, const char *name, unsigned depth,
+                 const char *text); /* text directly inside */
 };
 
 /* -1 when not well-formed or refused. Changes `text`. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Prints a presigned URL of storage/storage.h, for tests that give it to S3 servers: settings from the environment,
- * arguments METHOD KEY EXPIRES_S [name=value ...] with type, length, sha256, create_only, disposition. */
+ * Prints a presigned URL of storage/storage.h, for tests that give it to S3 servers: settings from the
+ * environment, arguments METHOD KEY EXPIRES_S [name=value ...] with type, length, sha256, create_only,
+ * disposition. */
 #include "config/settings.h"
 #include "lib/text.h"
 #include "storage/storage.h"

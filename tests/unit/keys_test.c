@@ -31,7 +31,9 @@ static void extensions_are_cleaned(void **state) {
         {"a.p/../d\\f", "df"},
         {"x.../", "bin"},
         {"x.\xC3\xBC", "bin"},
-        {"x.p\xC3\xBC" "df", "pdf"},
+        {"x.p\xC3\xBC"
+         "df",
+         "pdf"},
         {"x.<script>", "script"},
         {"x.pdf\n", "pdf"},
         {"x.abcdefghijklmnopqrstuvwxyz", "abcdefghijklmnop"},
@@ -55,7 +57,8 @@ static void keys_have_the_layout_of_the_api(void **state) {
     assert_string_equal(key, "t/" TENANT "/u/" OWNER "/" FILE_ID ".pdf");
     assert_int_equal(key_derivative(key, sizeof(key), TENANT, FILE_ID, "thumb_400", "webp", JOB, 1, true), 0);
     assert_string_equal(key, "t/" TENANT "/derived/" FILE_ID "/thumb_400.webp");
-    assert_int_equal(key_derivative(key, sizeof(key), TENANT, FILE_ID, "thumb_400", "webp", JOB, 7, false), 0);
+    assert_int_equal(key_derivative(key, sizeof(key), TENANT, FILE_ID, "thumb_400", "webp", JOB, 7, false),
+                     0);
     assert_string_equal(key, "t/" TENANT "/derived/" FILE_ID "/thumb_400." JOB "-7.webp");
 }
 
@@ -65,7 +68,8 @@ static void keys_of_two_leases_differ(void **state) {
 
     (void)state;
     assert_int_equal(key_derivative(first, sizeof(first), TENANT, FILE_ID, "text", "txt", JOB, 1, false), 0);
-    assert_int_equal(key_derivative(second, sizeof(second), TENANT, FILE_ID, "text", "txt", JOB, 2, false), 0);
+    assert_int_equal(key_derivative(second, sizeof(second), TENANT, FILE_ID, "text", "txt", JOB, 2, false),
+                     0);
     assert_string_not_equal(first, second);
 }
 

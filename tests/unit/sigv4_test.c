@@ -45,8 +45,10 @@ static void s3_paths_are_encoded_once_and_never_normalised(void **state) {
         char expected[256];
         char signed_headers[64];
         buffer_init(&canonical, 4096);
-        assert_int_equal(sigv4_canonical_request(&request, &canonical, signed_headers, sizeof(signed_headers)), 0);
-        (void)snprintf(expected, sizeof(expected), "GET\n%s\n\nhost:h\n\nhost\nUNSIGNED-PAYLOAD", rows[i].canonical);
+        assert_int_equal(
+            sigv4_canonical_request(&request, &canonical, signed_headers, sizeof(signed_headers)), 0);
+        (void)snprintf(expected, sizeof(expected), "GET\n%s\n\nhost:h\n\nhost\nUNSIGNED-PAYLOAD",
+                       rows[i].canonical);
         assert_string_equal(canonical.data, expected);
         assert_string_equal(signed_headers, "host");
         buffer_clear(&canonical);
@@ -54,7 +56,8 @@ static void s3_paths_are_encoded_once_and_never_normalised(void **state) {
 }
 
 static void dot_segments_cannot_climb_out(void **state) {
-    static const char *const rows[][2] = {{"/..", "/"}, {"/../../a", "/a"}, {"/a/..", "/"}, {"//", "/"}, {"/a/b/..", "/a/"}};
+    static const char *const rows[][2] = {
+        {"/..", "/"}, {"/../../a", "/a"}, {"/a/..", "/"}, {"//", "/"}, {"/a/b/..", "/a/"}};
 
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -64,7 +67,8 @@ static void dot_segments_cannot_climb_out(void **state) {
         char signed_headers[64];
         request.normalize_path = true;
         buffer_init(&canonical, 4096);
-        assert_int_equal(sigv4_canonical_request(&request, &canonical, signed_headers, sizeof(signed_headers)), 0);
+        assert_int_equal(
+            sigv4_canonical_request(&request, &canonical, signed_headers, sizeof(signed_headers)), 0);
         (void)snprintf(expected, sizeof(expected), "GET\n%s\n\n", rows[i][1]);
         assert_memory_equal(canonical.data, expected, strlen(expected));
         buffer_clear(&canonical);

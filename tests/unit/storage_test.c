@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Which provider, endpoint, region and addressing the settings mean; what a presigned URL binds at each; and which
- * option an error names. */
+ * Which provider, endpoint, region and addressing the settings mean; what a presigned URL binds at each; and
+ * which option an error names. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,34 +39,60 @@ static void providers_are_told_from_the_settings(void **state) {
         {{.store_address = "::1"}, "filemill", "http://[::1]:8081/user-files/k?", "us-east-1"},
         {{.r2_account_id = "abc123"}, "r2", "https://abc123.r2.cloudflarestorage.com/user-files/k?", "auto"},
         {{.spaces_region = "nyc3"}, "spaces", "https://user-files.nyc3.digitaloceanspaces.com/k?", "nyc3"},
-        {{.spaces_region = "nyc3", .storage_endpoint = "https://nyc3.digitaloceanspaces.com"}, "spaces",
-         "https://user-files.nyc3.digitaloceanspaces.com/k?", "nyc3"},
-        {{.b2_region = "us-west-004"}, "b2", "https://s3.us-west-004.backblazeb2.com/user-files/k?", "us-west-004"},
+        {{.spaces_region = "nyc3", .storage_endpoint = "https://nyc3.digitaloceanspaces.com"},
+         "spaces",
+         "https://user-files.nyc3.digitaloceanspaces.com/k?",
+         "nyc3"},
+        {{.b2_region = "us-west-004"},
+         "b2",
+         "https://s3.us-west-004.backblazeb2.com/user-files/k?",
+         "us-west-004"},
         /* as the media worker's .env has it: no scheme, upper case in the bucket */
-        {{.b2_region = "us-west-004", .storage_endpoint = "s3.us-west-004.backblazeb2.com",
+        {{.b2_region = "us-west-004",
+          .storage_endpoint = "s3.us-west-004.backblazeb2.com",
           .storage_bucket = "IBA-Lot-Media"},
-         "b2", "https://s3.us-west-004.backblazeb2.com/IBA-Lot-Media/k?", "us-west-004"},
-        {{.storage_endpoint = "s3.eu-central-003.backblazeb2.com"}, "b2",
-         "https://s3.eu-central-003.backblazeb2.com/user-files/k?", "eu-central-003"},
-        {{.storage_endpoint = "https://s3.eu-west-1.amazonaws.com/"}, "aws",
-         "https://user-files.s3.eu-west-1.amazonaws.com/k?", "eu-west-1"},
-        {{.storage_provider = "aws", .storage_region = "eu-north-1"}, "aws",
-         "https://user-files.s3.eu-north-1.amazonaws.com/k?", "eu-north-1"},
-        {{.storage_provider = "aws", .storage_region = "eu-north-1", .storage_bucket = "dotted.name"}, "aws",
-         "https://s3.eu-north-1.amazonaws.com/dotted.name/k?", "eu-north-1"},
-        {{.storage_provider = "aws", .storage_region = "eu-north-1", .storage_addressing = "path"}, "aws",
-         "https://s3.eu-north-1.amazonaws.com/user-files/k?", "eu-north-1"},
-        {{.storage_endpoint = "http://10.0.0.5:9000"}, "minio", "http://10.0.0.5:9000/user-files/k?", "us-east-1"},
-        {{.storage_endpoint = "https://S3.Example.com:443", .storage_region = "garage"}, "minio",
-         "https://s3.example.com/user-files/k?", "garage"},
-        {{.storage_endpoint = "http://s3.local:80", .storage_addressing = "virtual"}, "minio",
-         "http://user-files.s3.local/k?", "us-east-1"},
+         "b2",
+         "https://s3.us-west-004.backblazeb2.com/IBA-Lot-Media/k?",
+         "us-west-004"},
+        {{.storage_endpoint = "s3.eu-central-003.backblazeb2.com"},
+         "b2",
+         "https://s3.eu-central-003.backblazeb2.com/user-files/k?",
+         "eu-central-003"},
+        {{.storage_endpoint = "https://s3.eu-west-1.amazonaws.com/"},
+         "aws",
+         "https://user-files.s3.eu-west-1.amazonaws.com/k?",
+         "eu-west-1"},
+        {{.storage_provider = "aws", .storage_region = "eu-north-1"},
+         "aws",
+         "https://user-files.s3.eu-north-1.amazonaws.com/k?",
+         "eu-north-1"},
+        {{.storage_provider = "aws", .storage_region = "eu-north-1", .storage_bucket = "dotted.name"},
+         "aws",
+         "https://s3.eu-north-1.amazonaws.com/dotted.name/k?",
+         "eu-north-1"},
+        {{.storage_provider = "aws", .storage_region = "eu-north-1", .storage_addressing = "path"},
+         "aws",
+         "https://s3.eu-north-1.amazonaws.com/user-files/k?",
+         "eu-north-1"},
+        {{.storage_endpoint = "http://10.0.0.5:9000"},
+         "minio",
+         "http://10.0.0.5:9000/user-files/k?",
+         "us-east-1"},
+        {{.storage_endpoint = "https://S3.Example.com:443", .storage_region = "garage"},
+         "minio",
+         "https://s3.example.com/user-files/k?",
+         "garage"},
+        {{.storage_endpoint = "http://s3.local:80", .storage_addressing = "virtual"},
+         "minio",
+         "http://user-files.s3.local/k?",
+         "us-east-1"},
     };
 
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         const struct settings settings = with_keys(rows[i].settings);
-        const struct storage_presign what = {.method = "GET", .key = "k", .expires_s = 60, .content_length = -1};
+        const struct storage_presign what = {
+            .method = "GET", .key = "k", .expires_s = 60, .content_length = -1};
         char error[256] = "";
         char url[STORAGE_URL_MAX];
         char scope[128];
@@ -76,7 +102,8 @@ static void providers_are_told_from_the_settings(void **state) {
         assert_string_equal(storage_provider_name(storage), rows[i].provider);
         assert_int_equal(storage_presign(storage, &what, url, sizeof(url)), 0);
         assert_memory_equal(url, rows[i].url, strlen(rows[i].url));
-        assert_int_equal(text_format(scope, sizeof(scope), "%%2F%s%%2Fs3%%2Faws4_request&", rows[i].scope), 0);
+        assert_int_equal(text_format(scope, sizeof(scope), "%%2F%s%%2Fs3%%2Faws4_request&", rows[i].scope),
+                         0);
         assert_non_null(strstr(url, scope));
         storage_free(storage);
     }
@@ -133,12 +160,18 @@ static void signed_headers_follow_what_the_provider_enforces(void **state) {
         const char *signed_headers;
     } rows[] = {
         {{0}, "content-length%3Bcontent-type%3Bhost%3Bif-none-match%3Bx-amz-checksum-sha256&"},
-        {{.r2_account_id = "a"}, "content-length%3Bcontent-type%3Bhost%3Bif-none-match%3Bx-amz-checksum-sha256&"},
+        {{.r2_account_id = "a"},
+         "content-length%3Bcontent-type%3Bhost%3Bif-none-match%3Bx-amz-checksum-sha256&"},
         {{.b2_region = "us-west-004"}, "content-length%3Bcontent-type%3Bhost&"},
         {{.spaces_region = "nyc3"}, "content-length%3Bcontent-type%3Bhost&"},
     };
-    const struct storage_presign what = {.method = "PUT", .key = "k", .expires_s = 60, .content_type = "a/b",
-                                         .content_length = 5, .checksum_sha256 = "x", .create_only = true};
+    const struct storage_presign what = {.method = "PUT",
+                                         .key = "k",
+                                         .expires_s = 60,
+                                         .content_type = "a/b",
+                                         .content_length = 5,
+                                         .checksum_sha256 = "x",
+                                         .create_only = true};
 
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -150,9 +183,11 @@ static void signed_headers_follow_what_the_provider_enforces(void **state) {
         assert_int_equal(storage_presign(storage, &what, url, sizeof(url)), 0);
         const char *signed_headers = strstr(url, "X-Amz-SignedHeaders=");
         assert_non_null(signed_headers);
-        assert_true(text_starts_with(signed_headers + strlen("X-Amz-SignedHeaders="), rows[i].signed_headers));
+        assert_true(
+            text_starts_with(signed_headers + strlen("X-Amz-SignedHeaders="), rows[i].signed_headers));
         assert_int_equal(storage_binds_checksum(storage), strstr(rows[i].signed_headers, "sha256") != NULL);
-        assert_int_equal(storage_binds_create_only(storage), strstr(rows[i].signed_headers, "none-match") != NULL);
+        assert_int_equal(storage_binds_create_only(storage),
+                         strstr(rows[i].signed_headers, "none-match") != NULL);
         storage_free(storage);
     }
 }
@@ -160,8 +195,8 @@ static void signed_headers_follow_what_the_provider_enforces(void **state) {
 static void urls_are_for_whom_they_are_meant(void **state) {
     const struct settings settings = with_keys((struct settings){
         .storage_endpoint = "http://10.0.0.5:9000", .storage_public_endpoint = "https://files.example.com"});
-    struct storage_presign what = {.method = "GET", .key = "a b/\xC3\xBC+.txt", .expires_s = 60,
-                                   .content_length = -1};
+    struct storage_presign what = {
+        .method = "GET", .key = "a b/\xC3\xBC+.txt", .expires_s = 60, .content_length = -1};
     char error[256];
     char url[STORAGE_URL_MAX];
     struct storage *storage = storage_new(&settings, error, sizeof(error));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Parts of the store that need no server: records on the disk, ordered index, conditions, ranges, XML, checksums. */
+ * Parts of the store that need no server: records on the disk, ordered index, conditions, ranges, XML,
+ * checksums. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -96,7 +97,8 @@ static void the_index_is_an_ordered_set(void **state) {
     }
     assert_int_equal(index_count(index), KEYS);
     qsort(keys, KEYS, sizeof(keys[0]), compare_texts);
-    for (const struct index_entry *entry = index_seek(index, "", false); entry != NULL; entry = index_next(entry))
+    for (const struct index_entry *entry = index_seek(index, "", false); entry != NULL;
+         entry = index_next(entry))
         assert_string_equal(index_key(entry), keys[place++]);
     assert_int_equal(place, KEYS);
     for (size_t i = 0; i < KEYS; i += 2) {
@@ -174,8 +176,8 @@ static void dates_and_conditions(void **state) {
 }
 
 static void ranges_never_leave_the_object(void **state) {
-    static const char *const numbers[] = {"", "0", "1", "9", "10", "11", "18446744073709551615",
-                                          "18446744073709551616", "x"};
+    static const char *const numbers[] = {
+        "", "0", "1", "9", "10", "11", "18446744073709551615", "18446744073709551616", "x"};
     char header[128];
 
     (void)state;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * The public SigV4 suite (awslabs/aws-c-auth): each case signed in the header and in the query, compared with
- * the canonical request, string to sign and signature that the suite gives. The service of the suite is not S3,
- * so paths are normalised as each case says. And the presigned URL that the S3 manual publishes. */
+ * the canonical request, string to sign and signature that the suite gives. The service of the suite is not
+ * S3, so paths are normalised as each case says. And the presigned URL that the S3 manual publishes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "lib/buffer.h"
@@ -149,7 +150,8 @@ static void load_case(struct suite_case *test) {
     memset(test->names, 0, sizeof(test->names));
     memset(test->values, 0, sizeof(test->values));
     assert_int_equal(read_text(test->directory, "context.json", test->context, sizeof(test->context)), 0);
-    assert_int_equal(read_text(test->directory, "request.txt", test->request_text, sizeof(test->request_text)), 0);
+    assert_int_equal(
+        read_text(test->directory, "request.txt", test->request_text, sizeof(test->request_text)), 0);
     assert_true(context_text(test->context, "access_key_id", test->access_key, sizeof(test->access_key)));
     assert_true(context_text(test->context, "secret_access_key", test->secret_key, sizeof(test->secret_key)));
     assert_true(context_text(test->context, "region", test->region, sizeof(test->region)));
@@ -198,10 +200,11 @@ static void check_header(struct suite_case *test) {
     buffer_init(&canonical, TEXT_MAX);
     buffer_init(&to_sign, TEXT_MAX);
     buffer_init(&authorization, TEXT_MAX);
-    assert_int_equal(sigv4_canonical_request(&test->request, &canonical, signed_headers, sizeof(signed_headers)), 0);
+    assert_int_equal(
+        sigv4_canonical_request(&test->request, &canonical, signed_headers, sizeof(signed_headers)), 0);
     expect_file(test, "header-canonical-request.txt", canonical.data);
-    assert_int_equal(sigv4_string_to_sign(&test->credentials, test->request.date, canonical.data, canonical.size,
-                                          &to_sign),
+    assert_int_equal(sigv4_string_to_sign(&test->credentials, test->request.date, canonical.data,
+                                          canonical.size, &to_sign),
                      0);
     expect_file(test, "header-string-to-sign.txt", to_sign.data);
     sigv4_signature(&test->credentials, test->request.date, to_sign.data, signature);
@@ -260,7 +263,8 @@ static void suite_signs_as_published(void **state) {
     while ((entry = readdir(directory)) != NULL) {
         if (entry->d_name[0] == '.')
             continue;
-        assert_int_equal(text_format(test.directory, sizeof(test.directory), "%s/%s", root, entry->d_name), 0);
+        assert_int_equal(text_format(test.directory, sizeof(test.directory), "%s/%s", root, entry->d_name),
+                         0);
         print_message("case %s\n", entry->d_name);
         load_case(&test);
         check_header(&test);
@@ -289,12 +293,11 @@ static void s3_presigned_url_is_the_published_one(void **state) {
     buffer_init(&url, 4096);
     assert_int_equal(buffer_append_text(&url, "https://examplebucket.s3.amazonaws.com/test.txt"), 0);
     assert_int_equal(sigv4_presign_query(&credentials, &request, 86400, &url), 0);
-    assert_string_equal(
-        url.data,
-        "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256"
-        "&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request"
-        "&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host"
-        "&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404");
+    assert_string_equal(url.data,
+                        "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256"
+                        "&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request"
+                        "&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host"
+                        "&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404");
     buffer_clear(&url);
 }
 
