@@ -69,8 +69,8 @@ static void judge_death(struct child *child, int64_t ready_ms) {
 static void start_run(struct child *child) {
     if (child->listen_fd >= 0 && listen(child->listen_fd, LISTEN_BACKLOG) != 0)
         log_warn_errno("service=%s.%u event=not_listening", child->service->name, child->index);
-    child->run =
-        run_start(&child->host->launch, child->service, child->listen_fd, child->host->generation, child);
+    child->run = run_start(&child->host->launch, child->service, child->index, child->listen_fd,
+                           child->host->generation, child);
     child->generation = child->host->generation;
     child_move(child, CHILD_STARTING);
     if (child->run == NULL && child->state == CHILD_STARTING) {
@@ -241,8 +241,8 @@ void child_renew(struct child *child, int64_t grace_ms) {
     } else if (child->state == CHILD_READY && child->service->renewal == RENEW_OVERLAP) {
         if (child->successor != NULL || child->retiring != NULL)
             return;
-        child->successor =
-            run_start(&child->host->launch, child->service, child->listen_fd, child->host->generation, child);
+        child->successor = run_start(&child->host->launch, child->service, child->index, child->listen_fd,
+                                     child->host->generation, child);
         child->renewal_failed = child->successor == NULL;
         child->host->changed(child->host->context, child);
     } else if (child->state == CHILD_READY) {

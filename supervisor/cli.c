@@ -152,14 +152,13 @@ static int split_for_program(struct cli *cli, int count, char **arguments, char 
             taken = arguments[i][size] == '=' ? 1 : arguments[i][size] == '\0' ? 2 : 0;
         }
         if (taken == 0) {
-            cli->words[cli->word_count++] = arguments[i];
+            cli->words.list[cli->words.count++] = arguments[i];
             continue;
         }
         char *none[2];
-        size_t none_count;
+        struct words rest = {.list = none};
         int available = count - i < (int)taken ? count - i : (int)taken;
-        if (sources_from_arguments(&cli->sources, available, arguments + i, none, &none_count, error,
-                                   error_size) != 0)
+        if (sources_from_arguments(&cli->sources, available, arguments + i, &rest, error, error_size) != 0)
             return -1;
         i += available - 1;
     }
@@ -182,15 +181,15 @@ int cli_run(int argument_count, char **arguments) {
         return refuse_verb(arguments[1]);
     if (cli.sources.file != NULL && *cli.sources.file == '\0')
         cli.sources.file = NULL;
-    cli.words = memory_new_array((size_t)argument_count, sizeof *cli.words);
+    cli.words.list = memory_new_array((size_t)argument_count, sizeof *cli.words.list);
     int result = cli.verb->program != NULL
                      ? split_for_program(&cli, argument_count - 2, arguments + 2, error, sizeof error)
-                     : sources_from_arguments(&cli.sources, argument_count - 2, arguments + 2, cli.words,
-                                              &cli.word_count, error, sizeof error);
+                     : sources_from_arguments(&cli.sources, argument_count - 2, arguments + 2, &cli.words,
+                                              error, sizeof error);
     if (result == 0)
         result = cli.verb->fn(&cli);
     else
         result = verb_complain(2, error);
-    free(cli.words);
+    free(cli.words.list);
     return result;
 }

@@ -34,12 +34,11 @@ static int add_flag(struct sources *sources, const char *name, const char *value
     return 0;
 }
 
-int sources_from_arguments(struct sources *sources, int argument_count, char **arguments, char **words,
-                           size_t *word_count, char *error, size_t error_size) {
-    *word_count = 0;
+int sources_from_arguments(struct sources *sources, int argument_count, char **arguments, struct words *words,
+                           char *error, size_t error_size) {
     for (int i = 0; i < argument_count; i++) {
         if (!text_starts_with(arguments[i], "--") || is_switch(arguments[i])) {
-            words[(*word_count)++] = arguments[i];
+            words->list[words->count++] = arguments[i];
             continue;
         }
         const char *name = arguments[i] + 2;

@@ -27,6 +27,12 @@ struct sources {
     size_t flag_count;
 };
 
+/* What is left of the arguments after the options, in order; the list is the caller's and large enough. */
+struct words {
+    char **list;
+    size_t count;
+};
+
 struct configuration {
     struct settings settings;
     unsigned roles;
@@ -34,10 +40,10 @@ struct configuration {
     bool embedded_store;
 };
 
-/* Picks the options (`--name value`, `--name=value`, `--config FILE`) out of the arguments; what remains
- * stays in `words`, in order, with its count in *word_count. -1 with one line in `error`. */
-int sources_from_arguments(struct sources *sources, int argument_count, char **arguments, char **words,
-                           size_t *word_count, char *error, size_t error_size);
+/* Picks the options (`--name value`, `--name=value`, `--config FILE`) out of the arguments and appends the
+ * rest to `words`. -1 with one line in `error`. */
+int sources_from_arguments(struct sources *sources, int argument_count, char **arguments, struct words *words,
+                           char *error, size_t error_size);
 
 /* Fills a zeroed configuration; -1 with one line that names the option. Clear it in either case. */
 int configuration_load(struct configuration *configuration, const struct sources *sources, char *error,

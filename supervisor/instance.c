@@ -127,11 +127,11 @@ char *instance_ask(const struct instance *instance, const char *line, char *erro
     return text;
 }
 
-int instance_exec(const struct instance *instance, const char *program, char **arguments, size_t count,
+int instance_exec(const struct instance *instance, const char *program, const struct words *arguments,
                   unsigned audience, char *error, size_t error_size) {
     struct variables variables = {0};
     char **settings = settings_environment(&instance->configuration.settings, audience);
-    char **line = memory_new_array(count + 2, sizeof *line);
+    char **line = memory_new_array(arguments->count + 2, sizeof *line);
 
     for (size_t i = 0; environ[i] != NULL; i++) {
         char *one[] = {environ[i], NULL};
@@ -141,7 +141,7 @@ int instance_exec(const struct instance *instance, const char *program, char **a
     variables_merge(&variables, settings);
     options_free_environment(settings);
     line[0] = memory_format("%s/%s", process_own_directory(), program);
-    memcpy(line + 1, arguments, count * sizeof *line);
+    memcpy(line + 1, arguments->list, arguments->count * sizeof *line);
     (void)execve(line[0], line, variables.list);
     (void)text_format(error, error_size, "%s: %s", line[0], strerror(errno));
     free(line[0]);

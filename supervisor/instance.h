@@ -23,7 +23,7 @@ void instance_clear(struct instance *instance);
 char *instance_ask(const struct instance *instance, const char *line, char *error, size_t error_size);
 
 /* Becomes another program of ours, which is told the settings of `audience`. Returns -1 with one line. */
-int instance_exec(const struct instance *instance, const char *program, char **arguments, size_t count,
+int instance_exec(const struct instance *instance, const char *program, const struct words *arguments,
                   unsigned audience, char *error, size_t error_size);
 
 #endif

@@ -58,33 +58,36 @@ static int major_version(const char *directory) {
     return digits != NULL ? (int)strtol(digits, NULL, 10) : 0;
 }
 
+/* Adds to `best` what one place has, if that is newer. Takes and returns owned texts. */
+static char *newest_in(const char *place, const char *version, char *best) {
+    static const char program[] = "/initdb";
+    const char *mark = strstr(place, "%s");
+    char pattern[PATH_MAX];
+    glob_t found = {0};
+
+    if (mark != NULL)
+        (void)text_format(pattern, sizeof pattern, "%.*s%s%s%s", (int)(mark - place), place, version,
+                          mark + 2, program);
+    else
+        (void)text_format(pattern, sizeof pattern, "%s%s", place, program);
+    if (glob(pattern, 0, NULL, &found) != 0)
+        return best;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        char *directory = memory_copy_bytes(found.gl_pathv[i], strlen(found.gl_pathv[i]) - strlen(program));
+        bool is_newer = best == NULL || major_version(directory) > major_version(best);
+        free(is_newer ? best : directory);
+        best = is_newer ? directory : best;
+    }
+    globfree(&found);
+    return best;
+}
+
 /* The directory of the newest postgres of this major version ("*": of any); NULL when there is none. */
 static char *find_programs(const char *version) {
     char *best = NULL;
 
-    for (size_t i = 0; i < sizeof program_places / sizeof program_places[0] && best == NULL; i++) {
-        char pattern[PATH_MAX];
-        glob_t found = {0};
-        const char *mark = strstr(program_places[i], "%s");
-        if (mark != NULL)
-            (void)text_format(pattern, sizeof pattern, "%.*s%s%s/initdb", (int)(mark - program_places[i]),
-                              program_places[i], version, mark + 2);
-        else
-            (void)text_format(pattern, sizeof pattern, "%s/initdb", program_places[i]);
-        if (glob(pattern, 0, NULL, &found) == 0) {
-            for (size_t j = 0; j < found.gl_pathc; j++) {
-                char *directory =
-                    memory_copy_bytes(found.gl_pathv[j], strlen(found.gl_pathv[j]) - strlen("/initdb"));
-                if (best == NULL || major_version(directory) > major_version(best)) {
-                    free(best);
-                    best = directory;
-                } else {
-                    free(directory);
-                }
-            }
-        }
-        globfree(&found);
-    }
+    for (size_t i = 0; i < sizeof program_places / sizeof program_places[0] && best == NULL; i++)
+        best = newest_in(program_places[i], version, best);
     return best;
 }
 

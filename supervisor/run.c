@@ -157,7 +157,8 @@ static int spawn(struct run *run, const struct ends *ends) {
     struct variables variables = {0};
     char *path = memory_format("%s/%s", process_own_directory(), run->service->program);
     char *connections = connections_needed(&run->launch->configuration->settings);
-    char *plain[] = {path, NULL};
+    char index[16];
+    char *plain[] = {path, (run->service->needs & NEEDS_INDEX) != 0 ? index : NULL, NULL};
     char *embedded[] = {path,
                         memory_copy_text(run->service->verb != NULL ? run->service->verb : ""),
                         layout->postgres,
@@ -165,6 +166,7 @@ static int spawn(struct run *run, const struct ends *ends) {
                         connections,
                         NULL};
 
+    (void)text_format(index, sizeof index, "%u", run->index);
     make_environment(run, ends, &variables);
     const struct process_plan plan = {.path = path,
                                       .arguments = run->service->verb != NULL ? embedded : plain,
@@ -263,14 +265,15 @@ void run_stop(struct run *run, int signal_number, int64_t grace_ms) {
         loop_timer_stop(run->deadline);
 }
 
-struct run *run_start(const struct launch *launch, const struct service *service, int listen_fd,
-                      unsigned generation, void *context) {
+struct run *run_start(const struct launch *launch, const struct service *service, unsigned index,
+                      int listen_fd, unsigned generation, void *context) {
     struct ends ends = {.fds = {-1, -1, -1, -1, -1}, .input = -1};
     struct run *run = memory_new(sizeof *run);
 
     run->launch = launch;
     run->service = service;
     run->context = context;
+    run->index = index;
     run->generation = generation;
     run->ready_fd = -1;
     run->pidfd = -1;

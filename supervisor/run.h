@@ -34,6 +34,7 @@ struct run {
     void *context;
     pid_t pid;
     int pidfd;
+    unsigned index;
     unsigned generation;
     bool is_ready;
     int64_t started_ms;
@@ -49,9 +50,10 @@ struct run {
     bool forced;
 };
 
-/* Starts one process; `listen_fd` is -1 where the service needs none. NULL with errno and a log line. */
-struct run *run_start(const struct launch *launch, const struct service *service, int listen_fd,
-                      unsigned generation, void *context);
+/* Starts one process; `listen_fd` is -1 where the service needs none. A service that
+ * NEEDS_INDEX gets its index as its only argument. NULL with errno and a log line. */
+struct run *run_start(const struct launch *launch, const struct service *service, unsigned index,
+                      int listen_fd, unsigned generation, void *context);
 /* Sends a signal, and, unless grace_ms is negative, ends the process by force so much later. */
 void run_stop(struct run *run, int signal_number, int64_t grace_ms);
 /* If the process is dead, reaps it, calls on_death, frees the run and returns true. */

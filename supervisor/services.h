@@ -13,11 +13,12 @@
 enum stage { STAGE_DATABASE, STAGE_STORE, STAGE_SCHEMA, STAGE_WORK, STAGE_FRONT, STAGE_COUNT };
 
 enum needs {
-    NEEDS_COUNTERS = 1u << 0, /* FILEMILL_COUNTERS_FD */
-    NEEDS_LISTENER = 1u << 1, /* FILEMILL_LISTEN_FD: a TCP socket that outlives the process */
-    NEEDS_CONTROL = 1u << 2,  /* FILEMILL_CONTROL_FD: questions of operators */
-    NEEDS_HEALTH = 1u << 3,   /* FILEMILL_HEALTH_FD: the supervisor's counters, to read */
-    NEEDS_BOOTSTRAP = 1u << 4 /* standard input: the statements that fill a fresh cluster */
+    NEEDS_COUNTERS = 1u << 0,  /* FILEMILL_COUNTERS_FD */
+    NEEDS_LISTENER = 1u << 1,  /* FILEMILL_LISTEN_FD: a TCP socket that outlives the process */
+    NEEDS_CONTROL = 1u << 2,   /* FILEMILL_CONTROL_FD: questions of operators */
+    NEEDS_HEALTH = 1u << 3,    /* FILEMILL_HEALTH_FD: the supervisor's counters, to read */
+    NEEDS_BOOTSTRAP = 1u << 4, /* standard input: the statements that fill a fresh cluster */
+    NEEDS_INDEX = 1u << 5, /* its index as its argument: its successor there is told apart from its peers */
 };
 
 enum ending {

@@ -23,8 +23,8 @@ int verb_complain(int status, const char *error) {
 }
 
 static bool has_switch(const struct cli *cli, const char *name) {
-    for (size_t i = 0; i < cli->word_count; i++) {
-        if (strcmp(cli->words[i], name) == 0)
+    for (size_t i = 0; i < cli->words.count; i++) {
+        if (strcmp(cli->words.list[i], name) == 0)
             return true;
     }
     return false;
@@ -32,9 +32,9 @@ static bool has_switch(const struct cli *cli, const char *name) {
 
 /* Complains about the first word that is not the one switch that this verb knows; 0 if there is none. */
 static int refuse_words(const struct cli *cli, const char *known) {
-    for (size_t i = 0; i < cli->word_count; i++) {
-        if (known == NULL || strcmp(cli->words[i], known) != 0) {
-            fprintf(stderr, "filemill %s: \"%s\" is not understood\n", cli->verb->name, cli->words[i]);
+    for (size_t i = 0; i < cli->words.count; i++) {
+        if (known == NULL || strcmp(cli->words.list[i], known) != 0) {
+            fprintf(stderr, "filemill %s: \"%s\" is not understood\n", cli->verb->name, cli->words.list[i]);
             return 2;
         }
     }
@@ -72,9 +72,9 @@ static int ask_and_print(struct cli *cli, const char *line) {
 int verb_ask(struct cli *cli) {
     char line[COMMAND_LINE_MAX];
 
-    if (text_format(line, sizeof line, "%s%s%s", cli->verb->name, cli->word_count > 0 ? " " : "",
-                    cli->word_count > 0 ? cli->words[0] : "") != 0 ||
-        cli->word_count > (cli->verb->usage != NULL ? 1 : 0)) {
+    if (text_format(line, sizeof line, "%s%s%s", cli->verb->name, cli->words.count > 0 ? " " : "",
+                    cli->words.count > 0 ? cli->words.list[0] : "") != 0 ||
+        cli->words.count > (cli->verb->usage != NULL ? 1 : 0)) {
         fprintf(stderr, "usage: filemill %s %s\n", cli->verb->name,
                 cli->verb->usage != NULL ? cli->verb->usage : "");
         return 2;
@@ -84,12 +84,12 @@ int verb_ask(struct cli *cli) {
 
 /* "workers=3" is asked as "workers 3". All words are checked before the first is asked. */
 int verb_scale(struct cli *cli) {
-    int status = cli->word_count == 0 ? 2 : 0;
+    int status = cli->words.count == 0 ? 2 : 0;
 
-    for (size_t i = 0; i < cli->word_count && status == 0; i++) {
-        char *equals = strchr(cli->words[i], '=');
-        if (equals == NULL ||
-            (!text_starts_with(cli->words[i], "workers=") && !text_starts_with(cli->words[i], "slots=")))
+    for (size_t i = 0; i < cli->words.count && status == 0; i++) {
+        char *equals = strchr(cli->words.list[i], '=');
+        if (equals == NULL || (!text_starts_with(cli->words.list[i], "workers=") &&
+                               !text_starts_with(cli->words.list[i], "slots=")))
             status = 2;
         else
             *equals = ' ';
@@ -98,8 +98,8 @@ int verb_scale(struct cli *cli) {
         fprintf(stderr, "usage: filemill scale workers=N slots=N\n");
         return status;
     }
-    for (size_t i = 0; i < cli->word_count && status == 0; i++)
-        status = ask_and_print(cli, cli->words[i]);
+    for (size_t i = 0; i < cli->words.count && status == 0; i++)
+        status = ask_and_print(cli, cli->words.list[i]);
     return status;
 }
 
@@ -197,8 +197,8 @@ int verb_program(struct cli *cli) {
     char error[512];
 
     if (instance_find(&instance, &cli->sources, error, sizeof error) == 0)
-        (void)instance_exec(&instance, cli->verb->program, cli->words, cli->word_count, cli->verb->audience,
-                            error, sizeof error);
+        (void)instance_exec(&instance, cli->verb->program, &cli->words, cli->verb->audience, error,
+                            sizeof error);
     instance_clear(&instance);
     return verb_complain(1, error);
 }

@@ -21,8 +21,7 @@ struct verb {
 struct cli {
     const struct verb *verb;
     struct sources sources;
-    char **words; /* what is left after the options */
-    size_t word_count;
+    struct words words;
 };
 
 verb_fn verb_serve, verb_health, verb_ask, verb_scale, verb_config, verb_env, verb_program;

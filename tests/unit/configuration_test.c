@@ -26,17 +26,17 @@ static void test_flags_win_over_the_environment(void **state) {
     char value[] = "here";
     char word[] = "word";
     char *arguments[] = {word, port, name, value, "--demo"};
-    char *words[5];
+    char *list[5];
+    struct words words = {.list = list};
     struct sources sources = {.environment = environment};
     struct configuration configuration = {0};
     char error[256];
-    size_t count;
 
     (void)state;
-    assert_int_equal(sources_from_arguments(&sources, 5, arguments, words, &count, error, sizeof error), 0);
-    assert_int_equal(count, 2);
-    assert_string_equal(words[0], "word");
-    assert_string_equal(words[1], "--demo");
+    assert_int_equal(sources_from_arguments(&sources, 5, arguments, &words, error, sizeof error), 0);
+    assert_int_equal(words.count, 2);
+    assert_string_equal(list[0], "word");
+    assert_string_equal(list[1], "--demo");
     assert_int_equal(configuration_load(&configuration, &sources, error, sizeof error), 0);
     assert_int_equal(configuration.settings.gateway_port, 2222);
     assert_int_equal(configuration.settings.worker_slots, 3);

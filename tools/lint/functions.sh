@@ -13,7 +13,8 @@ CheckOptions: [{key: readability-function-size.LineThreshold, value: 80},
 {key: bugprone-suspicious-string-compare.WarnOnImplicitComparison, value: 1}]}'
 files=$(git ls-files --cached --others --exclude-standard '*.c' ':!tests')
 # shellcheck disable=SC2086 # a list of names without blanks
-output=$(run-clang-tidy -quiet -p "$build" -j "$(nproc)" -config="$config" $files 2>/dev/null | grep -E '(warning|error|note):')
+output=$(run-clang-tidy -quiet -p "$build" -j "$(nproc)" -config="$config" $files 2>/dev/null |
+    sed 's/\x1b\[[0-9;]*m//g' | grep -E '(warning|error|note):')
 [ -z "$output" ] && exit 0
 echo "$output" | sort -u
 exit 1

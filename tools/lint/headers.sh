@@ -10,18 +10,18 @@ while IFS='|' read -r header home; do
     found=$(git grep --untracked -nE "^#include <($header)" -- '*.c' '*.h' '*.cpp' ':!tests' ':!bench' | grep -vE "^($home):")
     [ -z "$found" ] || { echo "$found" | sed "s#\$#   (its home is $home)#"; status=1; }
 done <<'HOMES'
-zmq\.h|proto/channel[a-z_]*\.c
-msgpack|proto/message[a-z_]*\.c
-libpq-fe\.h|sql/[a-z_]*\.[ch]
-microhttpd\.h|http/[a-z_]*\.[ch]
-curl/|http/[a-z_]*\.[ch]
-jose/|gateway/(token|jwks|key_set)[a-z_]*\.[ch]|gateway/token/[a-z_]*\.c
-seccomp\.h|workers/sandbox[a-z_]*\.[ch]
-linux/landlock\.h|workers/sandbox[a-z_]*\.[ch]
-linux/seccomp\.h|workers/sandbox[a-z_]*\.[ch]
-vips/|workers/processors/[a-z_]*\.(c|h|cpp)
-poppler|workers/processors/[a-z_]*\.(c|h|cpp)
-openssl/|(storage|gateway|http|workers|lib|sql|scheduler)/[a-z_/]*\.[ch]
+zmq\.h|proto/channel[a-z0-9_]*\.c
+msgpack|proto/message[a-z0-9_]*\.c
+libpq-fe\.h|sql/[a-z0-9_]*\.[ch]
+microhttpd\.h|http/[a-z0-9_]*\.[ch]
+curl/|http/[a-z0-9_]*\.[ch]
+jose/|gateway/(token|jwks|key_set)[a-z0-9_]*\.[ch]|gateway/token/[a-z0-9_]*\.c
+seccomp\.h|workers/sandbox[a-z0-9_]*\.[ch]
+linux/landlock\.h|workers/sandbox[a-z0-9_]*\.[ch]
+linux/seccomp\.h|workers/sandbox[a-z0-9_]*\.[ch]
+vips/|workers/processors/[a-z0-9_]*\.(c|h|cpp)
+poppler|workers/processors/[a-z0-9_]*\.(c|h|cpp)
+openssl/|(storage|gateway|http|workers|lib|sql|scheduler)/[a-z0-9_/]*\.[ch]
 HOMES
 
 # folder | folders whose headers it may include besides its own
