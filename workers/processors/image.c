@@ -174,9 +174,11 @@ VipsImage *image_decode(struct processor_context *context, const struct image_he
     /* libvips does not write to the buffer, it only lacks the const. */
     void *input = (void *)(uintptr_t)context->input;
 
+    /* libvips 8.14 takes fail_on here and drops it: the loader's own option works. Without it a truncated
+     * picture passes silently. */
     if (vips_thumbnail_buffer(input, context->input_size, &image, width, "height", height, "size", VIPS_SIZE_DOWN,
-                              "option_string", header->frames > 1 ? "n=-1" : "", "export_profile", "srgb",
-                              "intent", VIPS_INTENT_RELATIVE, "fail_on", VIPS_FAIL_ON_ERROR, NULL) == 0)
+                              "option_string", header->frames > 1 ? "[n=-1,fail_on=error]" : "[fail_on=error]",
+                              "export_profile", "srgb", "intent", VIPS_INTENT_RELATIVE, NULL) == 0)
         image = normalize(image);
     if (image == NULL)
         (void)image_fail(context);
