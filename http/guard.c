@@ -86,24 +86,24 @@ static const struct guard_refusal *check_head_size(const struct guard *guard) {
     return line->size > HEAD_LINE_MAX ? &long_target : NULL;
 }
 
+/* Every line is judged when it ends: libmicrohttpd may see the lines before the one that is refused. */
 static const struct guard_refusal *end_head_line(struct guard *guard) {
-    struct buffer *line = &guard->line;
-    size_t size = line->size - guard->line_start;
-    const struct guard_refusal *refusal = NULL;
+    const char *line = guard->line.data + guard->line_start;
+    size_t size = guard->line.size - guard->line_start - 2;
+    const struct guard_refusal *refusal;
 
     if (guard->first_line_size == 0) {
-        if (size == 2)
-            return &empty_line;
-        guard->first_line_size = line->size;
-        refusal = guard_check_request_line(line->data, line->size - 2, &guard->head);
-    } else if (size == 2) {
-        refusal = guard_check_fields(line->data + guard->first_line_size,
-                                     guard->line_start - guard->first_line_size, &guard->head);
+        guard->first_line_size = guard->line.size;
+        refusal = size > 0 ? guard_check_request_line(line, size, &guard->head) : &empty_line;
+    } else if (size > 0) {
+        refusal = guard_check_field(line, size, &guard->head);
+    } else {
+        refusal = guard_check_head_end(&guard->head);
         if (refusal == NULL)
             end_head(guard);
         return refusal;
     }
-    guard->line_start = line->size;
+    guard->line_start = guard->line.size;
     return refusal;
 }
 

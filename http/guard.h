@@ -23,18 +23,22 @@ struct guard_refusal {
     const char *reason; /* for the log */
 };
 
-/* What a head says about the message's frame. */
+/* What a head has said so far about the message's frame. */
 struct guard_head {
     bool http10;
     bool chunked;
-    bool has_length;
-    uint64_t content_length; /* 0 when there is none */
+    uint64_t content_length;           /* 0 when there is none */
+    unsigned seen;                     /* bit set of the fields that occur once */
+    unsigned count;                    /* of fields */
+    const struct guard_refusal *later; /* 413, 417 and 501 give way to any 400 in the same head */
 };
 
 /* Request line without its CRLF. NULL when it may pass. */
 const struct guard_refusal *guard_check_request_line(const char *line, size_t size, struct guard_head *head);
-/* Header lines, each with its CRLF, without the empty line; after the request line of the same head. */
-const struct guard_refusal *guard_check_fields(const char *lines, size_t size, struct guard_head *head);
+/* One header line without its CRLF. */
+const struct guard_refusal *guard_check_field(const char *line, size_t size, struct guard_head *head);
+/* After the last header line. */
+const struct guard_refusal *guard_check_head_end(const struct guard_head *head);
 /* One trailer line without its CRLF. */
 const struct guard_refusal *guard_check_trailer(const char *line, size_t size);
 

@@ -121,7 +121,6 @@ static const struct guard_refusal *check_length(const char *value, size_t size, 
         return &bad_length; /* not a number of 64 bits */
     if (size > LENGTH_DIGITS_MAX)
         return &huge_length;
-    head->has_length = true;
     head->content_length = length;
     return NULL;
 }
@@ -253,46 +252,41 @@ static int find_special(const struct field *field) {
     return -1;
 }
 
-static const struct guard_refusal *check_special(const struct field *field, unsigned *seen,
-                                                 struct guard_head *head) {
+static const struct guard_refusal *check_special(const struct field *field, struct guard_head *head) {
     int special = find_special(field);
 
     if (special < 0)
         return NULL;
     if (field->padded)
         return &padded;
-    if (*seen & 1u << special)
+    if (head->seen & 1u << special)
         return special == SPECIAL_HOST ? &bad_host : &repeated;
-    *seen |= 1u << special;
+    head->seen |= 1u << special;
     if (special_fields[special].check == NULL)
         return NULL;
     return special_fields[special].check(field->value, field->value_size, head);
 }
 
-const struct guard_refusal *guard_check_fields(const char *lines, size_t size, struct guard_head *head) {
-    const char *end = lines + size;
-    const struct guard_refusal *later = NULL; /* 413, 417 and 501 give way to any 400 in the same head */
-    unsigned seen = 0, count = 0;
+const struct guard_refusal *guard_check_field(const char *line, size_t size, struct guard_head *head) {
+    struct field field;
 
-    while (lines < end) {
-        struct field field;
-        const char *line_end = memchr(lines, '\r', (size_t)(end - lines));
-        if (line_end == NULL || split_field(lines, (size_t)(line_end - lines), &field) != 0)
-            return &bad_field;
-        if (++count > GUARD_FIELD_COUNT_MAX)
-            return &many_fields;
-        const struct guard_refusal *refusal = check_special(&field, &seen, head);
-        if (refusal != NULL && refusal->status == 400)
-            return refusal;
-        if (refusal != NULL)
-            later = refusal;
-        lines = line_end + 2;
-    }
-    if (!head->http10 && (seen & 1u << SPECIAL_HOST) == 0)
+    if (split_field(line, size, &field) != 0)
+        return &bad_field;
+    if (++head->count > GUARD_FIELD_COUNT_MAX)
+        return &many_fields;
+    const struct guard_refusal *refusal = check_special(&field, head);
+    if (refusal == NULL || refusal->status == 400)
+        return refusal;
+    head->later = refusal;
+    return NULL;
+}
+
+const struct guard_refusal *guard_check_head_end(const struct guard_head *head) {
+    if (!head->http10 && (head->seen & 1u << SPECIAL_HOST) == 0)
         return &bad_host;
-    if ((seen & 1u << SPECIAL_LENGTH) != 0 && (seen & 1u << SPECIAL_CODING) != 0)
+    if ((head->seen & 1u << SPECIAL_LENGTH) != 0 && (head->seen & 1u << SPECIAL_CODING) != 0)
         return &two_frames;
-    return later;
+    return head->later;
 }
 
 const struct guard_refusal *guard_check_trailer(const char *line, size_t size) {

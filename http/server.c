@@ -186,23 +186,30 @@ static void on_connection(void *context, struct MHD_Connection *mhd, void **plac
 }
 
 /* A client that only closed its sending half still waits for its answer; a listener to a stream that does so
- * has gone. */
+ * has gone. libmicrohttpd misses an end that arrives together with the last bytes, so it is made to look
+ * again. */
+static void hear_end(struct http_connection *connection, bool both_halves) {
+    struct http_request *request = connection->request;
+
+    if (request != NULL && exchange_is_streaming(request)) {
+        exchange_drop_stream(&request->stream);
+    } else if (request != NULL && both_halves && request->suspended) {
+        exchange_break(request);
+    } else if (!connection->half_closed) {
+        connection->half_closed = true;
+        if (!awaits_answer(request))
+            (void)shutdown(connection->fd, SHUT_RD);
+    }
+}
+
 static void on_gone(void *context, uint32_t events) {
     struct http_server *server = context;
     struct epoll_event gone[64];
     int count = epoll_wait(server->gone_epoll, gone, 64, 0);
 
     (void)events;
-    for (int i = 0; i < count; i++) {
-        struct http_connection *connection = gone[i].data.ptr;
-        struct http_request *request = connection->request;
-        if (request == NULL)
-            continue;
-        if (exchange_is_streaming(request))
-            exchange_drop_stream(&request->stream);
-        else if ((gone[i].events & (EPOLLHUP | EPOLLERR)) != 0 && request->suspended)
-            exchange_break(request);
-    }
+    for (int i = 0; i < count; i++)
+        hear_end(gone[i].data.ptr, (gone[i].events & (EPOLLHUP | EPOLLERR)) != 0);
 }
 
 /* ---- slow clients ---- */

@@ -311,6 +311,16 @@ def test_half_closed_client_gets_its_answer(echo):
     assert [row[0] for row in responses] == [200]
 
 
+@pytest.mark.parametrize("data,statuses", [
+    (get(), [200]), (get() * 3, [200] * 3), (post(b"Content-Length: 5\r\n"), [200]), (b"GET / HT", []),
+    (post(b"Content-Length: 50\r\n"), []), (CHUNKED + b"5\r\nhel", []),
+], ids=["one", "three", "body", "half a head", "half a body", "half a chunk"])
+def test_half_closed_connection_ends_at_once(echo, data, statuses):
+    start = time.monotonic()
+    assert [row[0] for row in split_responses(echo.exchange(data, half_close=True))] == statuses
+    assert time.monotonic() - start < HEAD_TIMEOUT_S / 2
+
+
 def test_continue_is_sent_only_when_wanted(echo):
     with echo.connect() as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
