@@ -212,6 +212,18 @@ static bool reap_own(struct supervisor *supervisor, pid_t pid) {
     return false;
 }
 
+/* The one line of ours that is for the person who watches the demo. */
+static void end_demo(struct supervisor *supervisor) {
+    const struct settings *settings = &supervisor->configuration.settings;
+
+    supervisor->demo_pid = 0;
+    if (supervisor->phase != PHASE_SERVING)
+        return;
+    printf("\nFilemill serves at http://%s:%lld until Ctrl-C.\n", settings->gateway_address,
+           (long long)settings->gateway_port);
+    (void)fflush(stdout);
+}
+
 /* Reaps everything that has died: our children by their place, orphans that fell to us by the way. */
 static void on_child_signal(void *context, int signal_number) {
     struct supervisor *supervisor = context;
@@ -226,7 +238,7 @@ static void on_child_signal(void *context, int signal_number) {
         if (waitpid(pid, NULL, WNOHANG) != pid)
             break;
         if (pid == supervisor->demo_pid)
-            supervisor->demo_pid = 0;
+            end_demo(supervisor);
         else
             counter_set(COUNT_SUPERVISOR_STRANGERS, ++supervisor->strangers);
     }

@@ -9,4 +9,7 @@ if [ "$(id -u)" = 0 ]; then
 else
     directory=$1
 fi
+# The demo is for reading: requests are not logged beside it, unless somebody asks for that.
+[ -n "${FILEMILL_LOG_LEVEL:-}${LOG_LEVEL:-}" ] || export FILEMILL_LOG_LEVEL=warn
+echo "Starting Filemill; Ctrl-C stops it."
 exec "$directory/filemill" serve --demo
