@@ -92,12 +92,12 @@ class Gateway:
                             if value is not None})
         return environment
 
-    def start(self):
+    def start(self, pass_fds=None):
         ready, ready_child = os.pipe()
-        environment = {**self.environment(), "FILEMILL_LISTEN_FD": str(self.listener.fileno()),
-                       "FILEMILL_READY_FD": str(ready_child)}
+        fds = {"FILEMILL_LISTEN_FD": self.listener.fileno(), "FILEMILL_READY_FD": ready_child, **(pass_fds or {})}
+        environment = {**self.environment(), **{name: str(fd) for name, fd in fds.items()}}
         self.process = subprocess.Popen([program("filemill-gateway")], env=environment, stdin=subprocess.DEVNULL,
-                                        stderr=self.log, pass_fds=(self.listener.fileno(), ready_child))
+                                        stderr=self.log, pass_fds=tuple(fds.values()))
         os.close(ready_child)
         with os.fdopen(ready, "rb") as stream:
             assert stream.readline(), "the gateway did not say that it is ready"
