@@ -16,6 +16,8 @@
 #define PDF_SEARCH_BYTES 1024
 #define ISO_BRANDS_MAX_BYTES 256
 #define ZIP_HEADER_BYTES 30
+#define LEGACY_MIN_BYTES 16
+#define LEGACY_LONG_BYTES 128
 #define TEXT_WHOLE_BYTES 1024 /* who sniffs gives more than this of a file that has it */
 
 struct bytes {
@@ -70,6 +72,7 @@ static const struct magic_row magic_rows[] = {
     {.media_type = "audio/aiff", MAGIC("FORM"), AND_AT(8, "AIFC")},
     {.media_type = "audio/mpeg", MAGIC("ID3")},
     {.media_type = "audio/flac", MAGIC("fLaC")},
+    {.media_type = "audio/x-caf", MAGIC("caff\0\1")},
     {.media_type = "audio/amr", MAGIC("#!AMR")},
     {.media_type = "video/ogg", MAGIC("OggS"), AND_AT(28, "\x80theora")},
     {.media_type = "audio/ogg", MAGIC("OggS\0")},
@@ -127,16 +130,28 @@ static const char *sniff_iso(struct bytes bytes) {
     return still ? "image/heif" : "video/mp4";
 }
 
+/* CodecID elements (RFC 9559 §5.1.4.1.21) of the first tracks: "A_OPUS", "V_VP9" … */
+static bool has_codec(struct bytes bytes, char kind) {
+    for (size_t at = 0; at + 4 < bytes.size; at++) {
+        if (bytes.at[at] == 0x86 && (bytes.at[at + 1] & 0x80u) != 0 && bytes.at[at + 2] == (unsigned char)kind &&
+            bytes.at[at + 3] == '_') {
+            return true;
+        }
+    }
+    return false;
+}
+
 static const char *sniff_matroska(struct bytes bytes) {
     if (!HAS_AT(bytes, 0, "\x1a\x45\xdf\xa3")) {
         return NULL;
     }
+    bool sound = has_codec(bytes, 'A') && !has_codec(bytes, 'V');
     for (size_t at = 4; at < bytes.size && at < 64; at++) {
         if (HAS_AT(bytes, at, "webm")) {
-            return "video/webm";
+            return sound ? "audio/webm" : "video/webm";
         }
     }
-    return "video/x-matroska";
+    return sound ? "audio/x-matroska" : "video/x-matroska";
 }
 
 /* An MPEG audio frame header (ISO/IEC 11172-3 §2.4.1.3), none of its reserved values used; AAC in ADTS. */
@@ -316,21 +331,51 @@ static const char *sniff_markup(struct bytes bytes) {
     return has_tag(root, "<svg") ? "image/svg+xml" : xml ? "application/xml" : NULL;
 }
 
-/* UTF-8 without control characters. A start of a longer file may end inside a character; a short file may
- * not. */
-static const char *sniff_text(struct bytes bytes) {
+/* UTF-8. A start of a longer file may end inside a character; a short file may not. */
+static bool is_utf8(struct bytes bytes) {
     size_t cut = 0;
+    size_t may_cut = bytes.size >= TEXT_WHOLE_BYTES ? 3 : 0;
+    while (cut < may_cut && !text_is_utf8((const char *)bytes.at, bytes.size - cut)) {
+        cut++;
+    }
+    return text_is_utf8((const char *)bytes.at, bytes.size - cut);
+}
+
+/* UTF-16 with its mark, and no zero character. */
+static bool is_utf16(struct bytes bytes) {
+    if (bytes.size < 4 || !(HAS_AT(bytes, 0, "\xff\xfe") || HAS_AT(bytes, 0, "\xfe\xff"))) {
+        return false;
+    }
+    for (size_t at = 2; at + 1 < bytes.size; at += 2) {
+        if (bytes.at[at] == 0 && bytes.at[at + 1] == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Encodings of one or more bytes from before Unicode have no signature. One byte in nine is a control character
+ * where bytes are random, so a long run without any is a text; a short one must be mostly ASCII. */
+static bool is_legacy_text(struct bytes bytes) {
+    size_t ascii = 0;
+    for (size_t i = 0; i < bytes.size; i++) {
+        ascii += bytes.at[i] < 0x80;
+    }
+    return bytes.size >= LEGACY_MIN_BYTES && (bytes.size >= LEGACY_LONG_BYTES || ascii >= bytes.size / 4 * 3);
+}
+
+/* Text is what has no control characters; then the encoding is looked for. */
+static const char *sniff_text(struct bytes bytes) {
+    if (is_utf16(bytes)) {
+        return "text/plain";
+    }
     for (size_t i = 0; i < bytes.size; i++) {
         unsigned char c = bytes.at[i];
         if (c == 0x7f || (c < 0x20 && memchr("\t\n\r\f", c, 4) == NULL)) {
             return NULL;
         }
     }
-    size_t may_cut = bytes.size >= TEXT_WHOLE_BYTES ? 3 : 0;
-    while (cut < may_cut && !text_is_utf8((const char *)bytes.at, bytes.size - cut)) {
-        cut++;
-    }
-    return text_is_utf8((const char *)bytes.at, bytes.size - cut) ? "text/plain" : NULL;
+    return is_utf8(bytes) || is_legacy_text(bytes) ? "text/plain" : NULL;
 }
 
 const char *media_type_sniff(const unsigned char *bytes, size_t size) {
