@@ -116,7 +116,7 @@ static void garbage_on_leased(void *context, const struct database_answer *answe
         scheduler_log_answer("garbage", answer);
         return;
     }
-    leased = answer->results[1];
+    leased = answer->results[0];
     if (result_rows(leased) == 0 || worker == NULL)
         return;
     deletion = memory_new(sizeof *deletion);
@@ -133,14 +133,13 @@ static void garbage_on_leased(void *context, const struct database_answer *answe
 
 static void garbage_on_look(void *context) {
     struct garbage *garbage = context;
-    struct query queries[] = {{.statement = &statements[STATEMENT_REFERENCED_GARBAGE]},
-                              {.statement = &statements[STATEMENT_LEASE_GARBAGE]}};
+    struct query query = {.statement = &statements[STATEMENT_LEASE_GARBAGE]};
 
     loop_timer_set(garbage->look, LOOK_MS);
     if (garbage->looking || garbage->scheduler->draining || workers_any(garbage->scheduler->workers) == NULL)
         return;
     garbage->looking = true;
-    scheduler_run(garbage->scheduler, queries, 2, garbage_on_leased, garbage);
+    scheduler_run(garbage->scheduler, &query, 1, garbage_on_leased, garbage);
 }
 
 static void garbage_on_gone(void *context, const struct database_answer *answer) {

@@ -65,8 +65,11 @@ static char *claim_text(unsigned jobs) {
 const struct statement *statement_claim(unsigned size) {
     static struct statement rows[CLAIM_SIZES];
     static char names[CLAIM_SIZES][24];
-    struct statement *row = &rows[size];
+    struct statement *row;
 
+    if (size >= CLAIM_SIZES)
+        fatal("event=no_such_claim size=%u", size);
+    row = &rows[size];
     if (row->text == NULL) {
         text_format(names[size], sizeof names[size], "claim_%u", 1u << size);
         *row = (struct statement){.name = names[size], .text = claim_text(1u << size), .parameters = 10};
@@ -250,20 +253,20 @@ const struct statement statements[STATEMENT_COUNT] = {
         "delete from file_events where id in (select id from file_events where created_at < now() - $1::bigint *"
         " interval '1 day' order by created_at limit 5000)", 1},
 
-    /* A key that some row points to is no garbage, whoever said so. */
-    [STATEMENT_REFERENCED_GARBAGE] = {"referenced_garbage",
-        "delete from object_deletions o where o.key in (select key from object_deletions where run_after <= now()"
-        "   order by run_after limit 64) and (exists (select from file_derivatives d join files f on f.id = d.file_id"
-        "     where d.r2_key = o.key and f.purged_at is null)"
-        "   or exists (select from files f where f.r2_key_original = o.key and f.purged_at is null))", 0},
-
-    /* Until the answer comes nobody else takes them; each try waits longer. */
+    /* A key that some row points to is no garbage, whoever said so: it is struck off in the same statement that
+     * takes the others. Until the answer comes nobody else takes those; each try waits longer. */
     [STATEMENT_LEASE_GARBAGE] = {"lease_garbage",
         "with p as materialized (select key from object_deletions where run_after <= now() order by run_after"
         "    limit 64 for update skip locked)"
+        ", r as materialized (select p.key,"
+        "      exists (select from file_derivatives d join files f on f.id = d.file_id"
+        "               where d.r2_key = p.key and f.purged_at is null)"
+        "      or exists (select from files f where f.r2_key_original = p.key and f.purged_at is null) as referenced"
+        "    from p)"
+        ", struck as (delete from object_deletions o using r where o.key = r.key and r.referenced)"
         " update object_deletions o set attempts = o.attempts + 1,"
         "        run_after = now() + least(power(2, least(o.attempts, 6)), 60) * interval '1 min'"
-        "   from p where o.key = p.key returning o.key", 0},
+        "   from r where o.key = r.key and not r.referenced returning o.key", 0},
 
     [STATEMENT_DELETED_GARBAGE] = {"deleted_garbage",
         "delete from object_deletions o using (select key from jsonb_to_recordset($1::jsonb) as d(key text) order by 1) d"
