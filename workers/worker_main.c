@@ -39,12 +39,11 @@ int main(int argc, char **argv) {
     struct settings settings;
     struct running running = {0};
     char name[65];
-    uint64_t number;
     int status;
 
     settings_load(&settings, "worker");
-    if (argc == 2 && text_parse_u64(argv[1], 0, 9999, &number) == 0)
-        (void)text_format(name, sizeof name, "worker-%llu", (unsigned long long)number);
+    if (argc == 2) /* the name of its place, the same for whoever follows it there */
+        (void)text_format(name, sizeof name, "worker-%.32s", argv[1]);
     else
         (void)text_format(name, sizeof name, "worker-pid%d", (int)getpid());
     counters_attach();
