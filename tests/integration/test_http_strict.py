@@ -198,6 +198,24 @@ def test_refused_and_closed(echo, data, status):
             assert "allow" in responses[0][1]
 
 
+@pytest.mark.parametrize("cut", [-1, -2, -3, 0.25, 0.5, 0.75])
+def test_refused_the_same_in_two_pieces(echo, cut):
+    """libmicrohttpd has the first piece when the second is refused, and must not answer by itself."""
+    for name, data, status in REFUSED:
+        if len(data) > 400 or len(data) < 8:
+            continue
+        at = cut if cut < 0 else int(len(data) * cut)
+        with echo.connect() as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(data[:at])
+                time.sleep(0.002)
+                connection.sendall(data[at:])
+            responses = split_responses(read_all(connection))
+        assert [row[0] for row in responses] == [status], name
+        assert status == 401 or responses[0][1]["content-type"] == "application/problem+json", name
+
+
 # name, bytes, what the echo must say
 ACCEPTED = [
     ("plain", get(), {"method": "GET", "path": "/", "body_size": 0}),
