@@ -30,6 +30,12 @@ const struct reason_row reason_rows[] = {
     {.code = "too_many_entries", .sources = REASON_BY_RUNNER},
     {.code = "bad_parameters", .sources = REASON_BY_RUNNER | REASON_BY_WORKER},
     {.code = "engine_failed", .retryable = true, .sources = REASON_BY_RUNNER},
+    /* the same, as portals' callers know it; the stage is in the detail */
+    {.code = "DECODE_FAILED", .sources = REASON_BY_RUNNER},
+    {.code = "OCR_FAILED", .sources = REASON_BY_RUNNER},
+    {.code = "OCR_TIMEOUT", .retryable = true, .sources = REASON_BY_RUNNER},
+    {.code = "SCHEMA_FAILED", .sources = REASON_BY_RUNNER},
+    {.code = "SIZE_EXCEEDED", .sources = REASON_BY_RUNNER},
     /* what the worker found */
     {.code = "bad_result", .crash = true, .sources = REASON_BY_WORKER},
     {.code = "unknown_type", .sources = REASON_BY_WORKER},

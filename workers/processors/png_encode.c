@@ -5,6 +5,7 @@
 #include <png.h>
 #include <setjmp.h>
 #include <stdlib.h>
+#include <stdbool.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -96,4 +97,16 @@ long png_pad(struct encoded *encoded, size_t bytes) {
     encoded->bytes = padded;
     encoded->size += CHUNK_BYTES + zeros;
     return (long)(CHUNK_BYTES + zeros);
+}
+
+int png_decode(struct processor_context *context, const struct encoded *encoded, const struct pixels *pixels,
+               unsigned char *bytes) {
+    png_image image = {.version = PNG_IMAGE_VERSION};
+    bool done = png_image_begin_read_from_memory(&image, encoded->bytes, encoded->size) != 0 &&
+                image.width == (png_uint_32)pixels->width && image.height == (png_uint_32)pixels->height;
+
+    image.format = pixels->alpha ? PNG_FORMAT_RGBA : PNG_FORMAT_RGB;
+    done = done && png_image_finish_read(&image, NULL, bytes, 0, NULL) != 0;
+    png_image_free(&image);
+    return done ? 0 : processor_fail(context, "engine_failed", "PNG not read back: %s", image.message);
 }

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT
+ * A photo as a portal's form wants it: exact pixels, resolution, format and size in bytes, with a proof beside
+ * it. The stages DECODE, QUALITY, ENHANCE, OCR and SCHEMA run in this order; a failure names its stage, and has
+ * the code that the stage's row gives. The limits that guard the service keep their own codes. Parameters: see
+ * photo_order.c. The proof holds nothing that a second run would not say again; times are metrics. */
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/clock.h"
+#include "lib/text.h"
+#include "workers/processors/image.h"
+#include "workers/processors/jpeg.h"
+#include "workers/processors/photo.h"
+
+#define OVERSAMPLING 2              /* of the picture that is measured and enhanced, against what is written */
+#define OVERSAMPLED_PIXELS 1000000  /* of a photo up to this size */
+#define WORKING_BYTES_PER_PIXEL 8   /* of memory: the picture itself and what enhancing keeps */
+#define MEASURED_SIDE 512
+#define OUTPUT_PROOF PHOTO_FORMAT_COUNT /* after one output for each format */
+
+#define NOISY 12
+#define FLAT 80
+
+struct photo {
+    struct processor_context *context;
+    struct photo_order order;
+    struct image_header header;
+    VipsImage *image; /* upright, cropped, without alpha, in memory */
+    double enlarged;  /* how many times, 1 if not */
+    struct photo_measures measures;
+    bool denoised, equalized;
+    struct photo_fit fit;
+    json_t *warnings;
+};
+
+static void warn(struct photo *photo, const char *format, double number) {
+    char text[100];
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    (void)text_format(text, sizeof text, format, number);
+#pragma GCC diagnostic pop
+    json_array_append_new(photo->warnings, json_string(text));
+}
+
+/* Takes the new image for the old; -1 when there is none. */
+static int replace(struct photo *photo, VipsImage *image) {
+    if (photo->image != NULL)
+        g_object_unref(photo->image);
+    photo->image = image;
+    return image == NULL ? -1 : 0;
+}
+
+/* From here on nothing reads what came before. */
+static int settle(struct photo *photo) {
+    VipsImage *copy = vips_image_copy_memory(photo->image);
+
+    if (copy == NULL)
+        (void)image_fail(photo->context);
+    return replace(photo, copy);
+}
+
+/* --- DECODE ----------------------------------------------------------------------------------------------- */
+
+struct rectangle {
+    int left, top, width, height;
+};
+
+static int rounded(double value, int least, int most) {
+    int whole = (int)(value + 0.5);
+
+    return whole < least ? least : whole > most ? most : whole;
+}
+
+/* The asked part of a picture of this size. */
+static struct rectangle find_region(const struct photo_order *order, int width, int height) {
+    struct rectangle region = {.width = width, .height = height};
+
+    if (order->crop != PHOTO_BOX)
+        return region;
+    region.left = rounded(order->box.left * width, 0, width - 1);
+    region.top = rounded(order->box.top * height, 0, height - 1);
+    region.width = rounded(order->box.width * width, 1, width - region.left);
+    region.height = rounded(order->box.height * height, 1, height - region.top);
+    return region;
+}
+
+/* The largest rectangle of the photo's shape in the middle of the region. */
+static struct rectangle find_cut(const struct photo_schema *schema, struct rectangle region) {
+    struct rectangle cut = region;
+    double shape = (double)schema->width / schema->height;
+
+    cut.width = rounded(region.height * shape, 1, region.width);
+    cut.height = rounded(region.width / shape, 1, region.height);
+    cut.left += (region.width - cut.width) / 2;
+    cut.top += (region.height - cut.height) / 2;
+    return cut;
+}
+
+/* Decodes at the scale that the photo needs, or at full size if that is less. */
+static int decode_scaled(struct photo *photo) {
+    const struct photo_schema *schema = &photo->order.schema;
+    struct processor_context *context = photo->context;
+    struct rectangle cut =
+        find_cut(schema, find_region(&photo->order, photo->header.width, photo->header.height));
+    double least = fmax((double)schema->width / cut.width, (double)schema->height / cut.height);
+    double scale = (double)schema->width * schema->height <= OVERSAMPLED_PIXELS ? least * OVERSAMPLING : least;
+
+    photo->enlarged = fmax(least, 1);
+    scale = fmin(scale, 1);
+    int width = rounded(ceil(photo->header.width * scale), 1, photo->header.width);
+    int height = rounded(ceil(photo->header.height * scale), 1, photo->header.height);
+    if (context->memory_bytes != 0 &&
+        (uint64_t)width * (uint64_t)height * WORKING_BYTES_PER_PIXEL > context->memory_bytes)
+        return processor_fail(context, "too_many_pixels", "%d x %d pixels would be needed at once", width, height);
+    return replace(photo, image_decode(context, &photo->header, width, height));
+}
+
+static int crop_centre(struct photo *photo, VipsImage **cropped) {
+    struct rectangle cut = find_cut(&photo->order.schema, find_region(&photo->order, photo->image->Xsize,
+                                                                      photo->image->Ysize));
+
+    return vips_crop(photo->image, cropped, cut.left, cut.top, cut.width, cut.height, NULL);
+}
+
+static int crop_attention(struct photo *photo, VipsImage **cropped) {
+    struct rectangle cut = find_cut(&photo->order.schema, find_region(&photo->order, photo->image->Xsize,
+                                                                      photo->image->Ysize));
+
+    return vips_smartcrop(photo->image, cropped, cut.width, cut.height, "interesting", VIPS_INTERESTING_ATTENTION,
+                          NULL);
+}
+
+static int stage_decode(struct photo *photo) {
+    static int (*const crops[])(struct photo *photo, VipsImage **cropped) = {
+        [PHOTO_CENTRE] = crop_centre, [PHOTO_ATTENTION] = crop_attention, [PHOTO_BOX] = crop_centre};
+    VipsImage *cropped = NULL;
+
+    if (image_check(photo->context, false, &photo->header) != 0 || decode_scaled(photo) != 0 ||
+        replace(photo, image_flatten(photo->context, g_object_ref(photo->image), photo->order.schema.background)) != 0 ||
+        settle(photo) != 0)
+        return -1;
+    if (crops[photo->order.crop](photo, &cropped) != 0)
+        return image_fail(photo->context);
+    if (replace(photo, cropped) != 0 || settle(photo) != 0)
+        return -1;
+    if (photo->enlarged > 1)
+        warn(photo, "Enlarged %.2f times", photo->enlarged);
+    return 0;
+}
+
+/* --- QUALITY ---------------------------------------------------------------------------------------------- */
+
+static void judge(struct photo *photo) {
+    const struct photo_measures *measures = &photo->measures;
+    const struct {
+        bool applies;
+        const char *format;
+        double number;
+    } rows[] = {
+        {measures->sharpness < 50, "Low sharpness: %.1f", measures->sharpness},
+        {measures->brightness < 60, "Too dark: mean %.0f of 255", measures->brightness},
+        {measures->brightness > 230, "Too bright: mean %.0f of 255", measures->brightness},
+        {measures->contrast < FLAT, "Low contrast: %.0f levels", measures->contrast},
+        {measures->dark > 0.25, "Shadows without detail: %.2f of the picture", measures->dark},
+        {measures->bright > 0.6, "Lights without detail: %.2f of the picture", measures->bright},
+        {measures->noise > NOISY, "High noise: %.1f", measures->noise},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].applies)
+            warn(photo, rows[i].format, rows[i].number);
+    }
+}
+
+/* At one size, so that the numbers mean the same for every picture and portal. */
+static int stage_quality(struct photo *photo) {
+    VipsImage *small = image_shrink(photo->context, photo->image, MEASURED_SIDE);
+    struct pixels pixels;
+    unsigned char *luma;
+
+    if (small == NULL || image_pixels(photo->context, small, &pixels) != 0)
+        return -1;
+    g_object_unref(small);
+    luma = malloc((size_t)pixels.width * (size_t)pixels.height);
+    if (luma == NULL)
+        return processor_fail(photo->context, "memory_limit", "no memory to measure");
+    photo_luma(&pixels, luma);
+    photo_measure(luma, pixels.width, pixels.height, &photo->measures);
+    free(luma);
+    g_free((void *)(uintptr_t)pixels.bytes);
+    judge(photo);
+    return 0;
+}
+
+/* --- ENHANCE and OCR -------------------------------------------------------------------------------------- */
+
+static bool is_chosen(int choice, bool needed) {
+    return choice == PHOTO_ON || (choice == PHOTO_AUTO && needed);
+}
+
+static int enhance(struct photo *photo, VipsImage *(*apply)(struct processor_context *context, VipsImage *image)) {
+    return replace(photo, apply(photo->context, g_object_ref(photo->image))) != 0 ? -1 : settle(photo);
+}
+
+static int stage_enhance(struct photo *photo) {
+    photo->denoised = is_chosen(photo->order.denoise, photo->measures.noise > NOISY);
+    photo->equalized = is_chosen(photo->order.clahe, photo->measures.contrast < FLAT);
+    if (photo->denoised && enhance(photo, photo_denoise) != 0)
+        return -1;
+    return photo->equalized ? enhance(photo, photo_clahe) : 0;
+}
+
+static int stage_ocr(struct photo *photo) {
+    if (photo->order.ocr)
+        return processor_fail(photo->context, "OCR_FAILED", "text is not read from photos: use an ocr job");
+    warn(photo, "OCR skipped", 0);
+    return 0;
+}
+
+/* --- SCHEMA ----------------------------------------------------------------------------------------------- */
+
+static int resize(struct photo *photo, struct pixels *pixels) {
+    const struct photo_schema *schema = &photo->order.schema;
+    VipsImage *exact = NULL;
+
+    if (vips_thumbnail_image(photo->image, &exact, schema->width, "height", schema->height, "size", VIPS_SIZE_FORCE,
+                             NULL) != 0)
+        return image_fail(photo->context);
+    if (replace(photo, exact) != 0 || image_pixels(photo->context, exact, pixels) != 0)
+        return -1;
+    if (pixels->width != schema->width || pixels->height != schema->height || pixels->alpha)
+        return processor_fail(photo->context, "SCHEMA_FAILED", "%d x %d pixels came out", pixels->width,
+                              pixels->height);
+    return 0;
+}
+
+static int stage_schema(struct photo *photo) {
+    const struct photo_schema *schema = &photo->order.schema;
+    struct pixels pixels = {0};
+    int output = schema->format, status;
+
+    if (resize(photo, &pixels) != 0)
+        return -1;
+    status = photo_fit(photo->context, schema, &pixels, &photo->fit);
+    g_free((void *)(uintptr_t)pixels.bytes);
+    if (status != 0)
+        return -1;
+    if (photo->fit.padding_bytes > 0)
+        warn(photo, "Padded by %.0f bytes to reach the least size", (double)photo->fit.padding_bytes);
+    if (photo->context->outputs[output] < 0)
+        return 0;
+    processor_fact(photo->context, output, "width", (uint64_t)schema->width);
+    processor_fact(photo->context, output, "height", (uint64_t)schema->height);
+    processor_fact(photo->context, output, "dpi", (uint64_t)schema->dpi);
+    processor_fact(photo->context, output, "quality", (uint64_t)photo->fit.quality);
+    return processor_write(photo->context, output, photo->fit.encoded.bytes, photo->fit.encoded.size);
+}
+
+/* --- the proof -------------------------------------------------------------------------------------------- */
+
+static json_t *real(double value) {
+    return json_real(round(value * 10000) / 10000);
+}
+
+static json_t *optional(uint64_t number) {
+    return number == 0 || number == UINT64_MAX ? json_null() : json_integer((json_int_t)number);
+}
+
+static json_t *describe_photo(const struct photo *photo) {
+    const struct photo_schema *schema = &photo->order.schema;
+    const struct photo_fit *fit = &photo->fit;
+
+    return json_pack("{ss si si si sI so ss so si sI}", "format", photo_format_names[schema->format], "width",
+                     schema->width, "height", schema->height, "dpi", schema->dpi, "bytes",
+                     (json_int_t)fit->encoded.size, "quality_used", optional((uint64_t)fit->quality), "chroma",
+                     fit->quality == 0 || fit->quality >= JPEG_FULL_CHROMA_QUALITY ? "4:4:4" : "4:2:0", "ssim",
+                     real(fit->ssim), "encodings", fit->encodings, "padding_bytes", (json_int_t)fit->padding_bytes);
+}
+
+static json_t *describe_schema(const struct photo *photo) {
+    const struct photo_schema *schema = &photo->order.schema;
+
+    return json_pack("{ss si si si so so so so ss}", "name", schema->name, "target_width", schema->width,
+                     "target_height", schema->height, "target_dpi", schema->dpi, "min_kb",
+                     optional((uint64_t)schema->min_kb), "max_kb", optional((uint64_t)schema->max_kb), "min_bytes",
+                     optional(photo->fit.min_bytes), "max_bytes", optional(photo->fit.max_bytes), "output_format",
+                     photo_format_names[schema->format]);
+}
+
+static json_t *describe_stages(const struct photo *photo) {
+    const struct photo_measures *measures = &photo->measures;
+    json_t *decode = json_pack("{si si ss so}", "source_width", photo->header.width, "source_height",
+                               photo->header.height, "crop", photo_crop_names[photo->order.crop], "enlarged",
+                               real(photo->enlarged));
+    json_t *quality = json_pack("{so so so so so so}", "sharpness", real(measures->sharpness), "brightness",
+                                real(measures->brightness), "contrast", real(measures->contrast), "dark",
+                                real(measures->dark), "bright", real(measures->bright), "noise",
+                                real(measures->noise));
+    json_t *enhanced = json_pack("{sb sb sb}", "orientation", 1, "denoise", photo->denoised, "clahe", photo->equalized);
+
+    return json_pack("{so so so s{ss} so}", "decode", decode, "quality", quality, "enhance", enhanced, "ocr", "state",
+                     "skipped", "schema", describe_photo(photo));
+}
+
+static int write_proof(struct photo *photo) {
+    json_t *proof = json_pack("{ss so sO so so so}", "status", "success", "quality_score",
+                              real(photo->measures.score), "warnings", photo->warnings, "photo", describe_photo(photo),
+                              "schema", describe_schema(photo), "stages", describe_stages(photo));
+    char *text = json_dumps(proof, JSON_COMPACT | JSON_REAL_PRECISION(8));
+    int status;
+
+    json_decref(proof);
+    if (text == NULL)
+        return processor_fail(photo->context, "memory_limit", "no memory for the proof");
+    status = processor_write(photo->context, OUTPUT_PROOF, text, strlen(text));
+    free(text);
+    return status;
+}
+
+/* --- stages ----------------------------------------------------------------------------------------------- */
+
+static const struct stage {
+    const char *name;
+    int (*run)(struct photo *photo);
+    const char *failure; /* the code for what is wrong with the document or the engine; NULL: as it is */
+    const char *metric;
+} stages[] = {
+    {"decode", stage_decode, "DECODE_FAILED", "decode_ms"},
+    {"quality", stage_quality, NULL, "quality_ms"},
+    {"enhance", stage_enhance, NULL, "enhance_ms"},
+    {"ocr", stage_ocr, "OCR_FAILED", "ocr_ms"},
+    {"schema", stage_schema, "SCHEMA_FAILED", "schema_ms"},
+};
+#define STAGE_COUNT (sizeof stages / sizeof stages[0])
+
+/* The stage goes before the detail, and its code in place of a general one. */
+static int fail_in(struct processor_context *context, const struct stage *stage) {
+    static const char *const general[] = {"bad_input", "unsupported_input", "engine_failed"};
+    char detail[PROCESSOR_DETAIL_SIZE];
+
+    for (size_t i = 0; stage->failure != NULL && i < sizeof general / sizeof general[0]; i++) {
+        if (strcmp(context->error, general[i]) == 0) {
+            context->error = stage->failure;
+            break;
+        }
+    }
+    (void)text_format(detail, sizeof detail, "%s: %s", stage->name, context->detail);
+    (void)text_copy(context->detail, sizeof context->detail, detail);
+    return -1;
+}
+
+static int run_stages(struct photo *photo) {
+    for (size_t i = 0; i < STAGE_COUNT; i++) {
+        int64_t started_ms = clock_monotonic_ms();
+        if (stages[i].run(photo) != 0)
+            return fail_in(photo->context, &stages[i]);
+        processor_fact(photo->context, -1, stages[i].metric, (uint64_t)(clock_monotonic_ms() - started_ms));
+        processor_progress(photo->context, i + 1, STAGE_COUNT);
+    }
+    processor_fact(photo->context, -1, "quality_score_percent", (uint64_t)(photo->measures.score * 100 + 0.5));
+    return photo->context->outputs[OUTPUT_PROOF] < 0 ? 0 : write_proof(photo);
+}
+
+static int run(struct processor_context *context) {
+    struct photo photo = {.context = context};
+    int status;
+
+    if (photo_order_read(context, &photo.order) != 0)
+        return -1;
+    photo.warnings = json_array();
+    status = run_stages(&photo);
+    json_decref(photo.warnings);
+    if (photo.image != NULL)
+        g_object_unref(photo.image);
+    free(photo.fit.encoded.bytes);
+    return status;
+}
+
+const struct processor processor_portal_photo = {.name = "portal_photo", .warm = image_warm, .run = run};
