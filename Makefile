@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 # The verbs that people type. Meson does the building; see docs/ for what there is to run.
 
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+
 BUILD ?= build
 PYTHON ?= /usr/bin/python3
 PREFIX ?= /usr/local
@@ -32,7 +35,8 @@ $(BUILD)/build.ninja:
 	@rm -f $(BUILD).log
 
 build: $(BUILD)/build.ninja
-	@ninja -C $(BUILD) --quiet
+	@ninja -C $(BUILD) -n | grep -q 'no work to do' || echo 'Building; the first time takes a minute or two.'
+	@ninja -C $(BUILD) --quiet | { grep -v 'no work to do' || true; }
 
 run: packages-run
 	@$(MAKE) --no-print-directory build
