@@ -12,6 +12,7 @@
 #include "gateway/json.h"
 #include "gateway/problems.h"
 #include "gateway/rate.h"
+#include "lib/memory.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,8 +99,7 @@ static bool is_json(const char *bytes, size_t size) {
 
 static void levels_are_counted_without_recursion(void **state) {
     size_t size = 1000000;
-    char *bytes = malloc(size);
-    assert_non_null(bytes);
+    char *bytes = memory_new(size);
     memset(bytes, '[', size);
     assert_false(is_json(bytes, size));
     memset(bytes, '[', JSON_MAX_LEVELS);

@@ -8,6 +8,7 @@
 
 #include "gateway/key_set.h"
 #include "gateway/token.h"
+#include "lib/memory.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,8 +184,7 @@ static void headers_are_read_with_care(void **state) {
         print_message("%s\n", bad[i]);
         assert_int_equal(token_read_header(bad[i], &header), -1);
     }
-    char *long_one = malloc(TOKEN_MAX_BYTES + 100);
-    assert_non_null(long_one);
+    char *long_one = memory_new(TOKEN_MAX_BYTES + 100);
     memset(long_one, 'A', TOKEN_MAX_BYTES + 99);
     memcpy(long_one, "eyJhbGciOiJIUzI1NiJ9.e30.", 25);
     long_one[TOKEN_MAX_BYTES + 99] = '\0';
