@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/counters.h"
 #include "lib/log.h"
 #include "lib/process.h"
@@ -28,6 +29,7 @@
 #define WAITING_MAX 10000
 #define CONNECTIONS_MAX 4
 #define LINGER_MS 200
+#define LOG_EVERY_MS 1000
 
 void scheduler_run(struct scheduler *scheduler, const struct query *queries, size_t count, database_done_fn *done,
                    void *context) {
@@ -40,11 +42,16 @@ void scheduler_log_answer(const char *what, const struct database_answer *answer
                                            [DATABASE_LOST] = "lost",
                                            [DATABASE_REFUSED] = "refused"};
 
-    if (answer->outcome == DATABASE_UNAVAILABLE)
-        log_debug("statement=%s state=unavailable", what); /* the pool has said so once */
-    else
-        log_warn("statement=%s state=%s sqlstate=%s error=\"%s\"", what, outcomes[answer->outcome], answer->sqlstate,
-                 answer->message);
+    static int64_t said_ms = INT64_MIN;
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (answer->outcome == DATABASE_UNAVAILABLE || (said_ms != INT64_MIN && now_ms - said_ms < LOG_EVERY_MS)) {
+        log_debug("statement=%s state=%s", what, outcomes[answer->outcome]); /* the pool has said so once */
+        return;
+    }
+    said_ms = now_ms;
+    log_warn("statement=%s state=%s sqlstate=%s error=\"%s\"", what, outcomes[answer->outcome], answer->sqlstate,
+             answer->message);
 }
 
 static void on_message(void *context, const struct channel_peer *peer, const struct message *message) {

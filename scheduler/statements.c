@@ -91,16 +91,17 @@ const struct statement *statement_claim(unsigned size) {
 
 const struct statement statements[STATEMENT_COUNT] = {
     /* When something becomes due, and how long the oldest has been. Plan: one Index Scan on jobs_pick_idx per
-     * band and side, one row each; the count is bounded. */
+     * band and side, one row each; the count stops at 1000. */
     [STATEMENT_LOOK] = {"look",
         "select (extract(epoch from min(b.later) - now()) * 1000)::bigint as next_ms,"
         "       greatest(extract(epoch from now() - min(b.ready)), 0)::bigint as oldest_s,"
-        "       (select count(*) from (select from jobs where status in ('queued', 'retry') and run_after <= now()"
-        "                                limit 1000) r) as ready"
+        "       sum(b.waiting) as ready"
         "  from (select (select run_after from jobs where status in ('queued', 'retry') and priority = band"
         "                   and run_after > now() order by run_after limit 1) as later,"
         "               (select run_after from jobs where status in ('queued', 'retry') and priority = band"
-        "                   and run_after <= now() order by run_after limit 1) as ready"
+        "                   and run_after <= now() order by run_after limit 1) as ready,"
+        "               (select count(*) from (select from jobs where status in ('queued', 'retry') and priority = band"
+        "                   and run_after <= now() limit 1000) r) as waiting"
         "          from (values (0), (1), (2), (3)) v(band)) b", 0},
 
     /* A worker holds these; the scheduler that leased them is gone. $1: owner, $2: lease ms, $3, $4: job, epoch */

@@ -27,6 +27,7 @@ wanted_indexes(name, definition) as (values
   ('jobs_finished_idx', '%(finished_at)%done%failed%cancelled%'),
   ('jobs_file_idx', '%(file_id)%'),
   ('files_uploading_idx', '%(upload_expires_at)%uploading%'),
+  ('files_purged_idx', '%(purged_at)%'),
   ('files_deleted_idx', '%(deleted_at)%purged_at IS NULL%'),
   ('files_list_idx', '%(tenant_id, created_at DESC, id DESC)%'),
   ('file_derivatives_kind_key', 'CREATE UNIQUE%(file_id, kind)%'),
