@@ -25,10 +25,13 @@
 #include "lib/text.h"
 
 static void reset_signals(void) {
+    /* The kernel's struct sigaction, all zero: SIG_DFL. Not by signal(2), which keeps glibc's own 32 and 33 from
+     * being changed, and with them an "ignored" that some ancestor may have left. */
+    static const uint64_t to_default[8];
     sigset_t none;
 
     for (int number = 1; number < NSIG; number++)
-        (void)signal(number, SIG_DFL); /* KILL, STOP and glibc's own two refuse, which is fine */
+        (void)syscall(SYS_rt_sigaction, number, to_default, NULL, sizeof(uint64_t)); /* KILL and STOP refuse */
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
