@@ -453,6 +453,18 @@ def test_openapi_and_the_routes_agree(gateway):
     assert len(set(operations)) == len(operations)
 
 
+def test_the_manual_names_every_route_and_code():
+    from postgres import ROOT
+    manual = (ROOT / "docs" / "api.md").read_text()
+    codes = re.findall(r'PROBLEM\(\w+, "(\w+)", (\d+),', (ROOT / "gateway" / "problems.h").read_text())
+    assert len(codes) > 20
+    for code, status in codes:
+        assert re.search(rf"^\| {status} \|.*`{code}`", manual, re.M), code
+    for method, path in routes_in_the_table():
+        parts = [re.escape(part) for part in re.split(r"{\w+}", path)]
+        assert re.search(r"(:\w+|\$\w+)".join(parts) if len(parts) > 1 else parts[0], manual), path
+
+
 def walk(node):
     if isinstance(node, dict):
         yield node

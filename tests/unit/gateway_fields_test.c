@@ -12,7 +12,6 @@
 #include "gateway/json.h"
 #include "gateway/problems.h"
 #include "gateway/rate.h"
-#include "lib/memory.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,17 +97,15 @@ static bool is_json(const char *bytes, size_t size) {
 }
 
 static void levels_are_counted_without_recursion(void **state) {
-    size_t size = 1000000;
-    char *bytes = memory_new(size);
-    memset(bytes, '[', size);
-    assert_false(is_json(bytes, size));
+    static char bytes[1000000];
+    memset(bytes, '[', sizeof bytes);
+    assert_false(is_json(bytes, sizeof bytes));
     memset(bytes, '[', JSON_MAX_LEVELS);
     memset(bytes + JSON_MAX_LEVELS, ']', JSON_MAX_LEVELS);
     assert_true(is_json(bytes, 2 * JSON_MAX_LEVELS));
     memset(bytes, '[', JSON_MAX_LEVELS + 1);
     memset(bytes + JSON_MAX_LEVELS + 1, ']', JSON_MAX_LEVELS + 1);
     assert_false(is_json(bytes, 2 * JSON_MAX_LEVELS + 2));
-    free(bytes);
     static const char brackets_in_text[] = "\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[[[[[[[[[[[[[[[[[[[[[[[[\"";
     assert_true(is_json(brackets_in_text, sizeof brackets_in_text - 1));
 }
