@@ -106,8 +106,11 @@ static ssize_t filter_bytes(void *context, int fd, char *bytes, ssize_t got) {
             return got;
         connection->received_bytes += (uint64_t)got;
         size_t passed = guard_feed(guard, bytes, (size_t)got);
-        if (guard->refusal == NULL)
+        if (guard->refusal == NULL) {
+            if (connection->half_closed)
+                (void)shutdown(fd, SHUT_RD); /* the end was heard before these bytes were read: look again */
             return got;
+        }
         if (passed > 0) {
             (void)shutdown(fd, SHUT_RD); /* makes libmicrohttpd read again */
             return (ssize_t)passed;
