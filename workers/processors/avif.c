@@ -34,7 +34,8 @@ static struct heif_error on_bytes(struct heif_context *heif, const void *bytes, 
 
     (void)heif;
     if (processor_write(sink->context, sink->output, bytes, size) != 0)
-        error = (struct heif_error){heif_error_Encoding_error, heif_suberror_Cannot_write_output_data, "not written"};
+        error = (struct heif_error){heif_error_Encoding_error, heif_suberror_Cannot_write_output_data,
+                                    "not written"};
     return error;
 }
 
@@ -52,9 +53,9 @@ static void mark_as_srgb(struct heif_image *image) {
 }
 
 static struct heif_error fill_image(struct heif_image **image, const struct pixels *pixels) {
-    struct heif_error error = heif_image_create(
-        pixels->width, pixels->height, heif_colorspace_RGB,
-        pixels->alpha ? heif_chroma_interleaved_RGBA : heif_chroma_interleaved_RGB, image);
+    struct heif_error error =
+        heif_image_create(pixels->width, pixels->height, heif_colorspace_RGB,
+                          pixels->alpha ? heif_chroma_interleaved_RGBA : heif_chroma_interleaved_RGB, image);
     size_t row_bytes = pixels_row_bytes(pixels);
     int stride;
 

@@ -60,7 +60,7 @@ int image_fail(struct processor_context *context) {
     return processor_fail(context, code, "%.*s", (int)strcspn(said, "\n"), said);
 }
 
-/* --- before decoding -------------------------------------------------------------------------------------- */
+/* --- before decoding ----------------------------------------------------------------------------- */
 
 static const struct loader *find_loader(const char *mime) {
     for (size_t i = 0; i < sizeof loaders / sizeof loaders[0]; i++) {
@@ -102,8 +102,9 @@ static int check_size(struct processor_context *context, VipsImage *image, const
     if (loader->decoding == DECODE_JPEG && cost == 0)
         allowed *= SHRINKING_FACTOR;
     if (context->pixels != 0 && pixels > allowed)
-        return processor_fail(context, "too_many_pixels", "%d x %d pixels, %d frames, %" PRIu64 " pixels allowed",
-                              image->Xsize, image->Ysize, frames, allowed);
+        return processor_fail(context, "too_many_pixels",
+                              "%d x %d pixels, %d frames, %" PRIu64 " pixels allowed", image->Xsize,
+                              image->Ysize, frames, allowed);
     if (context->memory_bytes != 0 && cost > context->memory_bytes / 4 * 3)
         return processor_fail(context, "too_many_pixels", "%d x %d pixels take %" PRIu64 " MiB to decode",
                               image->Xsize, image->Ysize, cost >> 20);
@@ -143,7 +144,7 @@ int image_check(struct processor_context *context, bool animation, struct image_
     return status;
 }
 
-/* --- pixels ----------------------------------------------------------------------------------------------- */
+/* --- pixels -------------------------------------------------------------------------------------- */
 
 /* 8 bits, sRGB, with or without alpha. Takes the image. */
 static VipsImage *normalize(VipsImage *image) {
@@ -176,8 +177,9 @@ VipsImage *image_decode(struct processor_context *context, const struct image_he
 
     /* libvips 8.14 takes fail_on here and drops it: the loader's own option works. Without it a truncated
      * picture passes silently. */
-    if (vips_thumbnail_buffer(input, context->input_size, &image, width, "height", height, "size", VIPS_SIZE_DOWN,
-                              "option_string", header->frames > 1 ? "[n=-1,fail_on=error]" : "[fail_on=error]",
+    if (vips_thumbnail_buffer(input, context->input_size, &image, width, "height", height, "size",
+                              VIPS_SIZE_DOWN, "option_string",
+                              header->frames > 1 ? "[n=-1,fail_on=error]" : "[fail_on=error]",
                               "export_profile", "srgb", "intent", VIPS_INTENT_RELATIVE, NULL) == 0)
         image = normalize(image);
     if (image == NULL)
@@ -198,7 +200,8 @@ VipsImage *image_shrink(struct processor_context *context, VipsImage *image, int
     return copy;
 }
 
-VipsImage *image_flatten(struct processor_context *context, VipsImage *image, const unsigned char background[3]) {
+VipsImage *image_flatten(struct processor_context *context, VipsImage *image,
+                         const unsigned char background[3]) {
     double ink[3] = {background[0], background[1], background[2]};
     VipsArrayDouble *colour = vips_array_double_new(ink, 3);
     VipsImage *flat = NULL;
@@ -224,7 +227,7 @@ int image_pixels(struct processor_context *context, VipsImage *image, struct pix
     return pixels->bytes == NULL ? image_fail(context) : 0;
 }
 
-/* --- warming ---------------------------------------------------------------------------------------------- */
+/* --- warming ------------------------------------------------------------------------------------- */
 
 /* GLib ends the process when an allocation fails: that is the memory limit, not a crash. */
 static void on_glib_message(const gchar *domain, GLogLevelFlags level, const gchar *message, gpointer data) {
@@ -251,7 +254,8 @@ static int warm_loaders(void) {
 
 /* One pixel, through the whole way that a picture takes. Saving with libvips would start threads. */
 static int warm_pipeline(void) {
-    static char dot[] = "GIF89a\1\0\1\0\x80\0\0\xff\xff\xff\0\0\0!\xf9\4\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;";
+    static char dot[] =
+        "GIF89a\1\0\1\0\x80\0\0\xff\xff\xff\0\0\0!\xf9\4\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;";
     VipsImage *image = NULL;
     void *pixels = NULL;
     size_t size;

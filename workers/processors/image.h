@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Pictures of any allowed type into upright sRGB pixels, with libvips. A loader is chosen by the detected type
- * from a short list and by nothing in the bytes. What decoding will cost is computed from the header and
+ * Pictures of any allowed type into upright sRGB pixels, with libvips. A loader is chosen by the detected
+ * type from a short list and by nothing in the bytes. What decoding will cost is computed from the header and
  * refused before a pixel is decoded. */
 #ifndef WORKERS_PROCESSORS_IMAGE_H
 #define WORKERS_PROCESSORS_IMAGE_H
@@ -20,19 +20,21 @@ struct image_header {
 int image_warm(void);
 
 /* Type, size and cost of the context's input; notes its width and height as facts. With `animation`, the
- * frames of a GIF or WebP are counted, and count together against the limits. 0, or -1 after processor_fail. */
+ * frames of a GIF or WebP are counted, and count together against the limits. 0, or -1 after processor_fail.
+ */
 int image_check(struct processor_context *context, bool animation, struct image_header *header);
 
-/* Decodes what image_check has accepted to fit width x height: upright, 8 bits, sRGB, 3 bands or 4 with alpha,
- * never enlarged. All frames (as many as the header says) stand below each other. NULL after processor_fail;
- * the caller unrefs. */
+/* Decodes what image_check has accepted to fit width x height: upright, 8 bits, sRGB, 3 bands or 4 with
+ * alpha, never enlarged. All frames (as many as the header says) stand below each other. NULL after
+ * processor_fail; the caller unrefs. */
 VipsImage *image_decode(struct processor_context *context, const struct image_header *header, int width,
                         int height);
 
 /* As a copy in memory, fitting a square of that many pixels, never enlarged. NULL after processor_fail. */
 VipsImage *image_shrink(struct processor_context *context, VipsImage *image, int longest);
 /* Takes the image; without alpha afterwards, over the background. NULL after processor_fail. */
-VipsImage *image_flatten(struct processor_context *context, VipsImage *image, const unsigned char background[3]);
+VipsImage *image_flatten(struct processor_context *context, VipsImage *image,
+                         const unsigned char background[3]);
 
 /* Computes the pixels; g_free((void *)pixels->bytes). 0, or -1 after processor_fail. */
 int image_pixels(struct processor_context *context, VipsImage *image, struct pixels *pixels);

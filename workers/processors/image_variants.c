@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Pictures for the web: up to two sizes (400 and 1600 px unless asked otherwise) in up to four formats, from one
- * decoding. Upright, sRGB, never enlarged; no metadata, because encoders get pixels and nothing else. Outputs
- * `variant_1` and `variant_2` are WebP, the others carry their format in the kind. Parameters, all optional:
+ * Pictures for the web: up to two sizes (400 and 1600 px unless asked otherwise) in up to four formats, from
+ * one decoding. Upright, sRGB, never enlarged; no metadata, because encoders get pixels and nothing else.
+ * Outputs `variant_1` and `variant_2` are WebP, the others carry their format in the kind. Parameters, all
+ * optional:
  *
- *   {"sizes": [400, 1600], "formats": ["webp", "jpeg", "png", "avif"], "quality": 80 or {"webp": 75, "avif": 50},
- *    "animation": "first" or "keep", "background": "#ffffff"}
+ *   {"sizes": [400, 1600], "formats": ["webp", "jpeg", "png", "avif"], "quality": 80 or {"webp": 75, "avif":
+ * 50}, "animation": "first" or "keep", "background": "#ffffff"}
  *
  * "keep" makes the WebP of an animation one too; its frames count together against the limit of pixels. The
  * background is what JPEG shows behind transparency. */
@@ -39,18 +40,18 @@ struct order {
     unsigned char background[3];
 };
 
-/* --- parameters ------------------------------------------------------------------------------------------- */
+/* --- parameters ---------------------------------------------------------------------------------- */
 
-static int read_sizes(struct processor_context *context, const struct parameter_field *field, const json_t *value,
-                      void *target) {
+static int read_sizes(struct processor_context *context, const struct parameter_field *field,
+                      const json_t *value, void *target) {
     struct order *order = target;
     size_t count = json_array_size(value);
 
     if (count < 1 || count > SIZES_MAX)
         return processor_fail(context, "bad_parameters", "sizes: one or two numbers");
     for (size_t i = 0; i < count; i++) {
-        const struct parameter_field item = {.name = field->name, .offset = i * sizeof order->sizes[0],
-                                             .least = SMALLEST, .most = LARGEST};
+        const struct parameter_field item = {
+            .name = field->name, .offset = i * sizeof order->sizes[0], .least = SMALLEST, .most = LARGEST};
         if (parameter_read_int(context, &item, json_array_get(value, i), order->sizes) != 0)
             return -1;
     }
@@ -79,9 +80,21 @@ static int read_formats(struct processor_context *context, const struct paramete
 static int read_quality(struct processor_context *context, const struct parameter_field *field,
                         const json_t *value, void *target) {
     static const struct parameter_field fields[] = {
-        {.name = "webp", .read = parameter_read_int, .offset = FORMAT_WEBP * sizeof(int), .least = 1, .most = 100},
-        {.name = "jpeg", .read = parameter_read_int, .offset = FORMAT_JPEG * sizeof(int), .least = 1, .most = 100},
-        {.name = "avif", .read = parameter_read_int, .offset = FORMAT_AVIF * sizeof(int), .least = 1, .most = 100},
+        {.name = "webp",
+         .read = parameter_read_int,
+         .offset = FORMAT_WEBP * sizeof(int),
+         .least = 1,
+         .most = 100},
+        {.name = "jpeg",
+         .read = parameter_read_int,
+         .offset = FORMAT_JPEG * sizeof(int),
+         .least = 1,
+         .most = 100},
+        {.name = "avif",
+         .read = parameter_read_int,
+         .offset = FORMAT_AVIF * sizeof(int),
+         .least = 1,
+         .most = 100},
         {.name = NULL},
     };
     struct order *order = target;
@@ -89,7 +102,8 @@ static int read_quality(struct processor_context *context, const struct paramete
     if (json_is_object(value))
         return parameters_read(context, fields, value, order->quality);
     for (size_t i = 0; i < FORMAT_COUNT; i++) {
-        const struct parameter_field item = {.name = field->name, .offset = i * sizeof(int), .least = 1, .most = 100};
+        const struct parameter_field item = {
+            .name = field->name, .offset = i * sizeof(int), .least = 1, .most = 100};
         if (parameter_read_int(context, &item, value, order->quality) != 0)
             return -1;
     }
@@ -101,7 +115,9 @@ static int read_order(struct processor_context *context, struct order *order) {
         {.name = "sizes", .read = read_sizes},
         {.name = "formats", .read = read_formats},
         {.name = "quality", .read = read_quality},
-        {.name = "animation", .read = parameter_read_word, .offset = offsetof(struct order, keep_animation),
+        {.name = "animation",
+         .read = parameter_read_word,
+         .offset = offsetof(struct order, keep_animation),
          .words = animation_words},
         {.name = "background", .read = parameter_read_colour, .offset = offsetof(struct order, background)},
         {.name = NULL},
@@ -121,7 +137,7 @@ static int read_order(struct processor_context *context, struct order *order) {
     return status;
 }
 
-/* --- one picture ------------------------------------------------------------------------------------------ */
+/* --- one picture --------------------------------------------------------------------------------- */
 
 static int write_encoded(struct processor_context *context, int output, struct encoded *encoded) {
     int status = processor_write(context, output, encoded->bytes, encoded->size);
@@ -130,17 +146,21 @@ static int write_encoded(struct processor_context *context, int output, struct e
     return status;
 }
 
-static int encode_webp(struct processor_context *context, int output, const struct pixels *pixels, int quality) {
+static int encode_webp(struct processor_context *context, int output, const struct pixels *pixels,
+                       int quality) {
     return webp_write(context, output, pixels, quality);
 }
 
-static int encode_jpeg(struct processor_context *context, int output, const struct pixels *pixels, int quality) {
+static int encode_jpeg(struct processor_context *context, int output, const struct pixels *pixels,
+                       int quality) {
     struct encoded encoded;
 
-    return jpeg_encode(context, pixels, quality, 0, &encoded) != 0 ? -1 : write_encoded(context, output, &encoded);
+    return jpeg_encode(context, pixels, quality, 0, &encoded) != 0 ? -1
+                                                                   : write_encoded(context, output, &encoded);
 }
 
-static int encode_png(struct processor_context *context, int output, const struct pixels *pixels, int quality) {
+static int encode_png(struct processor_context *context, int output, const struct pixels *pixels,
+                      int quality) {
     struct encoded encoded;
 
     (void)quality;
@@ -186,7 +206,7 @@ static int write_format(struct processor_context *context, const struct order *o
     return status;
 }
 
-/* --- animations ------------------------------------------------------------------------------------------- */
+/* --- animations ---------------------------------------------------------------------------------- */
 
 struct movie {
     VipsImage *frames; /* below each other, in memory */
@@ -224,13 +244,14 @@ static int add_frame(struct processor_context *context, const struct movie *movi
                                         order->quality[FORMAT_WEBP]);
         note_size(context, output_of(FORMAT_WEBP, size), &pixels);
     }
-    status = *animation == NULL ? -1 : webp_animation_add(*animation, &pixels, delay_ms > 0 ? delay_ms : FRAME_MS);
+    status =
+        *animation == NULL ? -1 : webp_animation_add(*animation, &pixels, delay_ms > 0 ? delay_ms : FRAME_MS);
     g_free((void *)(uintptr_t)pixels.bytes);
     return status;
 }
 
-static int write_movie(struct processor_context *context, const struct order *order, const struct movie *movie,
-                       int size) {
+static int write_movie(struct processor_context *context, const struct order *order,
+                       const struct movie *movie, int size) {
     struct webp_animation *animation = NULL;
     int output = output_of(FORMAT_WEBP, size), status = 0;
 
@@ -247,7 +268,9 @@ static int write_movie(struct processor_context *context, const struct order *or
 }
 
 static void read_movie(VipsImage *image, const struct image_header *header, struct movie *movie) {
-    *movie = (struct movie){.frames = image, .count = header->frames, .width = image->Xsize,
+    *movie = (struct movie){.frames = image,
+                            .count = header->frames,
+                            .width = image->Xsize,
                             .height = image->Ysize / header->frames};
     if (vips_image_get_typeof(image, "loop") != 0)
         (void)vips_image_get_int(image, "loop", &movie->loops);
@@ -255,7 +278,7 @@ static void read_movie(VipsImage *image, const struct image_header *header, stru
         (void)vips_image_get_array_int(image, "delay", &movie->delays_ms, &movie->delay_count);
 }
 
-/* --- the document ----------------------------------------------------------------------------------------- */
+/* --- the document -------------------------------------------------------------------------------- */
 
 static int largest_size(const struct order *order) {
     int largest = 0;
@@ -280,7 +303,8 @@ static int write_size(struct processor_context *context, const struct order *ord
         else
             status = write_format(context, order, (enum format)format, image, output);
     }
-    processor_progress(context, (uint64_t)((size + 1) * movie->count), (uint64_t)(order->size_count * movie->count));
+    processor_progress(context, (uint64_t)((size + 1) * movie->count),
+                       (uint64_t)(order->size_count * movie->count));
     if (frame != NULL)
         g_object_unref(frame);
     if (image != NULL)
@@ -299,7 +323,8 @@ static VipsImage *decode(struct processor_context *context, const struct order *
         return NULL;
     uint64_t bytes = (uint64_t)image->Xsize * (uint64_t)image->Ysize * FRAME_BYTES_PER_PIXEL;
     if (context->memory_bytes != 0 && bytes > context->memory_bytes / 2)
-        (void)processor_fail(context, "too_many_pixels", "%d frames take %d MiB", header->frames, (int)(bytes >> 20));
+        (void)processor_fail(context, "too_many_pixels", "%d frames take %d MiB", header->frames,
+                             (int)(bytes >> 20));
     else if ((copy = vips_image_copy_memory(image)) == NULL)
         (void)image_fail(context);
     g_object_unref(image);

@@ -43,21 +43,23 @@ static struct jpeg_error_mgr *set_trap(struct trap *trap, struct processor_conte
     return manager;
 }
 
-/* --- writing ---------------------------------------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------------------------------- */
 
 /* Big-endian TIFF: header, one IFD of four entries, the rational that two of them share. */
 static void write_exif(struct jpeg_compress_struct *jpeg, int dpi) {
+    /* clang-format off */
     const JOCTET exif[] = {
-        'E', 'x', 'i', 'f', 0, 0,                                                      /* */
-        'M', 'M', 0, 42, 0, 0, 0, 8,                                                   /* IFD0 at 8 */
-        0, 4,                                                                          /* four entries */
-        0x01, 0x1a, 0, 5, 0, 0, 0, 1, 0, 0, 0, 62,                                     /* XResolution */
-        0x01, 0x1b, 0, 5, 0, 0, 0, 1, 0, 0, 0, 62,                                     /* YResolution */
-        0x01, 0x28, 0, 3, 0, 0, 0, 1, 0, 2, 0, 0,                                      /* ResolutionUnit: inch */
-        0x02, 0x13, 0, 3, 0, 0, 0, 1, 0, 1, 0, 0,                                      /* YCbCrPositioning */
-        0, 0, 0, 0,                                                                    /* no IFD1 */
+        'E', 'x', 'i', 'f', 0, 0,
+        'M', 'M', 0, 42, 0, 0, 0, 8,               /* IFD0 at 8 */
+        0, 4,                                      /* four entries */
+        0x01, 0x1a, 0, 5, 0, 0, 0, 1, 0, 0, 0, 62, /* XResolution */
+        0x01, 0x1b, 0, 5, 0, 0, 0, 1, 0, 0, 0, 62, /* YResolution */
+        0x01, 0x28, 0, 3, 0, 0, 0, 1, 0, 2, 0, 0,  /* ResolutionUnit: inch */
+        0x02, 0x13, 0, 3, 0, 0, 0, 1, 0, 1, 0, 0,  /* YCbCrPositioning: centred */
+        0, 0, 0, 0,                                /* no IFD1 */
         0, 0, (JOCTET)(dpi >> 8), (JOCTET)(dpi & 0xff), 0, 0, 0, 1,
     };
+    /* clang-format on */
 
     jpeg_write_marker(jpeg, JPEG_APP0 + 1, exif, sizeof exif);
 }
@@ -107,7 +109,7 @@ int jpeg_encode(struct processor_context *context, const struct pixels *pixels, 
     return 0;
 }
 
-/* --- padding ---------------------------------------------------------------------------------------------- */
+/* --- padding ------------------------------------------------------------------------------------- */
 
 /* Behind SOI and all APP segments: some readers want JFIF and EXIF first. */
 static size_t end_of_applications(const struct encoded *encoded) {
@@ -152,7 +154,7 @@ long jpeg_pad(struct encoded *encoded, size_t bytes) {
     return (long)added;
 }
 
-/* --- reading back ----------------------------------------------------------------------------------------- */
+/* --- reading back -------------------------------------------------------------------------------- */
 
 int jpeg_luma(struct processor_context *context, const struct encoded *encoded, unsigned char *luma) {
     struct jpeg_decompress_struct jpeg;

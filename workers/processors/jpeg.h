@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Baseline JPEG with libjpeg-turbo itself: one thread, an exact JFIF header, and no way for a metadata segment
- * to get in. The resolution stands in both places where readers look, as equal numbers: the 18-byte JFIF APP0
- * (JFIF 1.02, density in dots per inch) and an EXIF IFD0 of XResolution, YResolution, ResolutionUnit and
- * YCbCrPositioning, nothing else. */
+ * Baseline JPEG with libjpeg-turbo itself: one thread, an exact JFIF header, and no way for a metadata
+ * segment to get in. The resolution stands in both places where readers look, as equal numbers: the 18-byte
+ * JFIF APP0 (JFIF 1.02, density in dots per inch) and an EXIF IFD0 of XResolution, YResolution,
+ * ResolutionUnit and YCbCrPositioning, nothing else. */
 #ifndef WORKERS_PROCESSORS_JPEG_H
 #define WORKERS_PROCESSORS_JPEG_H
 
@@ -11,7 +11,8 @@
 
 #define JPEG_FULL_CHROMA_QUALITY 90 /* from here on 4:4:4, below 4:2:0 */
 
-/* dpi 0: a JFIF header without density, and no EXIF. The pixels have no alpha. 0, or -1 after processor_fail. */
+/* dpi 0: a JFIF header without density, and no EXIF. The pixels have no alpha. 0, or -1 after processor_fail.
+ */
 int jpeg_encode(struct processor_context *context, const struct pixels *pixels, int quality, int dpi,
                 struct encoded *encoded);
 /* Lengthens a JPEG of ours by at least `bytes` (by 4 if fewer) with COM segments of blanks after the APP

@@ -21,8 +21,8 @@ json_t *parameters_parse(struct processor_context *context) {
     return NULL;
 }
 
-int parameters_read(struct processor_context *context, const struct parameter_field *fields, const json_t *object,
-                    void *target) {
+int parameters_read(struct processor_context *context, const struct parameter_field *fields,
+                    const json_t *object, void *target) {
     const char *name;
     json_t *value;
 
@@ -40,14 +40,14 @@ int parameters_read(struct processor_context *context, const struct parameter_fi
     return 0;
 }
 
-int parameter_read_int(struct processor_context *context, const struct parameter_field *field, const json_t *value,
-                       void *target) {
+int parameter_read_int(struct processor_context *context, const struct parameter_field *field,
+                       const json_t *value, void *target) {
     int *member = (int *)(void *)((char *)target + field->offset);
 
     if (!json_is_integer(value) || json_integer_value(value) < field->least ||
         json_integer_value(value) > field->most)
-        return processor_fail(context, "bad_parameters", "%s: a number from %d to %d", field->name, field->least,
-                              field->most);
+        return processor_fail(context, "bad_parameters", "%s: a number from %d to %d", field->name,
+                              field->least, field->most);
     *member = (int)json_integer_value(value);
     return 0;
 }
@@ -59,7 +59,8 @@ int parameter_word(struct processor_context *context, const char *name, const ch
     for (int i = 0; words[i] != NULL; i++) {
         if (json_is_string(value) && strcmp(json_string_value(value), words[i]) == 0)
             return i;
-        (void)text_format(list + strlen(list), sizeof list - strlen(list), "%s%s", i == 0 ? "" : ", ", words[i]);
+        (void)text_format(list + strlen(list), sizeof list - strlen(list), "%s%s", i == 0 ? "" : ", ",
+                          words[i]);
     }
     return processor_fail(context, "bad_parameters", "%s: one of %s", name, list);
 }
@@ -74,9 +75,7 @@ int parameter_read_word(struct processor_context *context, const struct paramete
 
 int parameter_read_colour(struct processor_context *context, const struct parameter_field *field,
                           const json_t *value, void *target) {
-    static const struct {
-        const char *name, *colour;
-    } names[] = {{"white", "#ffffff"}, {"black", "#000000"}};
+    static const struct { const char *name, *colour; } names[] = {{"white", "#ffffff"}, {"black", "#000000"}};
     unsigned char *member = (unsigned char *)target + field->offset;
     const char *text = json_is_string(value) ? json_string_value(value) : "";
 

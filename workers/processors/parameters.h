@@ -14,8 +14,8 @@ struct parameter_field {
     /* 0, or -1 after processor_fail; `target` is what parameters_read was given. */
     int (*read)(struct processor_context *context, const struct parameter_field *field, const json_t *value,
                 void *target);
-    size_t offset;   /* of the member in `target` */
-    int least, most; /* for numbers */
+    size_t offset;            /* of the member in `target` */
+    int least, most;          /* for numbers */
     const char *const *words; /* for words: NULL-terminated, the member becomes the index */
 };
 
@@ -23,16 +23,17 @@ struct parameter_field {
 json_t *parameters_parse(struct processor_context *context);
 /* Reads every member of an object by the table, which ends with a row without a name. 0, or -1 after
  * processor_fail. */
-int parameters_read(struct processor_context *context, const struct parameter_field *fields, const json_t *object,
-                    void *target);
+int parameters_read(struct processor_context *context, const struct parameter_field *fields,
+                    const json_t *object, void *target);
 
 /* Readers. */
-int parameter_read_int(struct processor_context *context, const struct parameter_field *field, const json_t *value,
-                       void *target); /* int */
-int parameter_read_word(struct processor_context *context, const struct parameter_field *field, const json_t *value,
-                        void *target); /* int */
+int parameter_read_int(struct processor_context *context, const struct parameter_field *field,
+                       const json_t *value, void *target); /* int */
+int parameter_read_word(struct processor_context *context, const struct parameter_field *field,
+                        const json_t *value, void *target); /* int */
 int parameter_read_colour(struct processor_context *context, const struct parameter_field *field,
-                          const json_t *value, void *target); /* unsigned char[3]: "#rrggbb", "white", "black" */
+                          const json_t *value,
+                          void *target); /* unsigned char[3]: "#rrggbb", "white", "black" */
 int parameter_read_ignored(struct processor_context *context, const struct parameter_field *field,
                            const json_t *value, void *target);
 

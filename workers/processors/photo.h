@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The parts of portal_photo: what is asked (schemas and parameters), what a picture is like (measures), what is
- * done to it (enhancement), and how it is made to fit a size in bytes. */
+ * The parts of portal_photo: what is asked (schemas and parameters), what a picture is like (measures), what
+ * is done to it (enhancement), and how it is made to fit a size in bytes. */
 #ifndef WORKERS_PROCESSORS_PHOTO_H
 #define WORKERS_PROCESSORS_PHOTO_H
 
@@ -20,8 +20,8 @@ enum photo_crop { PHOTO_CENTRE, PHOTO_ATTENTION, PHOTO_BOX };
 extern const char *const photo_format_names[PHOTO_FORMAT_COUNT + 1];
 extern const char *const photo_crop_names[];
 
-/* A kB is 1000 bytes to some portals and 1024 to others: what is written is at least min_kb * 1024 and at most
- * max_kb * 1000 bytes, which is right for both. 0: no limit. */
+/* A kB is 1000 bytes to some portals and 1024 to others: what is written is at least min_kb * 1024 and at
+ * most max_kb * 1000 bytes, which is right for both. 0: no limit. */
 struct photo_schema {
     char name[PHOTO_NAME_SIZE];
     int width, height, dpi;
@@ -56,12 +56,12 @@ int photo_order_read(struct processor_context *context, struct photo_order *orde
 /* --- photo_measure.c --- */
 
 struct photo_measures {
-    double sharpness;  /* variance of the 4-neighbour Laplacian of luma */
-    double brightness; /* mean of luma, 0 to 255 */
-    double contrast;   /* luma between the 5th and the 95th percentile */
+    double sharpness;    /* variance of the 4-neighbour Laplacian of luma */
+    double brightness;   /* mean of luma, 0 to 255 */
+    double contrast;     /* luma between the 5th and the 95th percentile */
     double dark, bright; /* shares of pixels at most 4, at least 251 */
-    double noise;      /* standard deviation (Immerkaer 1996) */
-    double score;      /* 0 to 1 */
+    double noise;        /* standard deviation (Immerkaer 1996) */
+    double score;        /* 0 to 1 */
 };
 
 /* Rec. 601 luma of pixels without alpha, as JPEG has it; width * height bytes. */
@@ -89,7 +89,7 @@ struct photo_fit {
 
 /* Finds the best quality whose file is small enough, and pads what is too small. 0, or -1 after
  * processor_fail: SIZE_EXCEEDED when even the least quality is too large. */
-int photo_fit(struct processor_context *context, const struct photo_schema *schema, const struct pixels *pixels,
-              struct photo_fit *fit);
+int photo_fit(struct processor_context *context, const struct photo_schema *schema,
+              const struct pixels *pixels, struct photo_fit *fit);
 
 #endif

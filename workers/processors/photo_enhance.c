@@ -29,12 +29,14 @@ static int window_size(int side) {
 
 /* Lightness as bytes, equalized where it lies, and back. */
 static int equalize(VipsImage *lab, VipsImage **steps) {
-    return vips_extract_band(lab, &steps[0], 0, NULL) || vips_linear1(steps[0], &steps[1], LIGHTNESS_TO_BYTE, 0, NULL) ||
+    return vips_extract_band(lab, &steps[0], 0, NULL) ||
+           vips_linear1(steps[0], &steps[1], LIGHTNESS_TO_BYTE, 0, NULL) ||
            vips_rint(steps[1], &steps[2], NULL) || vips_cast_uchar(steps[2], &steps[3], NULL) ||
            vips_hist_local(steps[3], &steps[4], window_size(lab->Xsize), window_size(lab->Ysize), "max_slope",
                            CLAHE_SLOPE, NULL) ||
            vips_linear1(steps[4], &steps[5], 1 / LIGHTNESS_TO_BYTE, 0, NULL) ||
-           vips_extract_band(lab, &steps[6], 1, "n", 2, NULL) || vips_bandjoin2(steps[5], steps[6], &steps[7], NULL) ||
+           vips_extract_band(lab, &steps[6], 1, "n", 2, NULL) ||
+           vips_bandjoin2(steps[5], steps[6], &steps[7], NULL) ||
            vips_copy(steps[7], &steps[8], "interpretation", VIPS_INTERPRETATION_LAB, NULL);
 }
 

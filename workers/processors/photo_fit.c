@@ -70,8 +70,9 @@ static int fit_jpeg(struct search *search) {
     if (search_quality(search, schema->min_quality, schema->quality) != 0)
         return -1;
     if (fit->quality == 0)
-        return processor_fail(search->context, "SIZE_EXCEEDED", "%zu bytes at quality %d, %" PRIu64 " allowed",
-                              search->smallest, schema->min_quality, fit->max_bytes);
+        return processor_fail(search->context, "SIZE_EXCEEDED",
+                              "%zu bytes at quality %d, %" PRIu64 " allowed", search->smallest,
+                              schema->min_quality, fit->max_bytes);
     if (fit->encoded.size < fit->min_bytes && fit->quality < BEST_QUALITY)
         return search_quality(search, fit->quality + 1, BEST_QUALITY);
     return 0;
@@ -89,14 +90,14 @@ static int fit_png(struct search *search) {
     return 0;
 }
 
-static int read_jpeg(struct processor_context *context, const struct encoded *encoded, const struct pixels *pixels,
-                     unsigned char *luma) {
+static int read_jpeg(struct processor_context *context, const struct encoded *encoded,
+                     const struct pixels *pixels, unsigned char *luma) {
     (void)pixels;
     return jpeg_luma(context, encoded, luma);
 }
 
-static int read_png(struct processor_context *context, const struct encoded *encoded, const struct pixels *pixels,
-                    unsigned char *luma) {
+static int read_png(struct processor_context *context, const struct encoded *encoded,
+                    const struct pixels *pixels, unsigned char *luma) {
     struct pixels read = *pixels;
     unsigned char *bytes = malloc((size_t)pixels->height * pixels_row_bytes(pixels));
     int status;
@@ -135,8 +136,8 @@ static int pad(struct processor_context *context, const struct photo_schema *sch
     return 0;
 }
 
-static int compare(struct processor_context *context, const struct photo_schema *schema, const struct pixels *pixels,
-                   struct photo_fit *fit) {
+static int compare(struct processor_context *context, const struct photo_schema *schema,
+                   const struct pixels *pixels, struct photo_fit *fit) {
     size_t count = (size_t)pixels->width * (size_t)pixels->height;
     unsigned char *lumas = malloc(2 * count);
     int status;
@@ -151,8 +152,8 @@ static int compare(struct processor_context *context, const struct photo_schema 
     return status;
 }
 
-int photo_fit(struct processor_context *context, const struct photo_schema *schema, const struct pixels *pixels,
-              struct photo_fit *fit) {
+int photo_fit(struct processor_context *context, const struct photo_schema *schema,
+              const struct pixels *pixels, struct photo_fit *fit) {
     struct search search = {.context = context, .schema = schema, .pixels = pixels, .fit = fit};
 
     *fit = (struct photo_fit){.min_bytes = (uint64_t)schema->min_kb * KB_MIN_BYTES,

@@ -20,7 +20,7 @@ void photo_luma(const struct pixels *pixels, unsigned char *luma) {
         luma[i] = (unsigned char)((19595u * from[0] + 38470u * from[1] + 7471u * from[2] + 32768u) >> 16);
 }
 
-/* --- quality ---------------------------------------------------------------------------------------------- */
+/* --- quality ------------------------------------------------------------------------------------- */
 
 static void measure_histogram(const unsigned char *luma, size_t count, struct photo_measures *measures) {
     size_t histogram[LEVELS] = {0}, below = 0;
@@ -88,7 +88,7 @@ void photo_measure(const unsigned char *luma, int width, int height, struct phot
     measures->score = score(measures);
 }
 
-/* --- similarity ------------------------------------------------------------------------------------------- */
+/* --- similarity ---------------------------------------------------------------------------------- */
 
 struct window {
     int left, top, width, height;
@@ -117,7 +117,8 @@ static double window_similarity(const unsigned char *left, const unsigned char *
 }
 
 double photo_ssim(const unsigned char *left, const unsigned char *right, int width, int height) {
-    struct window window = {.width = width < WINDOW ? width : WINDOW, .height = height < WINDOW ? height : WINDOW};
+    struct window window = {.width = width < WINDOW ? width : WINDOW,
+                            .height = height < WINDOW ? height : WINDOW};
     double sum = 0;
     int count = 0;
 

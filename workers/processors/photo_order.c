@@ -22,8 +22,8 @@ const char *const photo_format_names[PHOTO_FORMAT_COUNT + 1] = {"jpeg", "png", N
 const char *const photo_crop_names[] = {"centre", "attention", "box", NULL};
 static const char *const choice_words[] = {"auto", "on", "off", NULL};
 
-static int read_format(struct processor_context *context, const struct parameter_field *field, const json_t *value,
-                       void *target) {
+static int read_format(struct processor_context *context, const struct parameter_field *field,
+                       const json_t *value, void *target) {
     struct photo_schema *schema = target;
 
     schema->format = PHOTO_JPEG;
@@ -33,11 +33,15 @@ static int read_format(struct processor_context *context, const struct parameter
 }
 
 #define NUMBER(field_name, member, low, high)                                                                \
-    {.name = field_name, .read = parameter_read_int, .offset = offsetof(struct photo_schema, member),        \
-     .least = (low), .most = (high)}
+    {                                                                                                        \
+        .name = field_name, .read = parameter_read_int, .offset = offsetof(struct photo_schema, member),     \
+        .least = (low), .most = (high)                                                                       \
+    }
 #define FORMAT(field_name)                                                                                   \
-    {.name = field_name, .read = read_format, .offset = offsetof(struct photo_schema, format),               \
-     .words = photo_format_names}
+    {                                                                                                        \
+        .name = field_name, .read = read_format, .offset = offsetof(struct photo_schema, format),            \
+        .words = photo_format_names                                                                          \
+    }
 
 static const struct parameter_field schema_fields[] = {
     NUMBER("target_width", width, 1, SIDE_MAX),
@@ -52,20 +56,22 @@ static const struct parameter_field schema_fields[] = {
     NUMBER("min_quality", min_quality, 1, 100),
     FORMAT("output_format"),
     FORMAT("format"),
-    {.name = "background", .read = parameter_read_colour, .offset = offsetof(struct photo_schema, background)},
+    {.name = "background",
+     .read = parameter_read_colour,
+     .offset = offsetof(struct photo_schema, background)},
     {.name = "filename_pattern", .read = parameter_read_ignored},
     {.name = NULL},
 };
 
-static int read_schema(struct processor_context *context, const struct parameter_field *field, const json_t *value,
-                       void *target) {
+static int read_schema(struct processor_context *context, const struct parameter_field *field,
+                       const json_t *value, void *target) {
     (void)field;
     return parameters_read(context, schema_fields, value, &((struct photo_order *)target)->schema);
 }
 
 /* The name of a schema is a label, not a preset, once it brings its own definition. */
-static int read_name(struct processor_context *context, const struct parameter_field *field, const json_t *value,
-                     void *target) {
+static int read_name(struct processor_context *context, const struct parameter_field *field,
+                     const json_t *value, void *target) {
     struct photo_order *order = target;
 
     if (!json_is_string(value))
@@ -88,10 +94,10 @@ static int read_portal_schema(struct processor_context *context, const struct pa
     return parameters_read(context, fields, value, target);
 }
 
-/* --- the rest --------------------------------------------------------------------------------------------- */
+/* --- the rest ------------------------------------------------------------------------------------ */
 
-static int read_share(struct processor_context *context, const struct parameter_field *field, const json_t *value,
-                      void *target) {
+static int read_share(struct processor_context *context, const struct parameter_field *field,
+                      const json_t *value, void *target) {
     double *member = (double *)(void *)((char *)target + field->offset);
 
     *member = json_number_value(value);
@@ -100,8 +106,8 @@ static int read_share(struct processor_context *context, const struct parameter_
     return 0;
 }
 
-static int read_crop(struct processor_context *context, const struct parameter_field *field, const json_t *value,
-                     void *target) {
+static int read_crop(struct processor_context *context, const struct parameter_field *field,
+                     const json_t *value, void *target) {
     static const struct parameter_field fields[] = {
         {.name = "left", .read = read_share, .offset = offsetof(struct photo_box, left)},
         {.name = "top", .read = read_share, .offset = offsetof(struct photo_box, top)},
@@ -122,8 +128,8 @@ static int read_crop(struct processor_context *context, const struct parameter_f
     return 0;
 }
 
-static int read_flag(struct processor_context *context, const struct parameter_field *field, const json_t *value,
-                     void *target) {
+static int read_flag(struct processor_context *context, const struct parameter_field *field,
+                     const json_t *value, void *target) {
     if (!json_is_boolean(value))
         return processor_fail(context, "bad_parameters", "%s: true or false", field->name);
     *(bool *)((char *)target + field->offset) = json_is_true(value);
@@ -135,17 +141,24 @@ static const struct parameter_field order_fields[] = {
     {.name = "schema", .read = read_schema},
     {.name = "portal_schema", .read = read_portal_schema},
     /* a box is not a word */
-    {.name = "crop", .read = read_crop, .offset = offsetof(struct photo_order, crop),
+    {.name = "crop",
+     .read = read_crop,
+     .offset = offsetof(struct photo_order, crop),
      .words = (const char *const[]){"centre", "attention", NULL}},
-    {.name = "denoise", .read = parameter_read_word, .offset = offsetof(struct photo_order, denoise),
+    {.name = "denoise",
+     .read = parameter_read_word,
+     .offset = offsetof(struct photo_order, denoise),
      .words = choice_words},
-    {.name = "clahe", .read = parameter_read_word, .offset = offsetof(struct photo_order, clahe),
+    {.name = "clahe",
+     .read = parameter_read_word,
+     .offset = offsetof(struct photo_order, clahe),
      .words = choice_words},
     {.name = "ocr", .read = read_flag, .offset = offsetof(struct photo_order, ocr)},
     {.name = NULL},
 };
 
-static int read_preset(struct processor_context *context, const json_t *parameters, struct photo_order *order) {
+static int read_preset(struct processor_context *context, const json_t *parameters,
+                       struct photo_order *order) {
     const json_t *preset = json_object_get(parameters, "preset");
     const json_t *portal = json_object_get(parameters, "portal_schema");
 
@@ -160,12 +173,14 @@ static int read_preset(struct processor_context *context, const json_t *paramete
 
 static int check_order(struct processor_context *context, const struct photo_schema *schema) {
     if (schema->width == 0 || schema->height == 0)
-        return processor_fail(context, "bad_parameters", "schema: a preset, or target_width and target_height");
+        return processor_fail(context, "bad_parameters",
+                              "schema: a preset, or target_width and target_height");
     if (schema->min_quality > schema->quality)
         return processor_fail(context, "bad_parameters", "schema: min_quality is above quality");
     if (schema->max_kb != 0 && schema->min_kb * 1024 > schema->max_kb * 1000)
-        return processor_fail(context, "bad_parameters", "schema: no size is at least %d KiB and at most %d kB",
-                              schema->min_kb, schema->max_kb);
+        return processor_fail(context, "bad_parameters",
+                              "schema: no size is at least %d KiB and at most %d kB", schema->min_kb,
+                              schema->max_kb);
     return 0;
 }
 

@@ -8,7 +8,7 @@
 
 struct pixels {
     int width, height;
-    bool alpha;                 /* RGBA, else RGB; 8 bits, sRGB, no padding between rows */
+    bool alpha; /* RGBA, else RGB; 8 bits, sRGB, no padding between rows */
     const unsigned char *bytes;
 };
 

@@ -4,8 +4,8 @@
 
 #include <png.h>
 #include <setjmp.h>
-#include <stdlib.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -54,7 +54,8 @@ static void write_png(png_structp png, png_infop info, const struct pixels *pixe
     png_write_end(png, info);
 }
 
-int png_encode(struct processor_context *context, const struct pixels *pixels, int dpi, struct encoded *encoded) {
+int png_encode(struct processor_context *context, const struct pixels *pixels, int dpi,
+               struct encoded *encoded) {
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, context, on_error, on_warning);
     png_infop info = png == NULL ? NULL : png_create_info_struct(png);
     struct buffer buffer;

@@ -7,9 +7,10 @@
 #include "workers/processors/pixels.h"
 
 /* dpi 0: no pHYs chunk. 0, or -1 after processor_fail. */
-int png_encode(struct processor_context *context, const struct pixels *pixels, int dpi, struct encoded *encoded);
-/* Lengthens a PNG of ours by at least `bytes` (by 12 if fewer) with one private, ancillary, safe-to-copy chunk
- * "fmPd" of zeros before IEND; returns by how many, or -1 when there is no memory. */
+int png_encode(struct processor_context *context, const struct pixels *pixels, int dpi,
+               struct encoded *encoded);
+/* Lengthens a PNG of ours by at least `bytes` (by 12 if fewer) with one private, ancillary, safe-to-copy
+ * chunk "fmPd" of zeros before IEND; returns by how many, or -1 when there is no memory. */
 long png_pad(struct encoded *encoded, size_t bytes);
 /* Reads a PNG of ours back: `pixels` says what is expected, `bytes` has room for it. 0, or -1 after
  * processor_fail. */

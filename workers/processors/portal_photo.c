@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * A photo as a portal's form wants it: exact pixels, resolution, format and size in bytes, with a proof beside
- * it. The stages DECODE, QUALITY, ENHANCE, OCR and SCHEMA run in this order; a failure names its stage, and has
- * the code that the stage's row gives. The limits that guard the service keep their own codes. Parameters: see
- * photo_order.c. The proof holds nothing that a second run would not say again; times are metrics. */
+ * A photo as a portal's form wants it: exact pixels, resolution, format and size in bytes, with a proof
+ * beside it. The stages DECODE, QUALITY, ENHANCE, OCR and SCHEMA run in this order; a failure names its
+ * stage, and has the code that the stage's row gives. The limits that guard the service keep their own codes.
+ * Parameters: see photo_order.c. The proof holds nothing that a second run would not say again; times are
+ * metrics. */
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -14,9 +15,9 @@
 #include "workers/processors/jpeg.h"
 #include "workers/processors/photo.h"
 
-#define OVERSAMPLING 2              /* of the picture that is measured and enhanced, against what is written */
-#define OVERSAMPLED_PIXELS 1000000  /* of a photo up to this size */
-#define WORKING_BYTES_PER_PIXEL 8   /* of memory: the picture itself and what enhancing keeps */
+#define OVERSAMPLING 2             /* of the picture that is measured and enhanced, against what is written */
+#define OVERSAMPLED_PIXELS 1000000 /* of a photo up to this size */
+#define WORKING_BYTES_PER_PIXEL 8  /* of memory: the picture itself and what enhancing keeps */
 #define MEASURED_SIDE 512
 #define OUTPUT_PROOF PHOTO_FORMAT_COUNT /* after one output for each format */
 
@@ -62,7 +63,7 @@ static int settle(struct photo *photo) {
     return replace(photo, copy);
 }
 
-/* --- DECODE ----------------------------------------------------------------------------------------------- */
+/* --- DECODE -------------------------------------------------------------------------------------- */
 
 struct rectangle {
     int left, top, width, height;
@@ -106,7 +107,8 @@ static int decode_scaled(struct photo *photo) {
     struct rectangle cut =
         find_cut(schema, find_region(&photo->order, photo->header.width, photo->header.height));
     double least = fmax((double)schema->width / cut.width, (double)schema->height / cut.height);
-    double scale = (double)schema->width * schema->height <= OVERSAMPLED_PIXELS ? least * OVERSAMPLING : least;
+    double scale =
+        (double)schema->width * schema->height <= OVERSAMPLED_PIXELS ? least * OVERSAMPLING : least;
 
     photo->enlarged = fmax(least, 1);
     scale = fmin(scale, 1);
@@ -114,32 +116,34 @@ static int decode_scaled(struct photo *photo) {
     int height = rounded(ceil(photo->header.height * scale), 1, photo->header.height);
     if (context->memory_bytes != 0 &&
         (uint64_t)width * (uint64_t)height * WORKING_BYTES_PER_PIXEL > context->memory_bytes)
-        return processor_fail(context, "too_many_pixels", "%d x %d pixels would be needed at once", width, height);
+        return processor_fail(context, "too_many_pixels", "%d x %d pixels would be needed at once", width,
+                              height);
     return replace(photo, image_decode(context, &photo->header, width, height));
 }
 
 static int crop_centre(struct photo *photo, VipsImage **cropped) {
-    struct rectangle cut = find_cut(&photo->order.schema, find_region(&photo->order, photo->image->Xsize,
-                                                                      photo->image->Ysize));
+    struct rectangle cut =
+        find_cut(&photo->order.schema, find_region(&photo->order, photo->image->Xsize, photo->image->Ysize));
 
     return vips_crop(photo->image, cropped, cut.left, cut.top, cut.width, cut.height, NULL);
 }
 
 static int crop_attention(struct photo *photo, VipsImage **cropped) {
-    struct rectangle cut = find_cut(&photo->order.schema, find_region(&photo->order, photo->image->Xsize,
-                                                                      photo->image->Ysize));
+    struct rectangle cut =
+        find_cut(&photo->order.schema, find_region(&photo->order, photo->image->Xsize, photo->image->Ysize));
 
-    return vips_smartcrop(photo->image, cropped, cut.width, cut.height, "interesting", VIPS_INTERESTING_ATTENTION,
-                          NULL);
+    return vips_smartcrop(photo->image, cropped, cut.width, cut.height, "interesting",
+                          VIPS_INTERESTING_ATTENTION, NULL);
 }
 
 static int stage_decode(struct photo *photo) {
-    static int (*const crops[])(struct photo *photo, VipsImage **cropped) = {
+    static int (*const crops[])(struct photo * photo, VipsImage * *cropped) = {
         [PHOTO_CENTRE] = crop_centre, [PHOTO_ATTENTION] = crop_attention, [PHOTO_BOX] = crop_centre};
     VipsImage *cropped = NULL;
 
     if (image_check(photo->context, false, &photo->header) != 0 || decode_scaled(photo) != 0 ||
-        replace(photo, image_flatten(photo->context, g_object_ref(photo->image), photo->order.schema.background)) != 0 ||
+        replace(photo, image_flatten(photo->context, g_object_ref(photo->image),
+                                     photo->order.schema.background)) != 0 ||
         settle(photo) != 0)
         return -1;
     if (crops[photo->order.crop](photo, &cropped) != 0)
@@ -151,7 +155,7 @@ static int stage_decode(struct photo *photo) {
     return 0;
 }
 
-/* --- QUALITY ---------------------------------------------------------------------------------------------- */
+/* --- QUALITY ------------------------------------------------------------------------------------- */
 
 static void judge(struct photo *photo) {
     const struct photo_measures *measures = &photo->measures;
@@ -195,13 +199,14 @@ static int stage_quality(struct photo *photo) {
     return 0;
 }
 
-/* --- ENHANCE and OCR -------------------------------------------------------------------------------------- */
+/* --- ENHANCE and OCR ----------------------------------------------------------------------------- */
 
 static bool is_chosen(int choice, bool needed) {
     return choice == PHOTO_ON || (choice == PHOTO_AUTO && needed);
 }
 
-static int enhance(struct photo *photo, VipsImage *(*apply)(struct processor_context *context, VipsImage *image)) {
+static int enhance(struct photo *photo,
+                   VipsImage *(*apply)(struct processor_context *context, VipsImage *image)) {
     return replace(photo, apply(photo->context, g_object_ref(photo->image))) != 0 ? -1 : settle(photo);
 }
 
@@ -220,14 +225,14 @@ static int stage_ocr(struct photo *photo) {
     return 0;
 }
 
-/* --- SCHEMA ----------------------------------------------------------------------------------------------- */
+/* --- SCHEMA -------------------------------------------------------------------------------------- */
 
 static int resize(struct photo *photo, struct pixels *pixels) {
     const struct photo_schema *schema = &photo->order.schema;
     VipsImage *exact = NULL;
 
-    if (vips_thumbnail_image(photo->image, &exact, schema->width, "height", schema->height, "size", VIPS_SIZE_FORCE,
-                             NULL) != 0)
+    if (vips_thumbnail_image(photo->image, &exact, schema->width, "height", schema->height, "size",
+                             VIPS_SIZE_FORCE, NULL) != 0)
         return image_fail(photo->context);
     if (replace(photo, exact) != 0 || image_pixels(photo->context, exact, pixels) != 0)
         return -1;
@@ -259,7 +264,7 @@ static int stage_schema(struct photo *photo) {
     return processor_write(photo->context, output, photo->fit.encoded.bytes, photo->fit.encoded.size);
 }
 
-/* --- the proof -------------------------------------------------------------------------------------------- */
+/* --- the proof ----------------------------------------------------------------------------------- */
 
 static json_t *real(double value) {
     return json_real(round(value * 10000) / 10000);
@@ -273,11 +278,12 @@ static json_t *describe_photo(const struct photo *photo) {
     const struct photo_schema *schema = &photo->order.schema;
     const struct photo_fit *fit = &photo->fit;
 
-    return json_pack("{ss si si si sI so ss so si sI}", "format", photo_format_names[schema->format], "width",
-                     schema->width, "height", schema->height, "dpi", schema->dpi, "bytes",
-                     (json_int_t)fit->encoded.size, "quality_used", optional((uint64_t)fit->quality), "chroma",
-                     fit->quality == 0 || fit->quality >= JPEG_FULL_CHROMA_QUALITY ? "4:4:4" : "4:2:0", "ssim",
-                     real(fit->ssim), "encodings", fit->encodings, "padding_bytes", (json_int_t)fit->padding_bytes);
+    return json_pack(
+        "{ss si si si sI so ss so si sI}", "format", photo_format_names[schema->format], "width",
+        schema->width, "height", schema->height, "dpi", schema->dpi, "bytes", (json_int_t)fit->encoded.size,
+        "quality_used", optional((uint64_t)fit->quality), "chroma",
+        fit->quality == 0 || fit->quality >= JPEG_FULL_CHROMA_QUALITY ? "4:4:4" : "4:2:0", "ssim",
+        real(fit->ssim), "encodings", fit->encodings, "padding_bytes", (json_int_t)fit->padding_bytes);
 }
 
 static json_t *describe_schema(const struct photo *photo) {
@@ -285,30 +291,32 @@ static json_t *describe_schema(const struct photo *photo) {
 
     return json_pack("{ss si si si so so so so ss}", "name", schema->name, "target_width", schema->width,
                      "target_height", schema->height, "target_dpi", schema->dpi, "min_kb",
-                     optional((uint64_t)schema->min_kb), "max_kb", optional((uint64_t)schema->max_kb), "min_bytes",
-                     optional(photo->fit.min_bytes), "max_bytes", optional(photo->fit.max_bytes), "output_format",
-                     photo_format_names[schema->format]);
+                     optional((uint64_t)schema->min_kb), "max_kb", optional((uint64_t)schema->max_kb),
+                     "min_bytes", optional(photo->fit.min_bytes), "max_bytes", optional(photo->fit.max_bytes),
+                     "output_format", photo_format_names[schema->format]);
 }
 
 static json_t *describe_stages(const struct photo *photo) {
     const struct photo_measures *measures = &photo->measures;
-    json_t *decode = json_pack("{si si ss so}", "source_width", photo->header.width, "source_height",
-                               photo->header.height, "crop", photo_crop_names[photo->order.crop], "enlarged",
-                               real(photo->enlarged));
-    json_t *quality = json_pack("{so so so so so so}", "sharpness", real(measures->sharpness), "brightness",
-                                real(measures->brightness), "contrast", real(measures->contrast), "dark",
-                                real(measures->dark), "bright", real(measures->bright), "noise",
-                                real(measures->noise));
-    json_t *enhanced = json_pack("{sb sb sb}", "orientation", 1, "denoise", photo->denoised, "clahe", photo->equalized);
+    json_t *decode =
+        json_pack("{si si ss so}", "source_width", photo->header.width, "source_height", photo->header.height,
+                  "crop", photo_crop_names[photo->order.crop], "enlarged", real(photo->enlarged));
+    json_t *quality =
+        json_pack("{so so so so so so}", "sharpness", real(measures->sharpness), "brightness",
+                  real(measures->brightness), "contrast", real(measures->contrast), "dark",
+                  real(measures->dark), "bright", real(measures->bright), "noise", real(measures->noise));
+    json_t *enhanced =
+        json_pack("{sb sb sb}", "orientation", 1, "denoise", photo->denoised, "clahe", photo->equalized);
 
-    return json_pack("{so so so s{ss} so}", "decode", decode, "quality", quality, "enhance", enhanced, "ocr", "state",
-                     "skipped", "schema", describe_photo(photo));
+    return json_pack("{so so so s{ss} so}", "decode", decode, "quality", quality, "enhance", enhanced, "ocr",
+                     "state", "skipped", "schema", describe_photo(photo));
 }
 
 static int write_proof(struct photo *photo) {
-    json_t *proof = json_pack("{ss so sO so so so}", "status", "success", "quality_score",
-                              real(photo->measures.score), "warnings", photo->warnings, "photo", describe_photo(photo),
-                              "schema", describe_schema(photo), "stages", describe_stages(photo));
+    json_t *proof =
+        json_pack("{ss so sO so so so}", "status", "success", "quality_score", real(photo->measures.score),
+                  "warnings", photo->warnings, "photo", describe_photo(photo), "schema",
+                  describe_schema(photo), "stages", describe_stages(photo));
     char *text = json_dumps(proof, JSON_COMPACT | JSON_REAL_PRECISION(8));
     int status;
 
@@ -320,7 +328,7 @@ static int write_proof(struct photo *photo) {
     return status;
 }
 
-/* --- stages ----------------------------------------------------------------------------------------------- */
+/* --- stages -------------------------------------------------------------------------------------- */
 
 static const struct stage {
     const char *name;
@@ -328,10 +336,8 @@ static const struct stage {
     const char *failure; /* the code for what is wrong with the document or the engine; NULL: as it is */
     const char *metric;
 } stages[] = {
-    {"decode", stage_decode, "DECODE_FAILED", "decode_ms"},
-    {"quality", stage_quality, NULL, "quality_ms"},
-    {"enhance", stage_enhance, NULL, "enhance_ms"},
-    {"ocr", stage_ocr, "OCR_FAILED", "ocr_ms"},
+    {"decode", stage_decode, "DECODE_FAILED", "decode_ms"}, {"quality", stage_quality, NULL, "quality_ms"},
+    {"enhance", stage_enhance, NULL, "enhance_ms"},         {"ocr", stage_ocr, "OCR_FAILED", "ocr_ms"},
     {"schema", stage_schema, "SCHEMA_FAILED", "schema_ms"},
 };
 #define STAGE_COUNT (sizeof stages / sizeof stages[0])
@@ -360,7 +366,8 @@ static int run_stages(struct photo *photo) {
         processor_fact(photo->context, -1, stages[i].metric, (uint64_t)(clock_monotonic_ms() - started_ms));
         processor_progress(photo->context, i + 1, STAGE_COUNT);
     }
-    processor_fact(photo->context, -1, "quality_score_percent", (uint64_t)(photo->measures.score * 100 + 0.5));
+    processor_fact(photo->context, -1, "quality_score_percent",
+                   (uint64_t)(photo->measures.score * 100 + 0.5));
     return photo->context->outputs[OUTPUT_PROOF] < 0 ? 0 : write_proof(photo);
 }
 

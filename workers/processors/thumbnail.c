@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Small pictures: `thumbnail` (fits 400 px) and `display` (fits 1600 px; of pictures, not of PDFs), as WebP in
- * sRGB, upright, never enlarged, without metadata: the pixels are handed to the encoder, nothing else is. */
+ * Small pictures: `thumbnail` (fits 400 px) and `display` (fits 1600 px; of pictures, not of PDFs), as WebP
+ * in sRGB, upright, never enlarged, without metadata: the pixels are handed to the encoder, nothing else is.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,7 +50,7 @@ static int draw_image(struct processor_context *context) {
     return 0;
 }
 
-/* --- PDFs ------------------------------------------------------------------------------------------------- */
+/* --- PDFs ---------------------------------------------------------------------------------------- */
 
 static int draw_page(struct processor_context *context, struct pdf *pdf, int output, int pixels) {
     struct pdf_page_info facts = {0};
@@ -77,7 +78,8 @@ static int draw_pdf(struct processor_context *context) {
     if (pdf == NULL && status == PDF_LOCKED)
         return processor_fail(context, "password_required", "the document is encrypted");
     if (pdf == NULL)
-        return processor_fail(context, status == PDF_NO_MEMORY ? "memory_limit" : "bad_input", "not a readable PDF");
+        return processor_fail(context, status == PDF_NO_MEMORY ? "memory_limit" : "bad_input",
+                              "not a readable PDF");
     for (size_t i = 0; i < SIZE_COUNT && i < context->row->output_count; i++) {
         if (context->outputs[i] < 0 || !sizes[i].of_documents)
             continue;
