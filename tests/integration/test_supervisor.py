@@ -484,8 +484,38 @@ def parent_of(pid):
         return 0
 
 
+def start_time(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
+
+
 def node_pids(node):
     return {service["pid"] for service in node.stats()["services"]}
+
+
+def test_as_process_1_it_serves_reaps_and_drains():
+    enter = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if subprocess.run([*enter, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("this system lets us make no process namespace")
+    with Node() as node:
+        node.mode("worker", "orphan")
+        with open(node.log_path, "ab") as log:
+            node.process = subprocess.Popen([*enter, node.bin / "filemill", "serve"], stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL, cwd=node.directory, env=node.environment)
+        eventually((node.state / "run" / "stats.sock").exists, 20, what="socket")
+        eventually(lambda: node.stats()["status"] == "ready", 30)
+        assert node.stats()["pid"] == 1
+        init = next(pid for pid in node.descendants() if parent_of(pid) == node.process.pid)
+        orphan = eventually(lambda: [pid for pid in node.descendants() if parent_of(pid) == init
+                                     and Path(f"/proc/{pid}/comm").read_text() == "filemill-worker\n"], 10)
+        assert len(orphan) == 2  # the worker and what it left behind
+        youngest = max(orphan, key=start_time)
+        os.kill(youngest, signal.SIGKILL)
+        eventually(lambda: not Path(f"/proc/{youngest}").exists(), 5, what="reaped")
+        assert re.search(rb"^filemill_strangers_reaped_total [1-9]", node.ask(b"metrics\n"), re.M)
+        children = node.descendants()
+        os.kill(init, signal.SIGTERM)
+        assert node.process.wait(30 * PATIENCE) == 0
+        assert not any(alive(pid) for pid in children)
 
 
 def test_no_descriptor_is_leaked(node):
