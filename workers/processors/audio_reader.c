@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * avformat_find_stream_info is never called: it would open decoders for every stream, video too, to learn what
- * the first decoded frame tells anyway. The sample counts that encoders ask players to skip (delay, padding)
- * are applied here: at the end of MPEG audio they are not, because audiowaveform does not. */
+ * avformat_find_stream_info is never called: it would open decoders for every stream, video too, to learn
+ * what the first decoded frame tells anyway. The sample counts that encoders ask players to skip (delay,
+ * padding) are applied here: at the end of MPEG audio they are not, because audiowaveform does not. */
 #include "workers/processors/audio_reader.h"
 
 #include <inttypes.h>
@@ -24,14 +24,14 @@
 static const char demuxers[] = "wav,w64,aiff,caf,au,mp3,flac,ogg,aac,amr,wv,tta,ape,mov,matroska";
 
 static const enum AVCodecID codecs[] = {
-    AV_CODEC_ID_PCM_S16LE, AV_CODEC_ID_PCM_S16BE, AV_CODEC_ID_PCM_U8,    AV_CODEC_ID_PCM_S8,
-    AV_CODEC_ID_PCM_S24LE, AV_CODEC_ID_PCM_S24BE, AV_CODEC_ID_PCM_S32LE, AV_CODEC_ID_PCM_S32BE,
-    AV_CODEC_ID_PCM_F32LE, AV_CODEC_ID_PCM_F32BE, AV_CODEC_ID_PCM_F64LE, AV_CODEC_ID_PCM_F64BE,
-    AV_CODEC_ID_PCM_ALAW,  AV_CODEC_ID_PCM_MULAW, AV_CODEC_ID_ADPCM_MS,  AV_CODEC_ID_ADPCM_IMA_WAV,
-    AV_CODEC_ID_ADPCM_IMA_QT, AV_CODEC_ID_MP1,    AV_CODEC_ID_MP2,       AV_CODEC_ID_MP3,
-    AV_CODEC_ID_AAC,       AV_CODEC_ID_FLAC,      AV_CODEC_ID_ALAC,      AV_CODEC_ID_VORBIS,
-    AV_CODEC_ID_OPUS,      AV_CODEC_ID_SPEEX,     AV_CODEC_ID_AMR_NB,    AV_CODEC_ID_AMR_WB,
-    AV_CODEC_ID_WAVPACK,   AV_CODEC_ID_TTA,       AV_CODEC_ID_APE,       AV_CODEC_ID_AC3,
+    AV_CODEC_ID_PCM_S16LE,    AV_CODEC_ID_PCM_S16BE, AV_CODEC_ID_PCM_U8,    AV_CODEC_ID_PCM_S8,
+    AV_CODEC_ID_PCM_S24LE,    AV_CODEC_ID_PCM_S24BE, AV_CODEC_ID_PCM_S32LE, AV_CODEC_ID_PCM_S32BE,
+    AV_CODEC_ID_PCM_F32LE,    AV_CODEC_ID_PCM_F32BE, AV_CODEC_ID_PCM_F64LE, AV_CODEC_ID_PCM_F64BE,
+    AV_CODEC_ID_PCM_ALAW,     AV_CODEC_ID_PCM_MULAW, AV_CODEC_ID_ADPCM_MS,  AV_CODEC_ID_ADPCM_IMA_WAV,
+    AV_CODEC_ID_ADPCM_IMA_QT, AV_CODEC_ID_MP1,       AV_CODEC_ID_MP2,       AV_CODEC_ID_MP3,
+    AV_CODEC_ID_AAC,          AV_CODEC_ID_FLAC,      AV_CODEC_ID_ALAC,      AV_CODEC_ID_VORBIS,
+    AV_CODEC_ID_OPUS,         AV_CODEC_ID_SPEEX,     AV_CODEC_ID_AMR_NB,    AV_CODEC_ID_AMR_WB,
+    AV_CODEC_ID_WAVPACK,      AV_CODEC_ID_TTA,       AV_CODEC_ID_APE,       AV_CODEC_ID_AC3,
     AV_CODEC_ID_EAC3,
 };
 
@@ -51,7 +51,7 @@ struct audio_reader {
     size_t values_size;
 };
 
-/* --- bytes ------------------------------------------------------------------------------------------------ */
+/* --- bytes ---------------------------------------------------------------------------------------------- */
 
 static int read_bytes(void *opaque, uint8_t *target, int size) {
     struct audio_reader *reader = opaque;
@@ -97,7 +97,7 @@ static int refuse_opening(AVFormatContext *format, AVIOContext **io, const char 
     return AVERROR(EPERM);
 }
 
-/* --- opening ---------------------------------------------------------------------------------------------- */
+/* --- opening -------------------------------------------------------------------------------------------- */
 
 static int fail_with_av(struct processor_context *context, int error, const char *what) {
     char words[AV_ERROR_MAX_STRING_SIZE] = "";
@@ -111,8 +111,9 @@ static int fail_with_av(struct processor_context *context, int error, const char
 static int open_container(struct audio_reader *reader) {
     AVFormatContext *format = avformat_alloc_context();
     unsigned char *buffer = av_malloc(IO_BUFFER_BYTES);
-    AVIOContext *io = buffer == NULL ? NULL : avio_alloc_context(buffer, IO_BUFFER_BYTES, 0, reader, read_bytes, NULL,
-                                                                 seek_bytes);
+    AVIOContext *io =
+        buffer == NULL ? NULL
+                       : avio_alloc_context(buffer, IO_BUFFER_BYTES, 0, reader, read_bytes, NULL, seek_bytes);
     AVDictionary *options = NULL;
     int error = AVERROR(ENOMEM);
 
@@ -231,7 +232,7 @@ uint64_t audio_reader_damaged_packets(const struct audio_reader *reader) {
     return reader->damaged;
 }
 
-/* --- decoding --------------------------------------------------------------------------------------------- */
+/* --- decoding ------------------------------------------------------------------------------------------- */
 
 static int note_damage(struct audio_reader *reader, int error) {
     if (error == AVERROR(ENOMEM))
@@ -332,7 +333,8 @@ int audio_reader_next(struct audio_reader *reader, struct audio_samples *samples
             continue;
         }
         if (error == AVERROR_EOF || (error == AVERROR(EAGAIN) && reader->draining)) {
-            *samples = (struct audio_samples){.channels = reader->channels, .sample_rate = reader->sample_rate};
+            *samples =
+                (struct audio_samples){.channels = reader->channels, .sample_rate = reader->sample_rate};
             if (samples->sample_rate == 0) { /* nothing came: what the header said */
                 samples->channels = reader->stream->codecpar->ch_layout.nb_channels;
                 samples->sample_rate = reader->stream->codecpar->sample_rate;
@@ -346,7 +348,7 @@ int audio_reader_next(struct audio_reader *reader, struct audio_samples *samples
     }
 }
 
-/* --- in the nursery ---------------------------------------------------------------------------------------- */
+/* --- in the nursery ------------------------------------------------------------------------------------- */
 
 static void say_nothing(void *object, int level, const char *format, va_list arguments) {
     (void)object;

@@ -29,8 +29,8 @@ int audio_reader_warm(void);
 struct audio_reader *audio_reader_new(struct processor_context *context);
 void audio_reader_free(struct audio_reader *reader);
 
-/* 1: samples; 0: the end (count is 0, the rest tells of the stream); -1 after processor_fail. Damaged packets are skipped and counted, as players do;
- * rate and channels stay those of the first samples. */
+/* 1: samples; 0: the end (count is 0, the rest tells of the stream); -1 after processor_fail. Damaged packets
+ * are skipped and counted, as players do; rate and channels stay those of the first samples. */
 int audio_reader_next(struct audio_reader *reader, struct audio_samples *samples);
 
 /* As the container says; 0: unknown. */

@@ -32,8 +32,8 @@ static const struct {
     enum AVCodecID codec;
     convert_real real;
 } rounding[] = {
-    {AV_CODEC_ID_MP1, real_mpeg},       {AV_CODEC_ID_MP2, real_mpeg},      {AV_CODEC_ID_MP3, real_mpeg},
-    {AV_CODEC_ID_PCM_F32LE, real_pcm},  {AV_CODEC_ID_PCM_F32BE, real_pcm}, {AV_CODEC_ID_PCM_F64LE, real_pcm},
+    {AV_CODEC_ID_MP1, real_mpeg},      {AV_CODEC_ID_MP2, real_mpeg},      {AV_CODEC_ID_MP3, real_mpeg},
+    {AV_CODEC_ID_PCM_F32LE, real_pcm}, {AV_CODEC_ID_PCM_F32BE, real_pcm}, {AV_CODEC_ID_PCM_F64LE, real_pcm},
     {AV_CODEC_ID_PCM_F64BE, real_pcm},
 };
 
@@ -90,7 +90,8 @@ static convert_sample converter_of(enum AVSampleFormat format) {
     return NULL;
 }
 
-int audio_samples_convert(const AVFrame *frame, enum AVCodecID codec, int channels, int first, int16_t *target) {
+int audio_samples_convert(const AVFrame *frame, enum AVCodecID codec, int channels, int first,
+                          int16_t *target) {
     enum AVSampleFormat format = (enum AVSampleFormat)frame->format;
     convert_sample convert = converter_of(format);
     convert_real real = rounding_of(codec);
@@ -100,7 +101,8 @@ int audio_samples_convert(const AVFrame *frame, enum AVCodecID codec, int channe
     if (convert == NULL)
         return -1;
     for (int channel = 0; channel < channels; channel++) {
-        const uint8_t *at = planar ? frame->extended_data[channel] : frame->extended_data[0] + width * (size_t)channel;
+        const uint8_t *at =
+            planar ? frame->extended_data[channel] : frame->extended_data[0] + width * (size_t)channel;
         size_t step = planar ? width : width * (size_t)channels;
         int16_t *to = target + channel;
         at += step * (size_t)first;

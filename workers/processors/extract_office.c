@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Text of office documents and plain text: `office_text` (UTF-8) and `office_meta` (a JSON object: format,
- * title, author, dates, sheets, counts, encoding). DOCX, XLSX, PPTX, ODT, ODS, ODP, TXT, CSV; what a document is
- * is read from its own list of contents, not from its name. Macros, links, pictures and embedded files are
+ * title, author, dates, sheets, counts, encoding). DOCX, XLSX, PPTX, ODT, ODS, ODP, TXT, CSV; what a document
+ * is is read from its own list of contents, not from its name. Macros, links, pictures and embedded files are
  * never looked at. */
 #include "workers/processors/office.h"
 
@@ -16,7 +16,7 @@
 static const char zip_magic[] = "PK\3\4";
 static const char ole_magic[] = "\xd0\xcf\x11\xe0";
 
-/* --- text ------------------------------------------------------------------------------------------------- */
+/* --- text ----------------------------------------------------------------------------------------------- */
 
 static int flush(struct office *office) {
     struct processor_context *context = office->context;
@@ -32,7 +32,8 @@ int office_put(struct office *office, const char *text, size_t size) {
     for (size_t i = 0; i < size; i++)
         office->characters += ((unsigned char)text[i] & 0xc0) != 0x80;
     if (office->characters > OFFICE_MAX_CHARACTERS)
-        return processor_fail(office->context, "output_limit", "more than %u characters", OFFICE_MAX_CHARACTERS);
+        return processor_fail(office->context, "output_limit", "more than %u characters",
+                              OFFICE_MAX_CHARACTERS);
     while (size > 0) {
         size_t part = OFFICE_CHUNK_BYTES - office->chunk_size;
         part = part < size ? part : size;
@@ -50,17 +51,26 @@ int office_put_text(struct office *office, const char *text) {
     return office_put(office, text, strlen(text));
 }
 
-/* --- properties ------------------------------------------------------------------------------------------- */
+/* --- properties ----------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *element; /* of Dublin Core, OOXML's and OpenDocument's own */
     const char *key;
 } properties[] = {
-    {"title", "title"},        {"creator", "author"},          {"subject", "subject"},
-    {"keywords", "keywords"},  {"keyword", "keywords"},        {"description", "description"},
-    {"created", "created"},    {"creation-date", "created"},   {"modified", "modified"},
-    {"date", "modified"},      {"lastModifiedBy", "modified_by"}, {"initial-creator", "first_author"},
-    {"language", "language"},  {"generator", "application"},
+    {"title", "title"},
+    {"creator", "author"},
+    {"subject", "subject"},
+    {"keywords", "keywords"},
+    {"keyword", "keywords"},
+    {"description", "description"},
+    {"created", "created"},
+    {"creation-date", "created"},
+    {"modified", "modified"},
+    {"date", "modified"},
+    {"lastModifiedBy", "modified_by"},
+    {"initial-creator", "first_author"},
+    {"language", "language"},
+    {"generator", "application"},
 };
 
 struct property_reader {
@@ -107,14 +117,15 @@ static int property_end(void *context, const char *name) {
 }
 
 static int read_properties(struct office *office, const char *part) {
-    static const struct office_events events = {.start = property_start, .end = property_end, .text = property_text};
+    static const struct office_events events = {
+        .start = property_start, .end = property_end, .text = property_text};
     static struct property_reader reader;
 
     reader.office = office;
     return office_package_has(office, part) ? office_package_parse(office, part, &events, &reader) : 0;
 }
 
-/* --- which format ----------------------------------------------------------------------------------------- */
+/* --- which format --------------------------------------------------------------------------------------- */
 
 /* Words in the content type of the main part, and where it stands when no type is given. */
 static const struct {
@@ -203,7 +214,8 @@ static int read_odf(struct office *office) {
     json_object_set_new(office->meta, "format", json_string(format));
     if (strcmp(format, "ods") == 0)
         json_object_set_new(office->meta, "sheets", json_array());
-    return office_odf_read(office, strcmp(format, "odt") == 0) == 0 ? read_properties(office, "meta.xml") : -1;
+    return office_odf_read(office, strcmp(format, "odt") == 0) == 0 ? read_properties(office, "meta.xml")
+                                                                    : -1;
 }
 
 static int read_package(struct office *office) {
@@ -215,10 +227,11 @@ static int read_package(struct office *office) {
         return read_ooxml(office, &part);
     if (office_package_has(office, "content.xml"))
         return read_odf(office);
-    return processor_fail(office->context, "unsupported_input", "no document of a known format in the package");
+    return processor_fail(office->context, "unsupported_input",
+                          "no document of a known format in the package");
 }
 
-/* --- the processor ---------------------------------------------------------------------------------------- */
+/* --- the processor -------------------------------------------------------------------------------------- */
 
 static int write_meta(struct office *office) {
     struct processor_context *context = office->context;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What the parts of extract_office share: the text being written, the package being read, XML as events. Every
- * call that can fail returns -1 after processor_fail. Documents are read once, in pieces; nothing here grows
- * with what they expand to. */
+ * What the parts of extract_office share: the text being written, the package being read, XML as events.
+ * Every call that can fail returns -1 after processor_fail. Documents are read once, in pieces; nothing here
+ * grows with what they expand to. */
 #ifndef WORKERS_PROCESSORS_OFFICE_H
 #define WORKERS_PROCESSORS_OFFICE_H
 
@@ -66,16 +66,19 @@ int office_xml_finish(struct office_xml *xml);
 void office_xml_free(struct office_xml *xml);
 
 /* The value of the attribute with this local name, or "" (cut to the size). True if it is there. */
-bool office_attribute(const struct office_attributes *attributes, const char *name, char *target, size_t size);
+bool office_attribute(const struct office_attributes *attributes, const char *name, char *target,
+                      size_t size);
 /* As a number; `fallback` if it is missing or none. */
-uint64_t office_attribute_number(const struct office_attributes *attributes, const char *name, uint64_t fallback);
+uint64_t office_attribute_number(const struct office_attributes *attributes, const char *name,
+                                 uint64_t fallback);
 
 /* --- the package (office_package.c) --------------------------------------------------------------------- */
 
 int office_package_open(struct office *office);
 bool office_package_has(const struct office *office, const char *name);
 /* Streams one entry through the events. */
-int office_package_parse(struct office *office, const char *name, const struct office_events *events, void *context);
+int office_package_parse(struct office *office, const char *name, const struct office_events *events,
+                         void *context);
 /* Where a relationship's target leads from a part, as an entry's name; -1 if it does not fit. */
 int office_package_resolve(const char *part, const char *target, char *name, size_t size);
 
@@ -94,7 +97,8 @@ struct office_relations {
 int office_relations_read(struct office *office, const char *part, struct office_relations *relations);
 const struct office_relation *office_relations_find(const struct office_relations *relations, const char *id);
 /* The first of a type. */
-const struct office_relation *office_relations_of_type(const struct office_relations *relations, const char *type);
+const struct office_relation *office_relations_of_type(const struct office_relations *relations,
+                                                       const char *type);
 
 /* --- formats -------------------------------------------------------------------------------------------- */
 
@@ -102,11 +106,11 @@ enum office_flow { OFFICE_FLOW_OOXML, OFFICE_FLOW_ODF };
 
 /* Paragraphs, tables and text boxes of one part (office_flow.c). */
 int office_flow_read(struct office *office, const char *part, enum office_flow vocabulary);
-int office_word_read(struct office *office, const char *main_part);     /* office_word.c: DOCX */
-int office_slides_read(struct office *office, const char *main_part);   /* office_word.c: PPTX */
-int office_odf_read(struct office *office, bool with_headers);          /* office_word.c: ODT, ODS, ODP */
-int office_sheets_read(struct office *office, const char *main_part);   /* office_sheets.c: XLSX */
-int office_plain_read(struct office *office);                           /* office_plain.c: TXT, CSV */
+int office_word_read(struct office *office, const char *main_part);   /* office_word.c: DOCX */
+int office_slides_read(struct office *office, const char *main_part); /* office_word.c: PPTX */
+int office_odf_read(struct office *office, bool with_headers);        /* office_word.c: ODT, ODS, ODP */
+int office_sheets_read(struct office *office, const char *main_part); /* office_sheets.c: XLSX */
+int office_plain_read(struct office *office);                         /* office_plain.c: TXT, CSV */
 int office_plain_warm(void);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Running text of WordprocessingML, DrawingML (ECMA-376) and OpenDocument, from element names alone. A paragraph
- * is a line; a table row is a line with tabs between its cells. Text boxes and notes, which stand inside a
- * paragraph, follow it. Of alternatives for the same content (mc:AlternateContent) the first is taken. What
- * tracked changes delete is left out, what they insert is text. */
+ * Running text of WordprocessingML, DrawingML (ECMA-376) and OpenDocument, from element names alone. A
+ * paragraph is a line; a table row is a line with tabs between its cells. Text boxes and notes, which stand
+ * inside a paragraph, follow it. Of alternatives for the same content (mc:AlternateContent) the first is
+ * taken. What tracked changes delete is left out, what they insert is text. */
 #include "workers/processors/office.h"
 
 #include <string.h>
@@ -93,8 +93,8 @@ static const struct {
 
 /* One for the part itself and one for each box inside a box. */
 struct place {
-    int tables;       /* depth */
-    int paragraphs;   /* depth */
+    int tables;     /* depth */
+    int paragraphs; /* depth */
     bool first_cell;
     bool filled;      /* the cell has text */
     bool gap;         /* a paragraph of the cell has ended */
@@ -105,10 +105,10 @@ struct place {
 struct flow {
     struct office *office;
     enum office_flow vocabulary;
-    int skip;            /* depth inside a subtree that is left out */
-    int run_properties;  /* that depth belongs to them */
-    int texts;           /* depth of elements that hold text */
-    int alternatives;    /* depth; what was taken on each: */
+    int skip;           /* depth inside a subtree that is left out */
+    int run_properties; /* that depth belongs to them */
+    int texts;          /* depth of elements that hold text */
+    int alternatives;   /* depth; what was taken on each: */
     bool taken[OFFICE_MAX_DEPTH + 1];
     size_t depth; /* into places */
     struct place places[OFFICE_MAX_DEPTH + 1];
@@ -116,7 +116,7 @@ struct flow {
     bool blank;          /* the last character was white space (ODF) */
 };
 
-/* --- writing ---------------------------------------------------------------------------------------------- */
+/* --- writing -------------------------------------------------------------------------------------------- */
 
 static int put(struct flow *flow, const char *text, size_t size) {
     if (flow->depth == 0)
@@ -157,7 +157,7 @@ static int put_boxes(struct flow *flow) {
     return status;
 }
 
-/* --- starts ----------------------------------------------------------------------------------------------- */
+/* --- starts --------------------------------------------------------------------------------------------- */
 
 static enum action find_action(const struct flow *flow, const char *name) {
     for (size_t i = 0; actions[flow->vocabulary][i].name != NULL; i++) {
@@ -306,7 +306,7 @@ static int on_start(void *context, const char *name, const struct office_attribu
     return start_action(flow, find_action(flow, name), attributes);
 }
 
-/* --- ends ------------------------------------------------------------------------------------------------- */
+/* --- ends ----------------------------------------------------------------------------------------------- */
 
 static int end_paragraph(struct flow *flow) {
     struct place *place = &flow->places[flow->depth];
@@ -336,7 +336,9 @@ static int end_row(struct flow *flow) {
 
 static int end_box(struct flow *flow) {
     flow->depth--;
-    return flow->places[flow->depth].paragraphs == 0 && flow->places[flow->depth].tables == 0 ? put_boxes(flow) : 0;
+    return flow->places[flow->depth].paragraphs == 0 && flow->places[flow->depth].tables == 0
+               ? put_boxes(flow)
+               : 0;
 }
 
 static int end_action(struct flow *flow, enum action action) {
@@ -373,7 +375,7 @@ static int on_end(void *context, const char *name) {
     return 0;
 }
 
-/* --- characters ------------------------------------------------------------------------------------------- */
+/* --- characters ----------------------------------------------------------------------------------------- */
 
 /* White space collapses in OpenDocument: runs of it are one space, none at the start of a paragraph. */
 static int put_collapsed(struct flow *flow, const char *text, size_t size) {

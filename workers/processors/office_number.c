@@ -12,7 +12,7 @@
 #include "lib/text.h"
 
 #define SECONDS_PER_DAY 86400
-#define DAYS_1900 (-25569)  /* 1899-12-30, as days since 1970-01-01: right from March 1900 on */
+#define DAYS_1900 (-25569) /* 1899-12-30, as days since 1970-01-01: right from March 1900 on */
 #define DAYS_1904 (-24107)
 #define LEAP_1900 60        /* the day that never was */
 #define LAST_SERIAL 2958465 /* 9999-12-31 */
@@ -22,10 +22,10 @@ static const struct {
     uint64_t first, last;
     enum office_number kind;
 } builtins[] = {
-    {14, 17, OFFICE_NUMBER_DATE},    {18, 21, OFFICE_NUMBER_TIME}, {22, 22, OFFICE_NUMBER_DATE_TIME},
-    {27, 31, OFFICE_NUMBER_DATE},    {32, 35, OFFICE_NUMBER_TIME}, {36, 36, OFFICE_NUMBER_DATE},
-    {45, 45, OFFICE_NUMBER_TIME},    {46, 46, OFFICE_NUMBER_ELAPSED}, {47, 47, OFFICE_NUMBER_TIME},
-    {50, 54, OFFICE_NUMBER_DATE},    {55, 56, OFFICE_NUMBER_TIME}, {57, 58, OFFICE_NUMBER_DATE},
+    {14, 17, OFFICE_NUMBER_DATE}, {18, 21, OFFICE_NUMBER_TIME},    {22, 22, OFFICE_NUMBER_DATE_TIME},
+    {27, 31, OFFICE_NUMBER_DATE}, {32, 35, OFFICE_NUMBER_TIME},    {36, 36, OFFICE_NUMBER_DATE},
+    {45, 45, OFFICE_NUMBER_TIME}, {46, 46, OFFICE_NUMBER_ELAPSED}, {47, 47, OFFICE_NUMBER_TIME},
+    {50, 54, OFFICE_NUMBER_DATE}, {55, 56, OFFICE_NUMBER_TIME},    {57, 58, OFFICE_NUMBER_DATE},
 };
 
 enum office_number office_number_of_builtin(uint64_t id) {
@@ -84,7 +84,7 @@ enum office_number office_number_of_code(const char *code) {
     return letters.day || letters.month ? OFFICE_NUMBER_DATE : OFFICE_NUMBER_PLAIN;
 }
 
-/* --- writing ---------------------------------------------------------------------------------------------- */
+/* --- writing -------------------------------------------------------------------------------------------- */
 
 /* Howard Hinnant, "chrono-compatible low-level date algorithms": days since 1970-01-01 to a civil date. */
 static void put_date(char *target, size_t size, int64_t days) {
@@ -96,8 +96,8 @@ static void put_date(char *target, size_t size, int64_t days) {
     int64_t shifted = (5 * of_year + 2) / 153;
     int64_t month = shifted < 10 ? shifted + 3 : shifted - 9;
 
-    (void)text_format(target, size, "%04d-%02d-%02d", (int)(year_of_era + era * 400 + (month <= 2)), (int)month,
-                      (int)(of_year - (153 * shifted + 2) / 5 + 1));
+    (void)text_format(target, size, "%04d-%02d-%02d", (int)(year_of_era + era * 400 + (month <= 2)),
+                      (int)month, (int)(of_year - (153 * shifted + 2) / 5 + 1));
 }
 
 static void put_serial_date(char *target, size_t size, int64_t day, bool epoch_1904) {

@@ -22,8 +22,8 @@ enum office_number office_number_of_builtin(uint64_t id);
 enum office_number office_number_of_code(const char *code);
 
 /* "2024-01-31", "2024-01-31 12:30:00", "12:30:00", "36:00:00", or the number without the noise of binary
- * fractions (15 digits). Serial dates outside 0 to 9999-12-31 stay numbers. What is no number is copied (cut to
- * OFFICE_NUMBER_SIZE). */
+ * fractions (15 digits). Serial dates outside 0 to 9999-12-31 stay numbers. What is no number is copied (cut
+ * to OFFICE_NUMBER_SIZE). */
 void office_number_format(char target[OFFICE_NUMBER_SIZE], const char *raw, enum office_number kind,
                           bool epoch_1904);
 

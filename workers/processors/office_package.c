@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The ZIP package of OOXML and OpenDocument, read from memory with libzip: how many entries, what each expands
- * to and at which ratio is checked while reading, because headers lie. An encrypted OOXML document is no ZIP
- * but an OLE file around one. */
+ * The ZIP package of OOXML and OpenDocument, read from memory with libzip: how many entries, what each
+ * expands to and at which ratio is checked while reading, because headers lie. An encrypted OOXML document is
+ * no ZIP but an OLE file around one. */
 #include "workers/processors/office.h"
 
 #include <inttypes.h>
@@ -15,7 +15,8 @@
 #define MAX_RELATIONS 20000
 
 static const char ole_magic[] = "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1";
-static const char ole_encrypted[] = "E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e"; /* a stream's name, UTF-16 */
+static const char ole_encrypted[] =
+    "E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e"; /* a stream's name, UTF-16 */
 
 static int fail_with_zip(struct office *office, zip_error_t *error, const char *what) {
     struct processor_context *context = office->context;
@@ -28,7 +29,7 @@ static int fail_with_zip(struct office *office, zip_error_t *error, const char *
     return status;
 }
 
-/* --- opening ---------------------------------------------------------------------------------------------- */
+/* --- opening -------------------------------------------------------------------------------------------- */
 
 static int refuse_ole(struct processor_context *context) {
     if (memmem(context->input, context->input_size, ole_encrypted, sizeof ole_encrypted - 1) != NULL)
@@ -53,8 +54,8 @@ int office_package_open(struct office *office) {
         return fail_with_zip(office, &error, "not a readable package");
     entries = zip_get_num_entries(office->zip, 0);
     if (entries > OFFICE_MAX_ENTRIES)
-        return processor_fail(context, "too_many_entries", "%" PRId64 " entries, %d allowed", (int64_t)entries,
-                              OFFICE_MAX_ENTRIES);
+        return processor_fail(context, "too_many_entries", "%" PRId64 " entries, %d allowed",
+                              (int64_t)entries, OFFICE_MAX_ENTRIES);
     return 0;
 }
 
@@ -62,13 +63,14 @@ bool office_package_has(const struct office *office, const char *name) {
     return zip_name_locate(office->zip, name, ZIP_FL_NOCASE) >= 0;
 }
 
-/* --- one entry -------------------------------------------------------------------------------------------- */
+/* --- one entry ------------------------------------------------------------------------------------------ */
 
 static int check_expansion(struct office *office, const char *name, uint64_t expanded, uint64_t compressed) {
     struct processor_context *context = office->context;
 
     if (expanded > OFFICE_RATIO_GRACE_BYTES && expanded / OFFICE_MAX_RATIO > compressed)
-        return processor_fail(context, "archive_bomb", "%s expands more than %u times", name, OFFICE_MAX_RATIO);
+        return processor_fail(context, "archive_bomb", "%s expands more than %u times", name,
+                              OFFICE_MAX_RATIO);
     if (office->expanded_bytes + expanded > OFFICE_MAX_EXPANDED_BYTES)
         return processor_fail(context, "archive_bomb", "expands to more than %" PRIu64 " MiB",
                               OFFICE_MAX_EXPANDED_BYTES >> 20);
@@ -76,7 +78,8 @@ static int check_expansion(struct office *office, const char *name, uint64_t exp
 }
 
 static int check_entry(struct office *office, const char *name, const zip_stat_t *status) {
-    const zip_uint64_t needed = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
+    const zip_uint64_t needed =
+        ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
 
     if ((status->valid & needed) != needed)
         return processor_fail(office->context, "bad_input", "%s has no size", name);
@@ -96,7 +99,8 @@ static int stream_entry(struct office *office, const char *name, zip_file_t *fil
 
     while ((count = zip_fread(file, bytes, sizeof bytes)) > 0) {
         expanded += (uint64_t)count;
-        if (check_expansion(office, name, expanded, compressed) != 0 || office_xml_feed(xml, bytes, (size_t)count) != 0)
+        if (check_expansion(office, name, expanded, compressed) != 0 ||
+            office_xml_feed(xml, bytes, (size_t)count) != 0)
             return -1;
         processor_progress(office->context, office->expanded_bytes + expanded, 0);
     }
@@ -106,7 +110,8 @@ static int stream_entry(struct office *office, const char *name, zip_file_t *fil
     return office_xml_finish(xml);
 }
 
-int office_package_parse(struct office *office, const char *name, const struct office_events *events, void *context) {
+int office_package_parse(struct office *office, const char *name, const struct office_events *events,
+                         void *context) {
     zip_stat_t status;
     zip_file_t *file;
     struct office_xml *xml;
@@ -128,7 +133,7 @@ int office_package_parse(struct office *office, const char *name, const struct o
     return result;
 }
 
-/* --- relationships ---------------------------------------------------------------------------------------- */
+/* --- relationships -------------------------------------------------------------------------------------- */
 
 int office_package_resolve(const char *part, const char *target, char *name, size_t size) {
     const char *slash = strrchr(part, '/');
@@ -161,7 +166,8 @@ static int relation_start(void *context, const char *name, const struct office_a
     if (office_attribute(attributes, "TargetMode", mode, sizeof mode) && strcmp(mode, "External") == 0)
         return 0;
     if (relations->count == MAX_RELATIONS)
-        return processor_fail(reader->office->context, "bad_input", "%s has too many relationships", reader->part);
+        return processor_fail(reader->office->context, "bad_input", "%s has too many relationships",
+                              reader->part);
     if ((relations->count & (relations->count - 1)) == 0) /* room is doubled at every power of two */
         at = reallocarray(at, relations->count == 0 ? 1 : relations->count * 2, sizeof *at);
     if (at == NULL)
@@ -195,7 +201,8 @@ int office_relations_read(struct office *office, const char *part, struct office
     return office_package_has(office, name) ? office_package_parse(office, name, &events, &reader) : 0;
 }
 
-const struct office_relation *office_relations_find(const struct office_relations *relations, const char *id) {
+const struct office_relation *office_relations_find(const struct office_relations *relations,
+                                                    const char *id) {
     for (size_t i = 0; i < relations->count; i++) {
         if (strcmp(relations->at[i].id, id) == 0)
             return &relations->at[i];
@@ -203,7 +210,8 @@ const struct office_relation *office_relations_find(const struct office_relation
     return NULL;
 }
 
-const struct office_relation *office_relations_of_type(const struct office_relations *relations, const char *type) {
+const struct office_relation *office_relations_of_type(const struct office_relations *relations,
+                                                       const char *type) {
     for (size_t i = 0; i < relations->count; i++) {
         if (strcmp(relations->at[i].type, type) == 0)
             return &relations->at[i];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Plain text and CSV in any encoding, to UTF-8 with '\n' at the line ends. A byte order mark decides; then valid
- * UTF-8; then zero bytes on one side of each pair (UTF-16 without a mark); then ICU's detector, whose answer is
- * kept with its confidence. ICU's tables are in its library: nothing is opened to convert. */
+ * Plain text and CSV in any encoding, to UTF-8 with '\n' at the line ends. A byte order mark decides; then
+ * valid UTF-8; then zero bytes on one side of each pair (UTF-16 without a mark); then ICU's detector, whose
+ * answer is kept with its confidence. ICU's tables are in its library: nothing is opened to convert. */
 #include "workers/processors/office.h"
 
 #include <string.h>
@@ -27,8 +27,8 @@ static const struct {
     size_t size;
     const char *name;
 } marks[] = {
-    {"\xef\xbb\xbf", 3, "UTF-8"},     {"\xff\xfe\0\0", 4, "UTF-32LE"}, {"\0\0\xfe\xff", 4, "UTF-32BE"},
-    {"\xff\xfe", 2, "UTF-16LE"},      {"\xfe\xff", 2, "UTF-16BE"},
+    {"\xef\xbb\xbf", 3, "UTF-8"}, {"\xff\xfe\0\0", 4, "UTF-32LE"}, {"\0\0\xfe\xff", 4, "UTF-32BE"},
+    {"\xff\xfe", 2, "UTF-16LE"},  {"\xfe\xff", 2, "UTF-16BE"},
 };
 
 /* ISO 8859 is declared where the bytes of Windows' supersets are meant (https://encoding.spec.whatwg.org). */
@@ -39,7 +39,7 @@ static const struct {
     {"ISO-8859-9", "windows-1254"},
 };
 
-/* --- detection -------------------------------------------------------------------------------------------- */
+/* --- detection ------------------------------------------------------------------------------------------ */
 
 static const char *pairs_of_utf16(const unsigned char *bytes, size_t size) {
     size_t zeros[2] = {0, 0};
@@ -99,7 +99,7 @@ static int detect(struct processor_context *context, struct encoding *encoding) 
     return 0;
 }
 
-/* --- lines ------------------------------------------------------------------------------------------------ */
+/* --- lines ---------------------------------------------------------------------------------------------- */
 
 /* Which delimiter stands equally often on each of the first lines, outside quotes; 0: none. */
 struct table {
@@ -175,9 +175,10 @@ static int put_lines(struct lines *lines, const char *text, size_t size) {
     return put_piece(lines, text + from, size - from);
 }
 
-/* --- conversion ------------------------------------------------------------------------------------------- */
+/* --- conversion ----------------------------------------------------------------------------------------- */
 
-static int convert(struct lines *lines, UConverter *from, UConverter *to, const char *source, const char *end) {
+static int convert(struct lines *lines, UConverter *from, UConverter *to, const char *source,
+                   const char *end) {
     static UChar pivot[PIVOT_UNITS];
     static char text[OFFICE_CHUNK_BYTES];
     UChar *pivot_source = pivot, *pivot_target = pivot;
@@ -187,8 +188,8 @@ static int convert(struct lines *lines, UConverter *from, UConverter *to, const 
     while (error == U_BUFFER_OVERFLOW_ERROR) {
         char *target = text;
         error = U_ZERO_ERROR;
-        ucnv_convertEx(to, from, &target, text + sizeof text, &source, end, pivot, &pivot_source, &pivot_target,
-                       pivot + PIVOT_UNITS, reset, true, &error);
+        ucnv_convertEx(to, from, &target, text + sizeof text, &source, end, pivot, &pivot_source,
+                       &pivot_target, pivot + PIVOT_UNITS, reset, true, &error);
         reset = false;
         if (put_lines(lines, text, (size_t)(target - text)) != 0)
             return -1;
@@ -227,7 +228,8 @@ int office_plain_read(struct office *office) {
     if (status != 0)
         return -1;
     lines.office = office;
-    if (strcmp(encoding.name, "UTF-8") == 0 && text_is_utf8(text + encoding.skip, context->input_size - encoding.skip))
+    if (strcmp(encoding.name, "UTF-8") == 0 &&
+        text_is_utf8(text + encoding.skip, context->input_size - encoding.skip))
         status = put_lines(&lines, text + encoding.skip, context->input_size - encoding.skip);
     else
         status = put_converted(&lines, &encoding);

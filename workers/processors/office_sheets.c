@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * SpreadsheetML: each sheet is its name on a line, then its rows with tabs between the cells, then an empty
- * line. Cells show the values that the file keeps; formulas are not calculated, dates are told by their number
- * format. Only the shared strings and one number kind per cell format are held in memory. */
+ * line. Cells show the values that the file keeps; formulas are not calculated, dates are told by their
+ * number format. Only the shared strings and one number kind per cell format are held in memory. */
 #include "workers/processors/office.h"
 
 #include <stdlib.h>
@@ -45,13 +45,13 @@ struct workbook {
     size_t kind_count;
 
     /* while a part is read */
-    int skip;              /* depth inside a subtree that is left out */
+    int skip; /* depth inside a subtree that is left out */
     bool in_text, in_formats, in_cell_formats;
     struct buffer cell;
-    char type[16];         /* of the open cell */
+    char type[16]; /* of the open cell */
     uint64_t style;
-    uint64_t column;       /* of the open cell, from 0 */
-    uint64_t next_column;  /* where the row's text ends */
+    uint64_t column;      /* of the open cell, from 0 */
+    uint64_t next_column; /* where the row's text ends */
     bool row_filled;
     uint64_t rows, cells;
 };
@@ -77,7 +77,7 @@ static int ignore_end(void *context, const char *name) {
     return 0;
 }
 
-/* --- the workbook ------------------------------------------------------------------------------------------ */
+/* --- the workbook --------------------------------------------------------------------------------------- */
 
 static int workbook_start(void *context, const char *name, const struct office_attributes *attributes) {
     struct workbook *workbook = context;
@@ -103,7 +103,7 @@ static int workbook_start(void *context, const char *name, const struct office_a
     return 0;
 }
 
-/* --- styles ------------------------------------------------------------------------------------------------ */
+/* --- styles --------------------------------------------------------------------------------------------- */
 
 static enum office_number kind_of(const struct workbook *workbook, uint64_t id) {
     for (size_t i = 0; i < workbook->custom_count; i++) {
@@ -123,8 +123,8 @@ static int add_format(struct workbook *workbook, const struct office_attributes 
         return no_memory(workbook);
     workbook->custom = custom;
     (void)office_attribute(attributes, "formatCode", code, sizeof code);
-    custom[workbook->custom_count++] = (struct format){office_attribute_number(attributes, "numFmtId", 0),
-                                                       office_number_of_code(code)};
+    custom[workbook->custom_count++] =
+        (struct format){office_attribute_number(attributes, "numFmtId", 0), office_number_of_code(code)};
     return 0;
 }
 
@@ -164,7 +164,7 @@ static int style_end(void *context, const char *name) {
     return 0;
 }
 
-/* --- shared strings ---------------------------------------------------------------------------------------- */
+/* --- shared strings ------------------------------------------------------------------------------------- */
 
 /* Phonetic guides are left out. */
 static bool skipped(struct workbook *workbook, const char *name) {
@@ -210,7 +210,7 @@ static int string_end(void *context, const char *name) {
     return 0;
 }
 
-/* --- a sheet ----------------------------------------------------------------------------------------------- */
+/* --- a sheet -------------------------------------------------------------------------------------------- */
 
 /* "AB12" is column 27. */
 static uint64_t column_of(const char *reference, uint64_t fallback) {
@@ -268,7 +268,8 @@ static int put_cell_text(struct workbook *workbook, const char *text, size_t siz
     for (size_t i = 0; i < size; i++) {
         if (memchr("\t\r\n", text[i], 3) == NULL)
             continue;
-        if (office_put(workbook->office, text + from, i - from) != 0 || office_put(workbook->office, " ", 1) != 0)
+        if (office_put(workbook->office, text + from, i - from) != 0 ||
+            office_put(workbook->office, " ", 1) != 0)
             return -1;
         from = i + 1;
     }
@@ -326,7 +327,7 @@ static int cell_end(void *context, const char *name) {
     return 0;
 }
 
-/* --- all of it --------------------------------------------------------------------------------------------- */
+/* --- all of it ------------------------------------------------------------------------------------------ */
 
 static int read_part(struct workbook *workbook, const struct office_relation *relation,
                      const struct office_events *events) {
@@ -351,9 +352,10 @@ static int read_sheets(struct workbook *workbook, const struct office_relations 
             office_put_text(office, "\n") != 0)
             return -1;
         office->tables++;
-        json_array_append_new(list, json_pack("{ss ss sI sI}", "name", sheet->name, "state",
-                                              sheet->state[0] == '\0' ? "visible" : sheet->state, "rows",
-                                              (json_int_t)workbook->rows, "cells", (json_int_t)workbook->cells));
+        json_array_append_new(list,
+                              json_pack("{ss ss sI sI}", "name", sheet->name, "state",
+                                        sheet->state[0] == '\0' ? "visible" : sheet->state, "rows",
+                                        (json_int_t)workbook->rows, "cells", (json_int_t)workbook->cells));
     }
     return 0;
 }
@@ -361,7 +363,8 @@ static int read_sheets(struct workbook *workbook, const struct office_relations 
 int office_sheets_read(struct office *office, const char *main_part) {
     static const struct office_events book = {.start = workbook_start, .end = ignore_end};
     static const struct office_events styles = {.start = style_start, .end = style_end};
-    static const struct office_events strings = {.start = string_start, .end = string_end, .text = string_text};
+    static const struct office_events strings = {
+        .start = string_start, .end = string_end, .text = string_text};
     static struct workbook workbook;
     struct office_relations relations;
 

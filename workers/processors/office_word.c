@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Which parts of a package hold text, and in which order: DOCX (headers, body, notes, footers), PPTX (slides in
- * their order, each with its notes) and OpenDocument (headers and footers of
- * texts, content). */
+ * Which parts of a package hold text, and in which order: DOCX (headers, body, notes, footers), PPTX (slides
+ * in their order, each with its notes) and OpenDocument (headers and footers of texts, content). */
 #include "workers/processors/office.h"
 
 #include <stdlib.h>
@@ -19,7 +18,7 @@ static const char *const relation_types[PART_KINDS] = {
     [PART_ENDNOTES] = "endnotes", [PART_FOOTER] = "footer",
 };
 
-/* --- DOCX ------------------------------------------------------------------------------------------------- */
+/* --- DOCX ----------------------------------------------------------------------------------------------- */
 
 static int read_parts(struct office *office, const struct office_relations *relations, const char *type) {
     for (size_t i = 0; i < relations->count; i++) {
@@ -45,7 +44,7 @@ int office_word_read(struct office *office, const char *main_part) {
     return status;
 }
 
-/* --- PPTX ------------------------------------------------------------------------------------------------- */
+/* --- PPTX ----------------------------------------------------------------------------------------------- */
 
 struct slide_list {
     struct office *office;
@@ -112,7 +111,7 @@ int office_slides_read(struct office *office, const char *main_part) {
     return status;
 }
 
-/* --- OpenDocument ----------------------------------------------------------------------------------------- */
+/* --- OpenDocument --------------------------------------------------------------------------------------- */
 
 static int manifest_start(void *context, const char *name, const struct office_attributes *attributes) {
     struct office *office = context;

@@ -27,8 +27,9 @@ static void stop(struct office_xml *xml) {
     xmlStopParser(xml->parser);
 }
 
-static void on_start(void *opaque, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri, int namespaces,
-                     const xmlChar **namespace_list, int count, int defaulted, const xmlChar **values) {
+static void on_start(void *opaque, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri,
+                     int namespaces, const xmlChar **namespace_list, int count, int defaulted,
+                     const xmlChar **values) {
     struct office_xml *xml = opaque;
     const struct office_attributes attributes = {values, count};
 
@@ -167,7 +168,8 @@ static void trim_character(char *text) {
     text[size] = '\0';
 }
 
-bool office_attribute(const struct office_attributes *attributes, const char *name, char *target, size_t size) {
+bool office_attribute(const struct office_attributes *attributes, const char *name, char *target,
+                      size_t size) {
     for (int i = 0; i < attributes->count; i++) {
         const unsigned char **fields = attributes->values + i * ATTRIBUTE_FIELDS;
         if (strcmp((const char *)fields[0], name) != 0)
@@ -180,11 +182,13 @@ bool office_attribute(const struct office_attributes *attributes, const char *na
     return false;
 }
 
-uint64_t office_attribute_number(const struct office_attributes *attributes, const char *name, uint64_t fallback) {
+uint64_t office_attribute_number(const struct office_attributes *attributes, const char *name,
+                                 uint64_t fallback) {
     char text[24];
     uint64_t value;
 
-    if (!office_attribute(attributes, name, text, sizeof text) || text_parse_u64(text, 0, UINT64_MAX, &value) != 0)
+    if (!office_attribute(attributes, name, text, sizeof text) ||
+        text_parse_u64(text, 0, UINT64_MAX, &value) != 0)
         return fallback;
     return value;
 }

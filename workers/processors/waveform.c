@@ -7,14 +7,13 @@
  * drawing (1800 x 140). */
 #include "workers/processors/waveform.h"
 
-#include <inttypes.h>
-#include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/buffer.h"
 #include "workers/processors/audio_reader.h"
+#include "workers/processors/parameters.h"
 
 #define OUTPUT_JSON 0
 #define OUTPUT_DAT 1
@@ -27,7 +26,7 @@
 #define DAT_FLAG_8_BIT 1u
 
 struct options {
-    json_int_t samples_per_pixel, bits, width, height;
+    int samples_per_pixel, bits, width, height;
     bool split_channels;
 };
 
@@ -37,62 +36,47 @@ struct waveform {
     struct waveform_points points;
     size_t capacity;
     int sample_rate, input_channels;
-    uint64_t frames;  /* samples per channel so far */
-    json_int_t fill;  /* of them in the open point */
+    uint64_t frames; /* samples per channel so far */
+    int fill;        /* of them in the open point */
     struct waveform_point open[AUDIO_MAX_CHANNELS];
 };
 
-/* --- parameters ------------------------------------------------------------------------------------------- */
+/* --- parameters ----------------------------------------------------------------------------------------- */
 
-static int read_number(struct processor_context *context, const char *name, const json_t *value, struct options *options) {
-    const struct {
-        const char *name;
-        json_int_t least, most;
-        json_int_t *target;
-    } rows[] = {
-        {"samples_per_pixel", 2, 1 << 24, &options->samples_per_pixel},
-        {"bits", 8, 16, &options->bits},
-        {"width", 1, 8192, &options->width},
-        {"height", 1, 2048, &options->height},
-    };
-
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (strcmp(rows[i].name, name) != 0)
-            continue;
-        *rows[i].target = json_integer_value(value);
-        if (!json_is_integer(value) || *rows[i].target < rows[i].least || *rows[i].target > rows[i].most)
-            return processor_fail(context, "bad_parameters", "%s: %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT,
-                                  name, rows[i].least, rows[i].most);
-        return 0;
-    }
-    return processor_fail(context, "bad_parameters", "unknown parameter");
+static int read_flag(struct processor_context *context, const struct parameter_field *field,
+                     const json_t *value, void *target) {
+    if (!json_is_boolean(value))
+        return processor_fail(context, "bad_parameters", "%s: true or false", field->name);
+    *(bool *)(void *)((char *)target + field->offset) = json_is_true(value);
+    return 0;
 }
 
+#define MEMBER(field) .name = #field, .offset = offsetof(struct options, field)
+
+static const struct parameter_field fields[] = {
+    {MEMBER(samples_per_pixel), .read = parameter_read_int, .least = 2, .most = 1 << 24},
+    {MEMBER(bits), .read = parameter_read_int, .least = 8, .most = 16},
+    {MEMBER(width), .read = parameter_read_int, .least = 1, .most = 8192},
+    {MEMBER(height), .read = parameter_read_int, .least = 1, .most = 2048},
+    {MEMBER(split_channels), .read = read_flag},
+    {.name = NULL},
+};
+
 static int read_options(struct processor_context *context, struct options *options) {
-    json_t *parameters = context->parameters[0] == '\0' ? json_object()
-                                                        : json_loads(context->parameters, JSON_REJECT_DUPLICATES, NULL);
-    const char *name;
-    json_t *value;
-    int status = json_is_object(parameters) ? 0 : processor_fail(context, "bad_parameters", "not a JSON object");
+    json_t *parameters = parameters_parse(context);
+    int status;
 
     *options = (struct options){.samples_per_pixel = 256, .bits = 16, .width = 1800, .height = 140};
-    json_object_foreach(parameters, name, value) {
-        if (status != 0)
-            break;
-        if (strcmp(name, "split_channels") != 0)
-            status = read_number(context, name, value, options);
-        else if (json_is_boolean(value))
-            options->split_channels = json_is_true(value);
-        else
-            status = processor_fail(context, "bad_parameters", "split_channels: true or false");
-    }
+    if (parameters == NULL)
+        return -1;
+    status = parameters_read(context, fields, parameters, options);
     json_decref(parameters);
     if (status == 0 && options->bits != 8 && options->bits != 16)
         status = processor_fail(context, "bad_parameters", "bits: 8 or 16");
     return status;
 }
 
-/* --- points ----------------------------------------------------------------------------------------------- */
+/* --- points --------------------------------------------------------------------------------------------- */
 
 static void open_point(struct waveform *waveform) {
     for (int i = 0; i < waveform->points.channels; i++)
@@ -164,7 +148,8 @@ static uint64_t milliseconds(const struct waveform *waveform) {
 static void set_shape(struct waveform *waveform, const struct audio_samples *samples) {
     waveform->sample_rate = samples->sample_rate;
     waveform->input_channels = samples->channels;
-    waveform->points.channels = waveform->options.split_channels && samples->channels > 0 ? samples->channels : 1;
+    waveform->points.channels =
+        waveform->options.split_channels && samples->channels > 0 ? samples->channels : 1;
     open_point(waveform);
 }
 
@@ -197,7 +182,7 @@ static int read_sound(struct waveform *waveform, struct audio_reader *reader) {
     return waveform->fill > 0 ? close_point(waveform) : 0;
 }
 
-/* --- outputs ---------------------------------------------------------------------------------------------- */
+/* --- outputs -------------------------------------------------------------------------------------------- */
 
 struct sink {
     struct processor_context *context;
@@ -227,8 +212,8 @@ static int write_json(const struct waveform *waveform, struct sink *sink) {
     int divisor = waveform->options.bits == 8 ? 256 : 1;
     char text[200];
     int size = snprintf(text, sizeof text,
-                        "{\"version\":2,\"channels\":%d,\"sample_rate\":%d,\"samples_per_pixel\":%" JSON_INTEGER_FORMAT
-                        ",\"bits\":%" JSON_INTEGER_FORMAT ",\"length\":%zu,\"data\":[",
+                        "{\"version\":2,\"channels\":%d,\"sample_rate\":%d,\"samples_per_pixel\":%d,"
+                        "\"bits\":%d,\"length\":%zu,\"data\":[",
                         points->channels, waveform->sample_rate, waveform->options.samples_per_pixel,
                         waveform->options.bits, points->count / (size_t)points->channels);
     int status = sink_put(sink, text, (size_t)size);
@@ -248,7 +233,7 @@ static void put_u32(unsigned char *target, uint32_t value) {
         target[i] = (unsigned char)(value >> (8 * i));
 }
 
-static int put_sample(struct sink *sink, int value, json_int_t bits) {
+static int put_sample(struct sink *sink, int value, int bits) {
     uint16_t raw = (uint16_t)(bits == 8 ? value / 256 : value);
     unsigned char bytes[2] = {(unsigned char)raw, (unsigned char)(raw >> 8)};
 
@@ -279,7 +264,7 @@ static int write_dat(const struct waveform *waveform, struct sink *sink) {
 static int write_outputs(struct waveform *waveform) {
     static struct sink sink;
     struct processor_context *context = waveform->context;
-    struct waveform_size size = {(int)waveform->options.width, (int)waveform->options.height};
+    struct waveform_size size = {waveform->options.width, waveform->options.height};
 
     sink.context = context;
     sink.output = OUTPUT_JSON;

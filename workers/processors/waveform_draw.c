@@ -2,9 +2,10 @@
  * One column per pixel, from the lowest to the highest sample that falls into it. */
 #include "workers/processors/waveform.h"
 
-#include <png.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "workers/processors/png_encode.h"
 
 #define PIXEL_BYTES 4
 #define FULL_SCALE 32768
@@ -34,7 +35,8 @@ static struct waveform_point column_of(const struct waveform_points *points, int
     return widest;
 }
 
-static void draw_columns(unsigned char *pixels, const struct waveform_points *points, struct waveform_size size) {
+static void draw_columns(unsigned char *pixels, const struct waveform_points *points,
+                         struct waveform_size size) {
     for (int x = 0; x < size.width && points->count > 0; x++) {
         struct waveform_point point = column_of(points, x, size.width);
         int bottom = row_of(point.low, size.height);
@@ -43,39 +45,20 @@ static void draw_columns(unsigned char *pixels, const struct waveform_points *po
     }
 }
 
-/* With libpng itself: libvips would start threads to write. The caller frees the result. */
-static void *encode(const unsigned char *pixels, struct waveform_size size, size_t *png_size) {
-    png_image image = {.version = PNG_IMAGE_VERSION,
-                       .width = (png_uint_32)size.width,
-                       .height = (png_uint_32)size.height,
-                       .format = PNG_FORMAT_RGBA};
-    png_alloc_size_t bytes = PNG_IMAGE_PNG_SIZE_MAX(image);
-    void *png = malloc(bytes);
-
-    if (png != NULL && !png_image_write_to_memory(&image, png, &bytes, 0, pixels, 0, NULL)) {
-        free(png);
-        png = NULL;
-    }
-    *png_size = bytes;
-    return png;
-}
-
 int waveform_draw(struct processor_context *context, int output, const struct waveform_points *points,
                   struct waveform_size size) {
-    unsigned char *pixels = calloc((size_t)size.width * (size_t)size.height, PIXEL_BYTES);
-    size_t png_size = 0;
-    void *png;
+    unsigned char *bytes = calloc((size_t)size.width * (size_t)size.height, PIXEL_BYTES);
+    const struct pixels pixels = {.width = size.width, .height = size.height, .alpha = true, .bytes = bytes};
+    struct encoded png = {0};
     int status;
 
-    if (pixels == NULL)
+    if (bytes == NULL)
         return processor_fail(context, "memory_limit", "no memory left");
-    draw_columns(pixels, points, size);
-    png = encode(pixels, size, &png_size);
-    if (png == NULL)
-        status = processor_fail(context, "engine_failed", "PNG not written");
-    else
-        status = processor_write(context, output, png, png_size);
-    free(png);
-    free(pixels);
+    draw_columns(bytes, points, size);
+    status = png_encode(context, &pixels, 0, &png);
+    if (status == 0)
+        status = processor_write(context, output, png.bytes, png.size);
+    free(png.bytes);
+    free(bytes);
     return status;
 }
