@@ -16,9 +16,9 @@ struct answer_row {
     const char *members;
 };
 
-#define FILE_MEMBERS                                                                                                   \
-    "file_id:Uuid tenant_id:Uuid owner_user_id:Uuid filename?:text visibility:Visibility mime:text "                   \
-    "detected_mime?:text size_bytes:integer sha256?:text status:FileStatus generation:integer r2_key:text "            \
+#define FILE_MEMBERS                                                                                         \
+    "file_id:Uuid tenant_id:Uuid owner_user_id:Uuid filename?:text visibility:Visibility mime:text "         \
+    "detected_mime?:text size_bytes:integer sha256?:text status:FileStatus generation:integer r2_key:text "  \
     "created_at:Time updated_at:Time finalized_at?:Time"
 
 static const struct answer_row rows[] = {
@@ -43,15 +43,18 @@ static const struct answer_row rows[] = {
     {.name = "File", .members = FILE_MEMBERS},
     {.name = "Files", .members = "files:[File] next_cursor?:text"},
     {.name = "Derivative",
-     .members = "kind:text mime:text size_bytes:integer sha256?:text metadata:object created_at:Time updated_at:Time"},
+     .members = "kind:text mime:text size_bytes:integer sha256?:text metadata:object created_at:Time "
+                "updated_at:Time"},
     {.name = "Job",
-     .members = "id:Uuid file_id~:Uuid tenant_id~:Uuid type:text status:JobStatus attempts:integer error_code?:text "
-                "error_detail?:text stage?:text progress_done:integer progress_total:integer generation:integer "
-                "run_after:Time created_at:Time started_at?:Time finished_at?:Time"},
+     .members =
+         "id:Uuid file_id~:Uuid tenant_id~:Uuid type:text status:JobStatus attempts:integer error_code?:text "
+         "error_detail?:text stage?:text progress_done:integer progress_total:integer generation:integer "
+         "run_after:Time created_at:Time started_at?:Time finished_at?:Time"},
     {.name = "FileDetail", .members = FILE_MEMBERS " derivatives:[Derivative] jobs:[Job]"},
     {.name = "Deleted", .members = "ok:true file_id:Uuid status:text"},
     {.name = "Cancelled", .members = "ok:true id:Uuid status:text"},
-    {.name = "Problem", .members = "error:text type:uri title:text status:integer detail~:text details~:object"},
+    {.name = "Problem",
+     .members = "error:text type:uri title:text status:integer detail~:text details~:object"},
 };
 
 static json_t *type_schema(const char *type, size_t length) {
@@ -59,8 +62,10 @@ static json_t *type_schema(const char *type, size_t length) {
         const char *name;
         const char *schema;
     } plain[] = {
-        {"text", "{\"type\":\"string\"}"},   {"integer", "{\"type\":\"integer\"}"},
-        {"object", "{\"type\":\"object\"}"}, {"true", "{\"const\":true}"},
+        {"text", "{\"type\":\"string\"}"},
+        {"integer", "{\"type\":\"integer\"}"},
+        {"object", "{\"type\":\"object\"}"},
+        {"true", "{\"const\":true}"},
         {"uri", "{\"type\":\"string\",\"format\":\"uri\"}"},
     };
     if (*type == '[') {
@@ -109,8 +114,8 @@ static json_t *choices_schema(const char *choices) {
 }
 
 json_t *answers_schemas(void) {
-    json_t *schemas = json_pack("{s:{s:s,s:s},s:{s:s,s:s}}", "Uuid", "type", "string", "format", "uuid", "Time", "type",
-                                "string", "format", "date-time");
+    json_t *schemas = json_pack("{s:{s:s,s:s},s:{s:s,s:s}}", "Uuid", "type", "string", "format", "uuid",
+                                "Time", "type", "string", "format", "date-time");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         json_t *schema =
             rows[i].choices != NULL ? choices_schema(rows[i].choices) : members_schema(rows[i].members);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Who calls; see auth.h. The key decides the algorithm: a token that names a key of the set is checked with that key
- * and no other; one that names none of them may be of the shared secret. */
+ * Who calls; see auth.h. The key decides the algorithm: a token that names a key of the set is checked with
+ * that key and no other; one that names none of them may be of the shared secret. */
 #include "gateway/auth.h"
 
 #include "gateway/jwks.h"
@@ -107,7 +107,8 @@ static enum auth_result find_key(struct auth *auth, const char *token, const str
         *key = auth->secret;
         return AUTH_OK;
     }
-    if (auth->jwks == NULL || !(strcmp(header.algorithm, "ES256") == 0 || strcmp(header.algorithm, "RS256") == 0)) {
+    if (auth->jwks == NULL ||
+        !(strcmp(header.algorithm, "ES256") == 0 || strcmp(header.algorithm, "RS256") == 0)) {
         return AUTH_REFUSED;
     }
     if (jwks_refresh(auth->jwks)) {
@@ -117,7 +118,8 @@ static enum auth_result find_key(struct auth *auth, const char *token, const str
     return *key != NULL ? AUTH_OK : jwks_is_loaded(auth->jwks) ? AUTH_REFUSED : AUTH_UNAVAILABLE;
 }
 
-static enum auth_result check_token(struct auth *auth, const char *token, int64_t now_s, struct token_claims *claims) {
+static enum auth_result check_token(struct auth *auth, const char *token, int64_t now_s,
+                                    struct token_claims *claims) {
     const struct token_key *key;
     char *payload;
     size_t size;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Who calls: from the Authorization header to a user, by the key set, the shared secret, or both. Tokens that passed
- * once are remembered (by their SHA-256) until they end or the keys change. */
+ * Who calls: from the Authorization header to a user, by the key set, the shared secret, or both. Tokens that
+ * passed once are remembered (by their SHA-256) until they end or the keys change. */
 #ifndef GATEWAY_AUTH_H
 #define GATEWAY_AUTH_H
 

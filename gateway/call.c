@@ -68,8 +68,8 @@ static void log_access(const struct call *call, int64_t elapsed_us) {
 }
 
 void call_closed(struct call *call) {
-    static const enum counter classes[] = {COUNT_HTTP_REQUESTS_2XX, COUNT_HTTP_REQUESTS_3XX, COUNT_HTTP_REQUESTS_4XX,
-                                           COUNT_HTTP_REQUESTS_5XX};
+    static const enum counter classes[] = {COUNT_HTTP_REQUESTS_2XX, COUNT_HTTP_REQUESTS_3XX,
+                                           COUNT_HTTP_REQUESTS_4XX, COUNT_HTTP_REQUESTS_5XX};
     int64_t elapsed_us = clock_monotonic_us() - call->started_us;
     if (call->status >= 200 && call->status < 600) {
         counter_add(classes[call->status / 100 - 2], 1);
@@ -135,9 +135,10 @@ static void deliver(struct call *call, const struct database_answer *answer) {
         return;
     case DATABASE_LOST:
         call_problem(call, PROBLEM_DATABASE_UNAVAILABLE,
-                     call->writes ? "The connection broke while this was done: it may have happened. Look before you "
-                                    "repeat it, or repeat it with the same Idempotency-Key."
-                                  : "The connection broke.");
+                     call->writes
+                         ? "The connection broke while this was done: it may have happened. Look before you "
+                           "repeat it, or repeat it with the same Idempotency-Key."
+                         : "The connection broke.");
         return;
     case DATABASE_REFUSED:
         break;
@@ -157,7 +158,8 @@ static void answered(void *context, const struct database_answer *answer) {
 }
 
 static void run(struct call *call, const struct query *queries, size_t count, call_query_fn *on_answer) {
-    const struct database_local locals[] = {{.name = "filemill.user_id", .value = call->user}, {.name = NULL}};
+    const struct database_local locals[] = {{.name = "filemill.user_id", .value = call->user},
+                                            {.name = NULL}};
     call->on_answer = on_answer;
     call_hold(call);
     database_run(call->gateway->database, locals, queries, count, answered, call);
@@ -182,8 +184,8 @@ void call_write(struct call *call, const struct call_effect *effect) {
         (void)text_format(status, sizeof status, "%d", effect->known_status);
         queries[count++] = (struct query){
             .statement = &statements[STATEMENT_IDEMPOTENCY_RECORD],
-            .values = {call->idempotency.key, call->idempotency.hash, effect->known_status != 0 ? status : NULL,
-                       effect->known_body, effect->proof_file},
+            .values = {call->idempotency.key, call->idempotency.hash,
+                       effect->known_status != 0 ? status : NULL, effect->known_body, effect->proof_file},
         };
     }
     call->writes = true;
@@ -279,9 +281,9 @@ struct http_stream *call_stream(struct call *call, size_t max_queue) {
     headers[count++] = (struct http_header){"X-Accel-Buffering", "no"};
     call->status = 200;
     call->streams = true;
-    return http_respond_stream(call->request,
-                               &(struct http_response){.status = 200, .headers = headers, .header_count = count},
-                               max_queue);
+    return http_respond_stream(
+        call->request, &(struct http_response){.status = 200, .headers = headers, .header_count = count},
+        max_queue);
 }
 
 const char *call_query_value(const struct call *call, const char *name) {

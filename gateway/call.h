@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * One request on its way: who asks for what, and the one answer it gets. A call lives until the client is gone and
- * nothing it started is still to come back; a client that leaves early changes nothing about what is done, since
- * the work may be half done already. */
+ * One request on its way: who asks for what, and the one answer it gets. A call lives until the client is
+ * gone and nothing it started is still to come back; a client that leaves early changes nothing about what is
+ * done, since the work may be half done already. */
 #ifndef GATEWAY_CALL_H
 #define GATEWAY_CALL_H
 
@@ -20,8 +20,8 @@ typedef bool call_refusal_fn(struct call *call, const struct database_answer *an
 /* How far an Idempotency-Key of this call has come (idempotency.c). */
 struct call_idempotency {
     bool active;
-    bool recorded; /* the effect is committed together with the key */
-    bool stored;   /* the answer too */
+    bool recorded;    /* the effect is committed together with the key */
+    bool stored;      /* the answer too */
     int known_status; /* the answer that was committed with it; 0: none */
     unsigned polls;
     char key[256];
@@ -45,7 +45,7 @@ struct call {
     unsigned pending;
     call_query_fn *on_answer;
     call_refusal_fn *on_refusal; /* may be NULL */
-    bool writes;               /* what runs now changes something */
+    bool writes;                 /* what runs now changes something */
     struct call_idempotency idempotency;
     void *state; /* the handler's own, freed with the call */
     void (*state_clear)(void *state);
@@ -66,14 +66,14 @@ void *call_state(struct call *call, size_t size, void (*clear)(void *state));
 /* Runs one transaction as the call's user. `on_answer` gets DATABASE_OK only; every failure is answered here.
  * One at a time. */
 void call_read(struct call *call, const struct query *queries, size_t count, call_query_fn *on_answer);
-/* The same for an effect: where the call carries an Idempotency-Key, the key is committed in the same transaction,
- * together with the answer when it is known already. */
+/* The same for an effect: where the call carries an Idempotency-Key, the key is committed in the same
+ * transaction, together with the answer when it is known already. */
 struct call_effect {
     const struct query *queries;
     size_t count;
     call_query_fn *on_answer;
     call_refusal_fn *on_refusal; /* may be NULL */
-    int known_status;          /* 0: not known */
+    int known_status;            /* 0: not known */
     const char *known_body;
     const char *proof_file; /* the known answer is true only if this file now exists; NULL: always */
 };

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * Which origins a browser may call from (the Fetch standard's CORS protocol). Credentials are never allowed: tokens
- * travel in Authorization, not in cookies. */
+ * Which origins a browser may call from (the Fetch standard's CORS protocol). Credentials are never allowed:
+ * tokens travel in Authorization, not in cookies. */
 #ifndef GATEWAY_CORS_H
 #define GATEWAY_CORS_H
 
 #include <stdbool.h>
 
-/* Is `origin` in the comma-separated list (or the list "*")? NULL list or origin: no. Compared byte for byte. */
+/* Is `origin` in the comma-separated list (or the list "*")? NULL list or origin: no. Compared byte for byte.
+ */
 bool cors_allows(const char *list, const char *origin);
 
 #define CORS_ALLOW_HEADERS "authorization, content-type, idempotency-key, last-event-id, x-request-id"

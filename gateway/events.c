@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Server-sent events; see events.h. Every stream reads the table as its own user, so row security holds for each
- * event; which files have news is asked for all of them together. */
+ * Server-sent events; see events.h. Every stream reads the table as its own user, so row security holds for
+ * each event; which files have news is asked for all of them together. */
 #include "gateway/events.h"
 
 #include "gateway/files.h"
@@ -75,7 +75,8 @@ static int write_row(struct listener *listener, const struct database_result *re
     return written;
 }
 
-static void write_rows(struct events *events, struct listener *listener, const struct database_result *result) {
+static void write_rows(struct events *events, struct listener *listener,
+                       const struct database_result *result) {
     for (size_t row = 0; row < result_rows(result) && listener->stream != NULL; row++) {
         if (write_row(listener, result, row) != 0) {
             if (listener->stream != NULL) {
@@ -115,7 +116,8 @@ static void read_news(struct events *events, struct listener *listener) {
     listener->reading = true;
     listener->again = false;
     (void)text_format(last, sizeof last, "%" PRId64, listener->last);
-    const struct query query = {.statement = &statements[STATEMENT_EVENTS_AFTER], .values = {listener->file, last}};
+    const struct query query = {.statement = &statements[STATEMENT_EVENTS_AFTER],
+                                .values = {listener->file, last}};
     const struct database_local locals[] = {{.name = "filemill.user_id", .value = listener->call->user},
                                             {.name = NULL}};
     call_hold(listener->call);
@@ -163,7 +165,8 @@ static void ask_newest(struct events *events) {
     }
     failed |= buffer_append_text(&files, "}");
     if (failed == 0) {
-        const struct query query = {.statement = &statements[STATEMENT_EVENTS_NEWEST], .values = {files.data}};
+        const struct query query = {.statement = &statements[STATEMENT_EVENTS_NEWEST],
+                                    .values = {files.data}};
         events->asking = true;
         database_run(events->gateway->database, NULL, &query, 1, newest_known, events);
     }
@@ -180,8 +183,8 @@ static void beat(struct events *events) {
         call_hold(call); /* a write may close it */
         if (call->token_expires_s <= now_s) {
             end_stream(events, listener, ": the token has expired\n\n");
-        } else if (events->ticks % HEARTBEAT_TICKS == 0 && http_stream_write(listener->stream, ":\n\n", 3) != 0 &&
-                   listener->stream != NULL) {
+        } else if (events->ticks % HEARTBEAT_TICKS == 0 &&
+                   http_stream_write(listener->stream, ":\n\n", 3) != 0 && listener->stream != NULL) {
             unlink_listener(events, listener);
         }
         call_release(call);
@@ -214,7 +217,8 @@ static void start(struct call *call, struct file_view *file) {
         return;
     }
     if (events->count >= MAX_STREAMS || call->gateway->draining) {
-        call_problem(call, call->gateway->draining ? PROBLEM_DRAINING : PROBLEM_NOT_READY, "Too many streams.");
+        call_problem(call, call->gateway->draining ? PROBLEM_DRAINING : PROBLEM_NOT_READY,
+                     "Too many streams.");
         return;
     }
     struct http_stream *stream = call_stream(call, STREAM_QUEUE_BYTES);
@@ -223,7 +227,8 @@ static void start(struct call *call, struct file_view *file) {
     }
     struct listener *listener = memory_new(sizeof *listener);
     file->work = listener;
-    *listener = (struct listener){.call = call, .stream = stream, .last = (int64_t)after, .next = events->listeners};
+    *listener =
+        (struct listener){.call = call, .stream = stream, .last = (int64_t)after, .next = events->listeners};
     (void)text_copy(listener->file, sizeof listener->file, file->id);
     if (listener->next != NULL) {
         listener->next->previous = listener;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Server-sent events of files (WHATWG HTML §9.2) out of the table file_events. A listener is told of everything after
- * its Last-Event-ID, in order, exactly once per stream; the table is looked at when the scheduler or a handler here
- * says that a file has news, and once a second while anybody listens. */
+ * Server-sent events of files (WHATWG HTML §9.2) out of the table file_events. A listener is told of
+ * everything after its Last-Event-ID, in order, exactly once per stream; the table is looked at when the
+ * scheduler or a handler here says that a file has news, and once a second while anybody listens. */
 #ifndef GATEWAY_EVENTS_H
 #define GATEWAY_EVENTS_H
 

@@ -41,7 +41,9 @@ static int64_t highest(const struct field *field, int64_t max_upload_bytes) {
 static const char *judge_text(const struct field *field, const char *text) {
     switch (field->type) {
     case FIELD_TEXT:
-        return count_units(text) < field->min ? "Too short" : count_units(text) > field->max ? "Too long" : NULL;
+        return count_units(text) < field->min   ? "Too short"
+               : count_units(text) > field->max ? "Too long"
+                                                : NULL;
     case FIELD_UUID:
         return text_is_uuid(text) ? NULL : "Invalid uuid";
     case FIELD_CHOICE:
@@ -67,7 +69,9 @@ static const char *judge(const struct field *field, const json_t *body, int64_t 
             return "Expected an integer";
         }
         int64_t number = json_integer_value(value);
-        return number < field->min ? "Too small" : number > highest(field, max_upload_bytes) ? "Too large" : NULL;
+        return number < field->min                         ? "Too small"
+               : number > highest(field, max_upload_bytes) ? "Too large"
+                                                           : NULL;
     }
     const char *text = json_text_member(body, field->name);
     return text == NULL ? "Expected a text" : judge_text(field, text);
@@ -118,7 +122,8 @@ json_t *fields_check(const struct field_rows *rows, const json_t *body) {
     return details;
 }
 
-json_t *fields_check_query(const struct field_rows *rows, const struct http_header *parameters, size_t count) {
+json_t *fields_check_query(const struct field_rows *rows, const struct http_header *parameters,
+                           size_t count) {
     json_t *details = NULL;
     json_t *object = json_object();
     for (size_t i = 0; i < count; i++) {
@@ -190,7 +195,8 @@ json_t *fields_schema(const struct field_rows *rows) {
             json_array_append_new(required, json_string(field->name));
         }
     }
-    json_t *schema = json_pack("{s:s,s:b,s:o}", "type", "object", "additionalProperties", 0, "properties", properties);
+    json_t *schema =
+        json_pack("{s:s,s:b,s:o}", "type", "object", "additionalProperties", 0, "properties", properties);
     if (json_array_size(required) > 0) {
         json_object_set(schema, "required", required);
     }

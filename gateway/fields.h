@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What a body or a query may hold, as rows: the same rows check a request and describe it in the OpenAPI document.
- * Pure. A member that is not in the rows is refused, so nothing unknown or privileged is ever applied. */
+ * What a body or a query may hold, as rows: the same rows check a request and describe it in the OpenAPI
+ * document. Pure. A member that is not in the rows is refused, so nothing unknown or privileged is ever
+ * applied. */
 #ifndef GATEWAY_FIELDS_H
 #define GATEWAY_FIELDS_H
 
@@ -11,7 +12,7 @@
 #include <stdint.h>
 
 enum field_type {
-    FIELD_TEXT,       /* min … max UTF-16 code units, as browsers count */
+    FIELD_TEXT, /* min … max UTF-16 code units, as browsers count */
     FIELD_UUID,
     FIELD_INTEGER,    /* min … max */
     FIELD_CHOICE,     /* one of choices */
@@ -25,7 +26,7 @@ struct field {
     enum field_type type;
     bool required;
     int64_t min;
-    int64_t max; /* FIELD_MAX_UPLOAD: the largest upload of the settings */
+    int64_t max;         /* FIELD_MAX_UPLOAD: the largest upload of the settings */
     const char *choices; /* "a|b|c" */
     const char *description;
 };
@@ -38,7 +39,8 @@ struct field_rows {
     int64_t max_upload_bytes;
 };
 
-/* NULL when `body` fits; else details in the shape of zod's flatten(): {"formErrors":[…],"fieldErrors":{name:[…]}}. */
+/* NULL when `body` fits; else details in the shape of zod's flatten():
+ * {"formErrors":[…],"fieldErrors":{name:[…]}}. */
 json_t *fields_check(const struct field_rows *rows, const json_t *body);
 /* The same of a query's parameters; those not in the rows, and those given twice, are refused. */
 json_t *fields_check_query(const struct field_rows *rows, const struct http_header *parameters, size_t count);

@@ -90,7 +90,8 @@ size_t file_plan_jobs(const char *media_type, struct file_plan *plan) {
         const char *separator = i == 0 ? "{" : ",";
         text_uuid7(id);
         (void)text_format(plan->ids + ids_length, sizeof plan->ids - ids_length, "%s%s", separator, id);
-        (void)text_format(plan->types + types_length, sizeof plan->types - types_length, "%s%s", separator, types[i]);
+        (void)text_format(plan->types + types_length, sizeof plan->types - types_length, "%s%s", separator,
+                          types[i]);
         ids_length += strlen(plan->ids + ids_length);
         types_length += strlen(plan->types + types_length);
     }
@@ -100,7 +101,8 @@ size_t file_plan_jobs(const char *media_type, struct file_plan *plan) {
     return plan->count;
 }
 
-/* RFC 6266 with RFC 8187's encoding: saved, not shown, under the name it came with. NULL where there is none. */
+/* RFC 6266 with RFC 8187's encoding: saved, not shown, under the name it came with. NULL where there is none.
+ */
 static char *make_disposition(const char *filename) {
     size_t room = strlen(filename) * 3 + 1;
     char *encoded = memory_new(room);

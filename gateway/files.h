@@ -32,8 +32,8 @@ struct file_view {
 
 typedef void file_fn(struct call *call, struct file_view *file);
 
-/* Reads the file and judges access: 404 where it is not there or not the caller's to know of, 403 where it is known
- * to be of the caller's tenant. Goes on with `then`; the view lives as long as the call. */
+/* Reads the file and judges access: 404 where it is not there or not the caller's to know of, 403 where it is
+ * known to be of the caller's tenant. Goes on with `then`; the view lives as long as the call. */
 void file_look(struct call *call, const char *id, enum file_access access, file_fn *then);
 
 /* The jobs for a kind of bytes: ids chosen here and the types, as Postgres arrays. Returns how many. */
@@ -44,7 +44,8 @@ struct file_plan {
 };
 size_t file_plan_jobs(const char *media_type, struct file_plan *plan);
 
-/* The answer of the two download routes: a link to `key`, with more members in `extra` (taken; NULL: none). */
+/* The answer of the two download routes: a link to `key`, with more members in `extra` (taken; NULL: none).
+ */
 void file_answer_link(struct call *call, const struct file_view *file, const char *key, const char *filename,
                       json_t *extra);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * POST /v1/files/finalize: look at the object (its size by HEAD, its first bytes by a ranged GET, both at once), plan
- * the jobs for what the bytes are, and commit file, jobs and events together. The first finalize decides; later ones
- * are told the same jobs. A refused object leaves the file as it was: the client may upload again. */
+ * POST /v1/files/finalize: look at the object (its size by HEAD, its first bytes by a ranged GET, both at
+ * once), plan the jobs for what the bytes are, and commit file, jobs and events together. The first finalize
+ * decides; later ones are told the same jobs. A refused object leaves the file as it was: the client may
+ * upload again. */
 #include "gateway/events.h"
 #include "gateway/files.h"
 #include "gateway/handlers.h"
@@ -103,8 +104,7 @@ static bool legs_fit(struct call *call, const struct look *look) {
             return false;
         }
         bool empty = i == 1 && leg->status == 416 && look->size_bytes == 0;
-        if ((leg->error != HTTP_CLIENT_OK && !cut) ||
-            (leg->status != 200 && leg->status != 206 && !empty)) {
+        if ((leg->error != HTTP_CLIENT_OK && !cut) || (leg->status != 200 && leg->status != 206 && !empty)) {
             counter_add(COUNT_STORAGE_ERRORS, 1);
             log_warn("request=%s storage=failed step=%s error=%s status=%d", call->request_id,
                      i == 0 ? "head" : "sniff", http_client_error_name(leg->error), leg->status);
@@ -172,10 +172,11 @@ static int start_leg(struct call *call, struct look *look, size_t index, const c
     static const char *const range[] = {"Range: bytes=0-4095", NULL};
     char url[STORAGE_URL_MAX];
     const char *method = index == 0 ? "HEAD" : "GET";
-    if (storage_presign(call->gateway->storage,
-                        &(struct storage_presign){.method = method, .key = key, .expires_s = 60, .internal = true,
-                                                  .content_length = -1},
-                        url, sizeof url) != 0) {
+    if (storage_presign(
+            call->gateway->storage,
+            &(struct storage_presign){
+                .method = method, .key = key, .expires_s = 60, .internal = true, .content_length = -1},
+            url, sizeof url) != 0) {
         return -1;
     }
     const struct http_client_request request = {
@@ -191,7 +192,8 @@ static int start_leg(struct call *call, struct look *look, size_t index, const c
     look->legs[index].call = call;
     look->outstanding++;
     call_hold(call);
-    (void)http_client_start(call->gateway->client, &request, index == 0 ? head_done : sniff_done, &look->legs[index]);
+    (void)http_client_start(call->gateway->client, &request, index == 0 ? head_done : sniff_done,
+                            &look->legs[index]);
     return 0;
 }
 

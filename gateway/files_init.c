@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * POST /v1/files/init-upload: one row, one transaction, one presigned PUT that binds the declared type and length
- * and, where given, the SHA-256. */
+ * POST /v1/files/init-upload: one row, one transaction, one presigned PUT that binds the declared type and
+ * length and, where given, the SHA-256. */
 #include "gateway/call.h"
 #include "gateway/handlers.h"
 #include "gateway/json.h"
@@ -18,8 +18,8 @@ struct upload {
     char tenant[UUID_TEXT_SIZE];
     char key[KEY_MAX + 1];
     char url[STORAGE_URL_MAX];
-    char sha256[65];        /* "" when not given */
-    char checksum[48];      /* the same in base64 */
+    char sha256[65];   /* "" when not given */
+    char checksum[48]; /* the same in base64 */
     char *answer;
 };
 
@@ -68,8 +68,8 @@ static char *make_answer(const struct call *call, const struct upload *upload, c
     if (upload->checksum[0] != '\0' && strstr(upload->url, "x-amz-checksum-sha256") != NULL) {
         json_object_set_new(headers, "x-amz-checksum-sha256", json_string(upload->checksum));
     }
-    json_t *body = json_pack("{s:s,s:s,s:s,s:o,s:I}", "file_id", upload->file, "r2_key", upload->key, "upload_url",
-                             upload->url, "required_headers", headers, "expires_in_seconds",
+    json_t *body = json_pack("{s:s,s:s,s:s,s:o,s:I}", "file_id", upload->file, "r2_key", upload->key,
+                             "upload_url", upload->url, "required_headers", headers, "expires_in_seconds",
                              (json_int_t)call->gateway->settings.upload_url_seconds);
     char *text = json_encode(body);
     json_decref(body);
@@ -110,11 +110,12 @@ void handle_file_init(struct call *call) {
     }
     upload->answer = make_answer(call, upload, mime);
     (void)text_format(size, sizeof size, "%lld", (long long)size_bytes);
-    (void)text_format(minutes, sizeof minutes, "%lld", (long long)call->gateway->settings.upload_expiry_minutes);
+    (void)text_format(minutes, sizeof minutes, "%lld",
+                      (long long)call->gateway->settings.upload_expiry_minutes);
     const struct query query = {
         .statement = &statements[STATEMENT_FILE_INSERT],
-        .values = {upload->file, upload->tenant, visibility != NULL ? visibility : "private", upload->key, mime, size,
-                   upload->sha256[0] != '\0' ? upload->sha256 : NULL, filename, minutes},
+        .values = {upload->file, upload->tenant, visibility != NULL ? visibility : "private", upload->key,
+                   mime, size, upload->sha256[0] != '\0' ? upload->sha256 : NULL, filename, minutes},
     };
     call_write(call, &(struct call_effect){
                          .queries = &query,

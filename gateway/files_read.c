@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Reading files: the list (newest first, by cursor), one with its derivatives and jobs, and links to the bytes. */
+ * Reading files: the list (newest first, by cursor), one with its derivatives and jobs, and links to the
+ * bytes. */
 #include "gateway/files.h"
 #include "gateway/handlers.h"
 #include "gateway/statements.h"
@@ -19,8 +20,8 @@ struct page {
     uint64_t limit;
 };
 
-/* A cursor is a place in one list: tenant, status filter, time and id of the last file. What may be seen from there
- * on is checked as for the first page; a cursor of another list is refused. */
+/* A cursor is a place in one list: tenant, status filter, time and id of the last file. What may be seen from
+ * there on is checked as for the first page; a cursor of another list is refused. */
 static void make_cursor(char *target, size_t size, const struct page *page, int64_t stamp, const char *id) {
     char text[200];
     (void)text_format(text, sizeof text, "%s/%s/%" PRId64 "/%s", page->tenant, page->status, stamp, id);
@@ -157,12 +158,13 @@ void handle_file_download(struct call *call) {
 }
 
 /* "report.pdf" and "pdf_text.txt" become "report.pdf_text.txt". */
-static void name_derivative(char *target, size_t size, const char *filename, const char *kind, const char *key) {
+static void name_derivative(char *target, size_t size, const char *filename, const char *kind,
+                            const char *key) {
     const char *dot = strrchr(filename, '.');
     const char *extension = strrchr(key, '.');
     size_t stem = dot != NULL && dot != filename ? (size_t)(dot - filename) : strlen(filename);
-    if (stem == 0 ||
-        text_format(target, size, "%.*s.%s%s", (int)stem, filename, kind, extension != NULL ? extension : "") != 0) {
+    if (stem == 0 || text_format(target, size, "%.*s.%s%s", (int)stem, filename, kind,
+                                 extension != NULL ? extension : "") != 0) {
         target[0] = '\0';
     }
 }
@@ -179,8 +181,8 @@ static void found_derivative(struct call *call, const struct database_answer *an
     const char *key = result_text(result, 0, "key");
     name_derivative(filename, sizeof filename, file->filename, kind, key);
     file_answer_link(call, file, key, filename,
-                     json_pack("{s:s,s:s,s:I}", "kind", kind, "mime", result_text(result, 0, "mime"), "size_bytes",
-                               (json_int_t)result_number(result, 0, "size_bytes")));
+                     json_pack("{s:s,s:s,s:I}", "kind", kind, "mime", result_text(result, 0, "mime"),
+                               "size_bytes", (json_int_t)result_number(result, 0, "size_bytes")));
 }
 
 static void look_for_derivative(struct call *call, struct file_view *file) {

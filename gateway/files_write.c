@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * DELETE /v1/files/:id and POST /v1/internal/files/:id/reprocess. Both lock the file first, so that its events come in
- * the order of the commits. */
+ * DELETE /v1/files/:id and POST /v1/internal/files/:id/reprocess. Both lock the file first, so that its
+ * events come in the order of the commits. */
 #include "gateway/events.h"
 #include "gateway/files.h"
 #include "gateway/handlers.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One handler per route: called once, with the token checked, the parameters matched and the body as the route's
- * fields say; it answers the call now or later. */
+ * One handler per route: called once, with the token checked, the parameters matched and the body as the
+ * route's fields say; it answers the call now or later. */
 #ifndef GATEWAY_HANDLERS_H
 #define GATEWAY_HANDLERS_H
 

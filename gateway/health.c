@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Health and readiness; see health.h. The store is asked by a HEAD of an object that is never there: any answer but a
- * server error will do. Its word holds for two seconds, and calls that come meanwhile wait for one question. */
+ * Health and readiness; see health.h. The store is asked by a HEAD of an object that is never there: any
+ * answer but a server error will do. Its word holds for two seconds, and calls that come meanwhile wait for
+ * one question. */
 #include "gateway/health.h"
 
 #include "gateway/call.h"
@@ -47,11 +48,12 @@ void handle_health(struct call *call) {
 static void answer(struct call *call) {
     const struct gateway *gateway = call->gateway;
     const struct health *health = gateway->health;
-    uint64_t failed = health->supervisor != NULL ? counters_read(health->supervisor, COUNT_SUPERVISOR_FAILED) : 0;
+    uint64_t failed =
+        health->supervisor != NULL ? counters_read(health->supervisor, COUNT_SUPERVISOR_FAILED) : 0;
     bool database = database_is_available(gateway->database);
     bool scheduler = scheduler_link_is_up(gateway->scheduler);
-    json_t *parts = json_pack("{s:b,s:b,s:b,s:b}", "database", database, "storage", health->storage, "scheduler",
-                              scheduler, "services", failed == 0);
+    json_t *parts = json_pack("{s:b,s:b,s:b,s:b}", "database", database, "storage", health->storage,
+                              "scheduler", scheduler, "services", failed == 0);
     if (gateway->draining) {
         call_problem(call, PROBLEM_DRAINING, NULL);
         json_decref(parts);
@@ -81,10 +83,11 @@ static void probe(struct health *health) {
     health->asked = true;
     health->asked_ms = clock_monotonic_ms();
     if (key_original(key, sizeof key, NOBODY, NOBODY, NOBODY, "bin") != 0 ||
-        storage_presign(health->gateway->storage,
-                        &(struct storage_presign){.method = "HEAD", .key = key, .expires_s = 60, .internal = true,
-                                                  .content_length = -1},
-                        url, sizeof url) != 0) {
+        storage_presign(
+            health->gateway->storage,
+            &(struct storage_presign){
+                .method = "HEAD", .key = key, .expires_s = 60, .internal = true, .content_length = -1},
+            url, sizeof url) != 0) {
         health->storage = false;
         return;
     }

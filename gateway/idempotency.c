@@ -41,8 +41,8 @@ static void hash_request(const struct call *call, char hash[65]) {
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     if (context == NULL || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1 ||
         EVP_DigestUpdate(context, method, strlen(method) + 1) != 1 ||
-        EVP_DigestUpdate(context, path, strlen(path) + 1) != 1 || EVP_DigestUpdate(context, body, size) != 1 ||
-        EVP_DigestFinal_ex(context, digest, NULL) != 1) {
+        EVP_DigestUpdate(context, path, strlen(path) + 1) != 1 ||
+        EVP_DigestUpdate(context, body, size) != 1 || EVP_DigestFinal_ex(context, digest, NULL) != 1) {
         fatal("SHA-256 failed");
     }
     EVP_MD_CTX_free(context);
@@ -128,7 +128,8 @@ bool idempotency_lost_race(struct call *call, const struct database_answer *answ
 static void send_kept(void *context, const struct database_answer *answer) {
     struct kept *kept = context;
     struct call *call = kept->call;
-    if (answer->outcome != DATABASE_OK) { /* the effect stands; only a later repeat would not see this answer */
+    if (answer->outcome !=
+        DATABASE_OK) { /* the effect stands; only a later repeat would not see this answer */
         log_warn("request=%s idempotency=lost msg=\"%s\"", call->request_id, answer->message);
     }
     send_content(call, kept->status, kept->body, NULL);
@@ -151,7 +152,8 @@ bool idempotency_store(struct call *call, int status, const char *body) {
         .statement = &statements[STATEMENT_IDEMPOTENCY_STORE],
         .values = {state->key, number, kept->body},
     };
-    const struct database_local locals[] = {{.name = "filemill.user_id", .value = call->user}, {.name = NULL}};
+    const struct database_local locals[] = {{.name = "filemill.user_id", .value = call->user},
+                                            {.name = NULL}};
     call_hold(call);
     database_run(call->gateway->database, locals, &query, 1, send_kept, kept);
     return true;

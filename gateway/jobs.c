@@ -13,7 +13,8 @@ struct job {
 };
 
 /* True if the caller may; else the call is answered. */
-static bool may(struct call *call, const struct database_result *result, const char *right, const char *other) {
+static bool may(struct call *call, const struct database_result *result, const char *right,
+                const char *other) {
     if (result_rows(result) == 0 || result_text(result, 0, "role") == NULL) {
         call_problem(call, PROBLEM_NOT_FOUND, NULL);
         return false;
@@ -44,8 +45,9 @@ static void cancelled(struct call *call, const struct database_answer *answer) {
     }
     scheduler_link_cancel(call->gateway->scheduler, call->parameters[0]);
     events_notify(call->gateway->events, job->file);
-    call_respond_take(call, 200,
-                      memory_format("{\"ok\":true,\"id\":\"%s\",\"status\":\"cancelled\"}", call->parameters[0]));
+    call_respond_take(
+        call, 200,
+        memory_format("{\"ok\":true,\"id\":\"%s\",\"status\":\"cancelled\"}", call->parameters[0]));
 }
 
 static void looked_for_cancel(struct call *call, const struct database_answer *answer) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * JSON from outside, strictly; see json.h. The levels are counted in one pass over the bytes before jansson, which
- * recurses, sees them. */
+ * JSON from outside, strictly; see json.h. The levels are counted in one pass over the bytes before jansson,
+ * which recurses, sees them. */
 #include "gateway/json.h"
 
 #include "lib/log.h"
@@ -8,7 +8,8 @@
 #include "lib/text.h"
 #include <string.h>
 
-/* Deepest nesting of brackets outside strings. Malformed input gives some number; jansson refuses it later. */
+/* Deepest nesting of brackets outside strings. Malformed input gives some number; jansson refuses it later.
+ */
 static size_t count_levels(const char *bytes, size_t size) {
     size_t level = 0;
     size_t deepest = 0;

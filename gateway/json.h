@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * JSON from outside, strictly (RFC 8259 with the narrower rules of I-JSON, RFC 7493): UTF-8 without a byte order
- * mark, no duplicate names, no NUL in names, at most JSON_MAX_LEVELS levels (counted before parsing, without
- * recursion), integers that fit 64 bits, reals that fit a double, nothing after the value.
+ * JSON from outside, strictly (RFC 8259 with the narrower rules of I-JSON, RFC 7493): UTF-8 without a byte
+ * order mark, no duplicate names, no NUL in names, at most JSON_MAX_LEVELS levels (counted before parsing,
+ * without recursion), integers that fit 64 bits, reals that fit a double, nothing after the value.
  *
- * Choices where the RFC leaves one: lone surrogates, invalid UTF-8, a byte order mark, UTF-16 and numbers out of
- * range are refused; a real too small for a double is read as zero. */
+ * Choices where the RFC leaves one: lone surrogates, invalid UTF-8, a byte order mark, UTF-16 and numbers out
+ * of range are refused; a real too small for a double is read as zero. */
 #ifndef GATEWAY_JSON_H
 #define GATEWAY_JSON_H
 
@@ -14,8 +14,8 @@
 
 #define JSON_MAX_LEVELS 32
 
-/* A new reference, or NULL with a short reason (static text that holds nothing of the input). Any JSON value is
- * accepted, also one that is not an object or array. */
+/* A new reference, or NULL with a short reason (static text that holds nothing of the input). Any JSON value
+ * is accepted, also one that is not an object or array. */
 json_t *json_decode(const char *bytes, size_t size, const char **reason);
 
 /* Text member of an object: NULL if absent, not a text, or one with a NUL in it. Borrowed. */

@@ -90,7 +90,8 @@ static void fetched(void *context, const struct http_client_reply *reply) {
     if (reply->error == HTTP_CLIENT_OK && reply->status == 200) {
         (void)take_set(jwks, reply->body, reply->body_size, "url");
     } else {
-        log_warn("jwks=url state=failed error=%s status=%d", http_client_error_name(reply->error), reply->status);
+        log_warn("jwks=url state=failed error=%s status=%d", http_client_error_name(reply->error),
+                 reply->status);
     }
     loop_timer_set(jwks->timer, jwks->set != NULL ? RENEW_MS : FIRST_RETRY_MS);
     call_waiters(jwks);
@@ -133,7 +134,8 @@ struct jwks *jwks_new(struct loop *loop, struct http_client *client, const char 
     jwks->context = context;
     jwks->timer = loop_timer_new(loop, renew, jwks);
     if (file != NULL && (read_file(jwks) != 0 || key_set_count(jwks->set) == 0)) {
-        fatal("option=jwks-file error=\"unreadable, not a key set, or without a key of sufficient strength\"");
+        fatal(
+            "option=jwks-file error=\"unreadable, not a key set, or without a key of sufficient strength\"");
     }
     loop_timer_set(jwks->timer, file != NULL ? RENEW_MS : 0);
     return jwks;

@@ -10,8 +10,8 @@
 
 struct key_set;
 
-/* Keys for other uses or algorithms are skipped; two of one id are both left out. *weak tells that a key was left out
- * because it is too short. NULL if the text is not a key set or has more than KEY_SET_MAX_KEYS. */
+/* Keys for other uses or algorithms are skipped; two of one id are both left out. *weak tells that a key was
+ * left out because it is too short. NULL if the text is not a key set or has more than KEY_SET_MAX_KEYS. */
 struct key_set *key_set_parse(const char *bytes, size_t size, bool *weak);
 void key_set_free(struct key_set *set);
 size_t key_set_count(const struct key_set *set);

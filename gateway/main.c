@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * filemill-gateway: the REST API. Wiring, and the three ways to stop: SIGTERM drains (writes are refused, reads
- * answered; a supervisor says a second time when to end), SIGUSR2 retires (a newer gateway serves the port already),
- * and either ends when nothing is in flight or the drain's deadline has come. */
+ * filemill-gateway: the REST API. Wiring only. */
 #include "gateway/auth.h"
 #include "gateway/call.h"
+#include "gateway/drain.h"
 #include "gateway/events.h"
 #include "gateway/health.h"
 #include "gateway/openapi.h"
@@ -11,13 +10,11 @@
 #include "gateway/request.h"
 #include "gateway/scheduler_link.h"
 #include "gateway/statements.h"
-#include "lib/clock.h"
 #include "lib/counters.h"
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "lib/process.h"
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,19 +24,11 @@
 #define MAX_WAITING 2000
 #define STORAGE_CONNECTIONS 64
 #define CLEANING_MS (10 * 60 * 1000)
-#define LINGER_MS 1000 /* a drain without a supervisor: how long reads are still answered when all is quiet */
-#define FORCED_MS 2000 /* from the second signal to the end */
-#define CHECK_MS 20
 
 struct process {
     struct gateway gateway;
     struct loop_timer *cleaning;
-    struct loop_timer *checking;
     struct loop_timer *gauge;
-    int64_t close_ms;    /* when to stop accepting */
-    int64_t deadline_ms; /* when to end whatever is in flight */
-    bool supervised;
-    bool closing;
 };
 
 static int inherited_listener(void) {
@@ -74,57 +63,6 @@ static void publish(void *context) {
     struct process *process = context;
     counter_set(COUNT_HTTP_CONNECTIONS, http_server_connections(process->gateway.server));
     loop_timer_set(process->gauge, 1000);
-}
-
-/* --- stopping --- */
-
-static void check_end(void *context) {
-    struct process *process = context;
-    struct gateway *gateway = &process->gateway;
-    int64_t now_ms = clock_monotonic_ms();
-    if (!process->closing && now_ms >= process->close_ms) {
-        process->closing = true;
-        http_server_drain(gateway->server);
-    }
-    if (process->closing && (gateway->call_count == 0 || now_ms >= process->deadline_ms)) {
-        log_info("state=stopped calls=%u", gateway->call_count);
-        loop_stop(gateway->loop, 0);
-        return;
-    }
-    loop_timer_set(process->checking, CHECK_MS);
-}
-
-static int64_t least(int64_t left, int64_t right) {
-    return left < right ? left : right;
-}
-
-static void on_terminate(void *context, int signal_number) {
-    struct process *process = context;
-    struct gateway *gateway = &process->gateway;
-    int64_t now_ms = clock_monotonic_ms();
-    int64_t drain_ms = gateway->settings.drain_ms;
-    if (gateway->draining) {
-        process->close_ms = now_ms;
-        process->deadline_ms = least(process->deadline_ms, now_ms + FORCED_MS);
-    } else {
-        gateway->draining = true;
-        process->deadline_ms = now_ms + drain_ms;
-        process->close_ms = process->supervised ? now_ms + drain_ms : now_ms + least(LINGER_MS, drain_ms / 2);
-        events_drain(gateway->events);
-        log_info("state=draining calls=%u", gateway->call_count);
-    }
-    check_end(process);
-}
-
-static void on_retire(void *context, int signal_number) {
-    struct process *process = context;
-    process->close_ms = clock_monotonic_ms();
-    process->deadline_ms = process->close_ms + process->gateway.settings.drain_ms;
-    log_info("state=retiring calls=%u", process->gateway.call_count);
-    http_server_drain(process->gateway.server);
-    process->closing = true;
-    events_drain(process->gateway.events);
-    check_end(process);
 }
 
 /* --- wiring --- */
@@ -181,7 +119,7 @@ static void listen_for_clients(struct gateway *gateway, int listener) {
 }
 
 static void disconnect_parts(struct gateway *gateway) {
-    auth_free(gateway->auth); /* may have a transfer under way */
+    auth_free(gateway->auth);          /* may have a transfer under way */
     http_client_free(gateway->client); /* nothing comes back to a call after these two */
     database_free(gateway->database);
     http_server_free(gateway->server);
@@ -195,19 +133,16 @@ static void disconnect_parts(struct gateway *gateway) {
 }
 
 int main(void) {
-    struct process process = {.close_ms = INT64_MAX, .deadline_ms = INT64_MAX};
+    struct process process = {0};
     struct gateway *gateway = &process.gateway;
     settings_load(&gateway->settings, "gateway");
     counters_attach();
     int listener = inherited_listener();
-    process.supervised = getenv("FILEMILL_HEALTH_FD") != NULL;
+    bool supervised = getenv("FILEMILL_HEALTH_FD") != NULL; /* connect_parts takes it */
     gateway->loop = loop_new();
     connect_parts(gateway);
     listen_for_clients(gateway, listener);
-    loop_signal_new(gateway->loop, SIGTERM, on_terminate, &process);
-    loop_signal_new(gateway->loop, SIGINT, on_terminate, &process);
-    loop_signal_new(gateway->loop, SIGUSR2, on_retire, &process);
-    process.checking = loop_timer_new(gateway->loop, check_end, &process);
+    struct drain *drain = drain_new(gateway, supervised);
     process.cleaning = loop_timer_new(gateway->loop, clean, &process);
     process.gauge = loop_timer_new(gateway->loop, publish, &process);
     loop_timer_set(process.cleaning, CLEANING_MS);
@@ -215,6 +150,7 @@ int main(void) {
     log_info("state=serving port=%u", http_server_port(gateway->server));
     process_report_ready();
     int status = loop_run(gateway->loop);
+    drain_free(drain);
     disconnect_parts(gateway);
     loop_free(gateway->loop);
     settings_clear(&gateway->settings);

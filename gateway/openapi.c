@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The OpenAPI document; see openapi.h. Paths, parameters, bodies and errors come from the routes table, the schemas of
- * answers from the table in answers.c. */
+ * The OpenAPI document; see openapi.h. Paths, parameters, bodies and errors come from the routes table, the
+ * schemas of answers from the table in answers.c. */
 #include "gateway/openapi.h"
 
 #include "gateway/answers.h"
@@ -41,22 +41,22 @@ static json_t *path_parameters(const char *pattern) {
         json_t *schema = strncmp(at + 1, "kind", length) == 0
                              ? json_pack("{s:s,s:s}", "type", "string", "pattern", "^[a-z0-9_-]{1,64}$")
                              : json_pack("{s:s}", "$ref", "#/components/schemas/Uuid");
-        json_array_append_new(parameters, json_pack("{s:s%,s:s,s:b,s:o}", "name", at + 1, length, "in", "path",
-                                                    "required", 1, "schema", schema));
+        json_array_append_new(parameters, json_pack("{s:s%,s:s,s:b,s:o}", "name", at + 1, length, "in",
+                                                    "path", "required", 1, "schema", schema));
     }
     return parameters;
 }
 
 static void add_header_parameter(json_t *parameters, const char *name, const char *description) {
-    json_array_append_new(parameters, json_pack("{s:s,s:s,s:s,s:{s:s}}", "name", name, "in", "header", "description",
-                                                description, "schema", "type", "string"));
+    json_array_append_new(parameters, json_pack("{s:s,s:s,s:s,s:{s:s}}", "name", name, "in", "header",
+                                                "description", description, "schema", "type", "string"));
 }
 
 static json_t *route_parameters(const struct route *route) {
     json_t *parameters = path_parameters(route->pattern);
     for (size_t i = 0; i < route->query_count; i++) {
-        json_array_append_new(parameters, json_pack("{s:s,s:s,s:b,s:o}", "name", route->query[i].name, "in", "query",
-                                                    "required", route->query[i].required, "schema",
+        json_array_append_new(parameters, json_pack("{s:s,s:s,s:b,s:o}", "name", route->query[i].name, "in",
+                                                    "query", "required", route->query[i].required, "schema",
                                                     fields_schema_of(&route->query[i], 0)));
     }
     if ((route->flags & ROUTE_IDEMPOTENT_KEY) != 0) {
@@ -75,8 +75,8 @@ static void add_problem(json_t *responses, enum problem problem) {
     (void)text_format(status, sizeof status, "%d", row->status);
     json_t *response = json_object_get(responses, status);
     if (response == NULL) {
-        response = json_pack("{s:s,s:{s:{s:{s:s}}}}", "description", "", "content", "application/problem+json",
-                             "schema", "$ref", "#/components/schemas/Problem");
+        response = json_pack("{s:s,s:{s:{s:{s:s}}}}", "description", "", "content",
+                             "application/problem+json", "schema", "$ref", "#/components/schemas/Problem");
         json_object_set_new(responses, status, response);
     }
     const char *before = json_string_value(json_object_get(response, "description"));
@@ -85,8 +85,9 @@ static void add_problem(json_t *responses, enum problem problem) {
 }
 
 static json_t *route_responses(const struct route *route) {
-    static const enum problem of_authenticated[] = {PROBLEM_BAD_REQUEST, PROBLEM_MISSING_TOKEN, PROBLEM_INVALID_TOKEN,
-                                                    PROBLEM_RATE_LIMITED, PROBLEM_DATABASE_UNAVAILABLE};
+    static const enum problem of_authenticated[] = {PROBLEM_BAD_REQUEST, PROBLEM_MISSING_TOKEN,
+                                                    PROBLEM_INVALID_TOKEN, PROBLEM_RATE_LIMITED,
+                                                    PROBLEM_DATABASE_UNAVAILABLE};
     static const enum problem of_keys[] = {PROBLEM_IN_PROGRESS, PROBLEM_KEY_REUSED};
     char status[8];
     (void)text_format(status, sizeof status, "%d", route->success);
@@ -96,8 +97,8 @@ static json_t *route_responses(const struct route *route) {
                             json_pack("{s:{s:{s:o}}}", "application/json", "schema", "$ref",
                                       json_sprintf("#/components/schemas/%s", route->response)));
     } else {
-        json_object_set_new(success, "content", json_pack("{s:{s:{s:s}}}", "text/event-stream", "schema", "type",
-                                                          "string"));
+        json_object_set_new(success, "content",
+                            json_pack("{s:{s:{s:s}}}", "text/event-stream", "schema", "type", "string"));
     }
     json_t *responses = json_pack("{s:o}", status, success);
     for (size_t i = 0; i < ROUTE_MAX_PROBLEMS && route->problems[i] != 0; i++) {
@@ -121,16 +122,18 @@ static json_t *route_responses(const struct route *route) {
 }
 
 static json_t *route_operation(const struct route *route, int64_t max_upload_bytes) {
-    json_t *operation = json_pack("{s:s,s:s,s:o,s:o}", "operationId", route->operation, "summary", route->summary,
-                                  "parameters", route_parameters(route), "responses", route_responses(route));
+    json_t *operation =
+        json_pack("{s:s,s:s,s:o,s:o}", "operationId", route->operation, "summary", route->summary,
+                  "parameters", route_parameters(route), "responses", route_responses(route));
     if ((route->flags & ROUTE_AUTHENTICATED) == 0) {
         json_object_set_new(operation, "security", json_array());
     }
     if ((route->flags & ROUTE_BODY) != 0) {
         const struct field_rows rows = {route->fields, route->field_count, max_upload_bytes};
         json_object_set_new(operation, "requestBody",
-                            json_pack("{s:b,s:{s:{s:o}}}", "required", (route->flags & ROUTE_BODY_OPTIONAL) == 0,
-                                      "content", "application/json", "schema", fields_schema(&rows)));
+                            json_pack("{s:b,s:{s:{s:o}}}", "required",
+                                      (route->flags & ROUTE_BODY_OPTIONAL) == 0, "content",
+                                      "application/json", "schema", fields_schema(&rows)));
     }
     return operation;
 }
@@ -157,12 +160,12 @@ static json_t *make_paths(int64_t max_upload_bytes) {
 }
 
 char *openapi_document(const char *server_url, int64_t max_upload_bytes) {
-    json_t *document =
-        json_pack("{s:s,s:{s:s,s:s,s:s},s:[{s:[]}],s:o,s:{s:o,s:{s:{s:s,s:s,s:s}}}}", "openapi", "3.1.0", "info",
-                  "title", "Filemill", "version", FILEMILL_VERSION, "description",
-                  "Uploads by presigned URL, processing in a sandbox, derivatives by presigned URL.", "security",
-                  "bearer", "paths", make_paths(max_upload_bytes), "components", "schemas", answers_schemas(),
-                  "securitySchemes", "bearer", "type", "http", "scheme", "bearer", "bearerFormat", "JWT");
+    json_t *document = json_pack(
+        "{s:s,s:{s:s,s:s,s:s},s:[{s:[]}],s:o,s:{s:o,s:{s:{s:s,s:s,s:s}}}}", "openapi", "3.1.0", "info",
+        "title", "Filemill", "version", FILEMILL_VERSION, "description",
+        "Uploads by presigned URL, processing in a sandbox, derivatives by presigned URL.", "security",
+        "bearer", "paths", make_paths(max_upload_bytes), "components", "schemas", answers_schemas(),
+        "securitySchemes", "bearer", "type", "http", "scheme", "bearer", "bearerFormat", "JWT");
     if (document == NULL) {
         fatal("the OpenAPI document can't be made");
     }

@@ -1,39 +1,42 @@
 /* SPDX-License-Identifier: MIT
- * Every error that the API answers with, one row each: PROBLEM(symbol, code, status, title). The code is the stable
- * part; docs/api.md and the OpenAPI document list the same rows. */
+ * Every error that the API answers with, one row each: PROBLEM(symbol, code, status, title). The code is the
+ * stable part; docs/api.md and the OpenAPI document list the same rows. */
 #ifndef GATEWAY_PROBLEMS_H
 #define GATEWAY_PROBLEMS_H
 
 #include <jansson.h>
 
-#define PROBLEM_ROWS                                                                                                   \
-    PROBLEM(BAD_REQUEST, "bad_request", 400, "The request is not as described; see details.")                          \
-    PROBLEM(OBJECT_NOT_FOUND, "object_not_found_in_storage", 400, "Nothing was uploaded for this file.")               \
-    PROBLEM(MISSING_TOKEN, "missing_token", 401, "No bearer token was sent.")                                          \
-    PROBLEM(INVALID_TOKEN, "invalid_token", 401, "The bearer token is not valid.")                                     \
-    PROBLEM(NOT_A_MEMBER, "not_a_member", 403, "You are not a member of this tenant.")                                 \
-    PROBLEM(INSUFFICIENT_ROLE, "insufficient_role", 403, "Your role in this tenant does not allow it.")                \
-    PROBLEM(FORBIDDEN, "forbidden", 403, "You may not do this.")                                                       \
-    PROBLEM(NOT_FOUND, "not_found", 404, "There is no such thing.")                                                    \
-    PROBLEM(METHOD_NOT_ALLOWED, "method_not_allowed", 405, "This path has no such method; see Allow.")                 \
-    PROBLEM(ALREADY_MEMBER, "already_member", 409, "The user is a member already.")                                    \
-    PROBLEM(LAST_OWNER, "last_owner", 409, "A tenant needs an owner.")                                                 \
-    PROBLEM(NOT_FINALIZED, "not_finalized", 409, "The upload was not finalized.")                                      \
-    PROBLEM(UPLOAD_EXPIRED, "upload_expired", 409, "The upload was given up; start a new one.")                        \
-    PROBLEM(OBJECT_CHANGED, "object_changed", 409, "The object changed while it was looked at; finalize again.")       \
-    PROBLEM(JOB_FINISHED, "job_finished", 409, "The job has ended already.")                                           \
-    PROBLEM(IN_PROGRESS, "idempotency_in_progress", 409, "A request with this key is being worked on.")                \
-    PROBLEM(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", 415, "Bodies are application/json, not encoded.")        \
-    PROBLEM(EMPTY_FILE, "empty_file", 422, "The uploaded object has no bytes.")                                        \
-    PROBLEM(SIZE_MISMATCH, "size_mismatch", 422, "The object's size is not the declared one.")                         \
-    PROBLEM(TYPE_MISMATCH, "type_mismatch", 422, "The object's bytes are not of the declared type.")                   \
-    PROBLEM(KEY_REUSED, "idempotency_key_reused", 422, "This key was used for another request.")                       \
-    PROBLEM(RATE_LIMITED, "rate_limited", 429, "Too many requests; wait as Retry-After says.")                         \
-    PROBLEM(INTERNAL, "internal_error", 500, "Something went wrong here.")                                             \
-    PROBLEM(DATABASE_UNAVAILABLE, "database_unavailable", 503, "The database can't be reached.")                       \
-    PROBLEM(STORAGE_UNAVAILABLE, "storage_unavailable", 503, "The object store can't be reached.")                     \
-    PROBLEM(KEYS_UNAVAILABLE, "keys_unavailable", 503, "The keys that tokens are checked with can't be fetched.")      \
-    PROBLEM(NOT_READY, "not_ready", 503, "A part of the service is missing; see details.")                             \
+#define PROBLEM_ROWS                                                                                         \
+    PROBLEM(BAD_REQUEST, "bad_request", 400, "The request is not as described; see details.")                \
+    PROBLEM(OBJECT_NOT_FOUND, "object_not_found_in_storage", 400, "Nothing was uploaded for this file.")     \
+    PROBLEM(MISSING_TOKEN, "missing_token", 401, "No bearer token was sent.")                                \
+    PROBLEM(INVALID_TOKEN, "invalid_token", 401, "The bearer token is not valid.")                           \
+    PROBLEM(NOT_A_MEMBER, "not_a_member", 403, "You are not a member of this tenant.")                       \
+    PROBLEM(INSUFFICIENT_ROLE, "insufficient_role", 403, "Your role in this tenant does not allow it.")      \
+    PROBLEM(FORBIDDEN, "forbidden", 403, "You may not do this.")                                             \
+    PROBLEM(NOT_FOUND, "not_found", 404, "There is no such thing.")                                          \
+    PROBLEM(METHOD_NOT_ALLOWED, "method_not_allowed", 405, "This path has no such method; see Allow.")       \
+    PROBLEM(ALREADY_MEMBER, "already_member", 409, "The user is a member already.")                          \
+    PROBLEM(LAST_OWNER, "last_owner", 409, "A tenant needs an owner.")                                       \
+    PROBLEM(NOT_FINALIZED, "not_finalized", 409, "The upload was not finalized.")                            \
+    PROBLEM(UPLOAD_EXPIRED, "upload_expired", 409, "The upload was given up; start a new one.")              \
+    PROBLEM(OBJECT_CHANGED, "object_changed", 409,                                                           \
+            "The object changed while it was looked at; finalize again.")                                    \
+    PROBLEM(JOB_FINISHED, "job_finished", 409, "The job has ended already.")                                 \
+    PROBLEM(IN_PROGRESS, "idempotency_in_progress", 409, "A request with this key is being worked on.")      \
+    PROBLEM(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", 415,                                           \
+            "Bodies are application/json, not encoded.")                                                     \
+    PROBLEM(EMPTY_FILE, "empty_file", 422, "The uploaded object has no bytes.")                              \
+    PROBLEM(SIZE_MISMATCH, "size_mismatch", 422, "The object's size is not the declared one.")               \
+    PROBLEM(TYPE_MISMATCH, "type_mismatch", 422, "The object's bytes are not of the declared type.")         \
+    PROBLEM(KEY_REUSED, "idempotency_key_reused", 422, "This key was used for another request.")             \
+    PROBLEM(RATE_LIMITED, "rate_limited", 429, "Too many requests; wait as Retry-After says.")               \
+    PROBLEM(INTERNAL, "internal_error", 500, "Something went wrong here.")                                   \
+    PROBLEM(DATABASE_UNAVAILABLE, "database_unavailable", 503, "The database can't be reached.")             \
+    PROBLEM(STORAGE_UNAVAILABLE, "storage_unavailable", 503, "The object store can't be reached.")           \
+    PROBLEM(KEYS_UNAVAILABLE, "keys_unavailable", 503,                                                       \
+            "The keys that tokens are checked with can't be fetched.")                                       \
+    PROBLEM(NOT_READY, "not_ready", 503, "A part of the service is missing; see details.")                   \
     PROBLEM(DRAINING, "draining", 503, "This gateway is stopping; send the request again.")
 
 enum problem {
@@ -50,9 +53,9 @@ struct problem_row {
 };
 extern const struct problem_row problem_rows[PROBLEM_COUNT];
 
-/* The problem document (RFC 9457) with the member "error" beside the standard ones; `detail` may be NULL; takes
- * `members` (an object merged in; may be NULL). Compact JSON that the caller frees. It depends on its arguments only:
- * two refusals of one kind are equal byte for byte. */
+/* The problem document (RFC 9457) with the member "error" beside the standard ones; `detail` may be NULL;
+ * takes `members` (an object merged in; may be NULL). Compact JSON that the caller frees. It depends on its
+ * arguments only: two refusals of one kind are equal byte for byte. */
 char *problem_document(enum problem problem, const char *detail, json_t *members);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Token buckets; see rate.h. A bucket holds one minute's worth and fills steadily. The table is open-addressed over a
- * short run of places; where a run is full, the bucket used longest ago gives way, which can only be kind: its user
- * starts with a full one. */
+ * Token buckets; see rate.h. A bucket holds one minute's worth and fills steadily. The table is
+ * open-addressed over a short run of places; where a run is full, the bucket used longest ago gives way,
+ * which can only be kind: its user starts with a full one. */
 #include "gateway/rate.h"
 
 #include "lib/memory.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Requests per minute of one user: a token bucket each, in a table of fixed size. Each gateway process counts for
- * itself. */
+ * Requests per minute of one user: a token bucket each, in a table of fixed size. Each gateway process counts
+ * for itself. */
 #ifndef GATEWAY_RATE_H
 #define GATEWAY_RATE_H
 

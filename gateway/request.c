@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The steps of every request; see request.h. What can be refused by the head alone is refused before the body is
- * read: route, drain, token, rate, media type. Then the body, then the key of idempotency, then the handler. */
+ * The steps of every request; see request.h. What can be refused by the head alone is refused before the body
+ * is read: route, drain, token, rate, media type. Then the body, then the key of idempotency, then the
+ * handler. */
 #include "gateway/request.h"
 
 #include "gateway/auth.h"
@@ -21,8 +22,9 @@
 #define NO_BODY_BYTES 0
 
 static void answer_options(struct call *call, const char *allow) {
-    bool preflight = http_request_header(call->request, "Access-Control-Request-Method") != NULL &&
-                     cors_allows(call->gateway->settings.cors_origins, http_request_header(call->request, "Origin"));
+    bool preflight =
+        http_request_header(call->request, "Access-Control-Request-Method") != NULL &&
+        cors_allows(call->gateway->settings.cors_origins, http_request_header(call->request, "Origin"));
     const struct http_header headers[] = {
         {"Allow", allow},
         {preflight ? "Access-Control-Allow-Methods" : NULL, allow},
@@ -37,8 +39,8 @@ static void answer_options(struct call *call, const char *allow) {
 static int find_route(struct call *call) {
     char allow[128];
     const char *method = http_request_method(call->request);
-    enum route_match match = route_find(method, http_request_raw_path(call->request), &call->route, call->parameters,
-                                        allow);
+    enum route_match match =
+        route_find(method, http_request_raw_path(call->request), &call->route, call->parameters, allow);
     if (match == ROUTE_FOUND) {
         return 0;
     }
@@ -104,7 +106,8 @@ static bool is_json_type(const char *type) {
 static int check_media_type(struct call *call) {
     uint64_t length = http_request_body_length(call->request);
     const char *coding = http_request_header(call->request, "Content-Encoding");
-    if ((call->route->flags & ROUTE_BODY) == 0 || ((call->route->flags & ROUTE_BODY_OPTIONAL) != 0 && length == 0)) {
+    if ((call->route->flags & ROUTE_BODY) == 0 ||
+        ((call->route->flags & ROUTE_BODY_OPTIONAL) != 0 && length == 0)) {
         return 0;
     }
     if (is_json_type(http_request_header(call->request, "Content-Type")) &&
@@ -134,8 +137,9 @@ static int begin(void *context, struct http_request *request, struct http_plan *
         result = check_media_type(call);
     }
     if (result == 0) {
-        plan->max_body_bytes =
-            (call->route->flags & ROUTE_BODY) != 0 ? (uint64_t)gateway->settings.max_body_bytes : NO_BODY_BYTES;
+        plan->max_body_bytes = (call->route->flags & ROUTE_BODY) != 0
+                                   ? (uint64_t)gateway->settings.max_body_bytes
+                                   : NO_BODY_BYTES;
     }
     call_release(call);
     return result;
@@ -166,7 +170,8 @@ static int read_body(struct call *call) {
     const char *reason;
     size_t size;
     const char *bytes = http_request_body(call->request, &size);
-    if ((call->route->flags & ROUTE_BODY) == 0 || ((call->route->flags & ROUTE_BODY_OPTIONAL) != 0 && size == 0)) {
+    if ((call->route->flags & ROUTE_BODY) == 0 ||
+        ((call->route->flags & ROUTE_BODY_OPTIONAL) != 0 && size == 0)) {
         return 0;
     }
     call->body = json_decode(bytes, size, &reason);

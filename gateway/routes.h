@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The routes, one row each: what is served, by whom, with what in and out. The same rows make the OpenAPI document. */
+ * The routes, one row each: what is served, by whom, with what in and out. The same rows make the OpenAPI
+ * document. */
 #ifndef GATEWAY_ROUTES_H
 #define GATEWAY_ROUTES_H
 
@@ -16,9 +17,9 @@ struct call;
 
 enum route_flag {
     ROUTE_AUTHENTICATED = 1u << 0,
-    ROUTE_WRITES = 1u << 1,        /* refused while draining */
+    ROUTE_WRITES = 1u << 1,         /* refused while draining */
     ROUTE_IDEMPOTENT_KEY = 1u << 2, /* Idempotency-Key works */
-    ROUTE_BODY = 1u << 3,          /* a JSON object by `fields`; required unless ROUTE_BODY_OPTIONAL */
+    ROUTE_BODY = 1u << 3,           /* a JSON object by `fields`; required unless ROUTE_BODY_OPTIONAL */
     ROUTE_BODY_OPTIONAL = 1u << 4,
     ROUTE_NO_HEAD = 1u << 5, /* GET only */
 };
@@ -34,8 +35,8 @@ struct route {
     const struct field *query;
     size_t query_count;
     const char *summary;
-    int success;          /* status of the answer */
-    const char *response; /* its schema's name in the OpenAPI document; NULL: no JSON */
+    int success;                               /* status of the answer */
+    const char *response;                      /* its schema's name in the OpenAPI document; NULL: no JSON */
     enum problem problems[ROUTE_MAX_PROBLEMS]; /* beyond those that any such route may give; 0 ends */
 };
 
@@ -44,9 +45,10 @@ extern const size_t route_count;
 
 enum route_match { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 
-/* Finds the row for a method and a raw (not decoded) path. Literal segments must be equal byte for byte; `:id` and
- * `:user_id` take a UUID, `:kind` takes [a-z0-9_-]: anything percent-encoded matches nothing. HEAD finds GET. With
- * ROUTE_NO_METHOD, `allow` (128 bytes) holds the value of the Allow header. */
+/* Finds the row for a method and a raw (not decoded) path. Literal segments must be equal byte for byte;
+ * `:id` and
+ * `:user_id` take a UUID, `:kind` takes [a-z0-9_-]: anything percent-encoded matches nothing. HEAD finds GET.
+ * With ROUTE_NO_METHOD, `allow` (128 bytes) holds the value of the Allow header. */
 enum route_match route_find(const char *method, const char *path, const struct route **route,
                             char parameters[ROUTE_MAX_PARAMETERS][ROUTE_PARAMETER_MAX], char allow[128]);
 

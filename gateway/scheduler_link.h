@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The gateway's end of the scheduler's socket: hello until welcomed, pings, pokes and cancels out, events in. Nothing
- * here is needed for correctness: the database tells the scheduler all the same, a second later. */
+ * The gateway's end of the scheduler's socket: hello until welcomed, pings, pokes and cancels out, events in.
+ * Nothing here is needed for correctness: the database tells the scheduler all the same, a second later. */
 #ifndef GATEWAY_SCHEDULER_LINK_H
 #define GATEWAY_SCHEDULER_LINK_H
 

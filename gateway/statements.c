@@ -5,30 +5,37 @@
 #define ROW(id, count, sql) [id] = {.name = "gateway_" #id, .text = sql, .parameters = count}
 
 /* A job as the API shows it. */
-#define JOB_JSON                                                                                                       \
-    "json_build_object('id', j.id, 'type', j.type, 'status', j.status, 'attempts', j.attempts, 'error_code', "         \
-    "j.error_code, 'error_detail', j.error_detail, 'stage', j.stage, 'progress_done', j.progress_done, "               \
-    "'progress_total', j.progress_total, 'generation', j.generation, 'run_after', filemill_time(j.run_after), "        \
-    "'created_at', filemill_time(j.created_at), 'started_at', filemill_time(j.started_at), 'finished_at', "            \
+#define JOB_JSON                                                                                             \
+    "json_build_object('id', j.id, 'type', j.type, 'status', j.status, 'attempts', j.attempts, "             \
+    "'error_code', "                                                                                         \
+    "j.error_code, 'error_detail', j.error_detail, 'stage', j.stage, 'progress_done', j.progress_done, "     \
+    "'progress_total', j.progress_total, 'generation', j.generation, 'run_after', "                          \
+    "filemill_time(j.run_after), "                                                                           \
+    "'created_at', filemill_time(j.created_at), 'started_at', filemill_time(j.started_at), 'finished_at', "  \
     "filemill_time(j.finished_at))"
 
 /* A file as the API shows it. */
-#define FILE_JSON                                                                                                      \
-    "json_build_object('file_id', f.id, 'tenant_id', f.tenant_id, 'owner_user_id', f.owner_user_id, 'filename', "      \
-    "f.filename, 'visibility', f.visibility, 'mime', f.mime, 'detected_mime', f.detected_mime, 'size_bytes', "         \
-    "f.size_bytes, 'sha256', f.sha256, 'status', f.status, 'generation', f.generation, 'r2_key', "                     \
-    "f.r2_key_original, 'created_at', filemill_time(f.created_at), 'updated_at', filemill_time(f.updated_at), "        \
+#define FILE_JSON                                                                                            \
+    "json_build_object('file_id', f.id, 'tenant_id', f.tenant_id, 'owner_user_id', f.owner_user_id, "        \
+    "'filename', "                                                                                           \
+    "f.filename, 'visibility', f.visibility, 'mime', f.mime, 'detected_mime', f.detected_mime, "             \
+    "'size_bytes', "                                                                                         \
+    "f.size_bytes, 'sha256', f.sha256, 'status', f.status, 'generation', f.generation, 'r2_key', "           \
+    "f.r2_key_original, 'created_at', filemill_time(f.created_at), 'updated_at', "                           \
+    "filemill_time(f.updated_at), "                                                                          \
     "'finalized_at', filemill_time(f.finalized_at))"
 
 #define ACTIVE "('queued', 'retry', 'running', 'waiting')"
 
 /* Cancels jobs given by the CTE `due` and writes their events: no lease taken before counts any more. */
-#define CANCEL_DUE                                                                                                     \
-    "gone as (update jobs j set status = 'cancelled', lease_epoch = j.lease_epoch + 1, finished_at = now(), "          \
-    "locked_at = null, locked_by = null, lease_until = null from due where j.id = due.id "                             \
-    "returning j.id, j.tenant_id, j.file_id, j.type), "                                                                \
-    "told as (insert into file_events (tenant_id, file_id, job_id, kind, data) select tenant_id, file_id, id, "        \
-    "'job.status', jsonb_build_object('type', type, 'status', 'cancelled') from gone order by id) "                    \
+#define CANCEL_DUE                                                                                           \
+    "gone as (update jobs j set status = 'cancelled', lease_epoch = j.lease_epoch + 1, finished_at = "       \
+    "now(), "                                                                                                \
+    "locked_at = null, locked_by = null, lease_until = null from due where j.id = due.id "                   \
+    "returning j.id, j.tenant_id, j.file_id, j.type), "                                                      \
+    "told as (insert into file_events (tenant_id, file_id, job_id, kind, data) select tenant_id, file_id, "  \
+    "id, "                                                                                                   \
+    "'job.status', jsonb_build_object('type', type, 'status', 'cancelled') from gone order by id) "          \
     "select id::text from gone"
 
 const struct statement statements[STATEMENT_COUNT] = {
@@ -37,82 +44,106 @@ const struct statement statements[STATEMENT_COUNT] = {
     /* tenants and members */
     ROW(STATEMENT_TENANT_BOOTSTRAP, 2, "select tenant_bootstrap($1::uuid, $2::text)"),
     ROW(STATEMENT_TENANTS, 0,
-        "select coalesce(json_agg(json_build_object('id', t.id, 'name', t.name, 'role', m.role, 'created_at', "
+        "select coalesce(json_agg(json_build_object('id', t.id, 'name', t.name, 'role', m.role, "
+        "'created_at', "
         "filemill_time(t.created_at)) order by t.created_at, t.id), '[]')::text as tenants "
         "from (select tenant_id, role from tenant_members where user_id = filemill_user() limit 1000) m "
         "join tenants t on t.id = m.tenant_id"),
     ROW(STATEMENT_MEMBERS, 1,
         "select coalesce(json_agg(json_build_object('user_id', m.user_id, 'role', m.role, 'created_at', "
         "filemill_time(m.created_at)) order by m.created_at, m.user_id), '[]')::text as members "
-        "from (select * from tenant_members where tenant_id = $1::uuid order by created_at, user_id limit 1000) m"),
+        "from (select * from tenant_members where tenant_id = $1::uuid order by created_at, user_id limit "
+        "1000) m"),
     ROW(STATEMENT_MEMBER_ADD, 3,
         "insert into tenant_members (tenant_id, user_id, role) select $1::uuid, $2::uuid, $3::member_role_t "
         "where filemill_role($1::uuid) in ('owner', 'admin') on conflict do nothing"),
     ROW(STATEMENT_OWNERS_LOCK, 1,
-        "select user_id from tenant_members where tenant_id = $1::uuid and role = 'owner' order by user_id for update"),
+        "select user_id from tenant_members where tenant_id = $1::uuid and role = 'owner' order by user_id "
+        "for update"),
     ROW(STATEMENT_MEMBER_CHANGE, 3,
-        "update tenant_members set role = $3::member_role_t where tenant_id = $1::uuid and user_id = $2::uuid"),
-    ROW(STATEMENT_MEMBER_REMOVE, 2, "delete from tenant_members where tenant_id = $1::uuid and user_id = $2::uuid"),
+        "update tenant_members set role = $3::member_role_t where tenant_id = $1::uuid and user_id = "
+        "$2::uuid"),
+    ROW(STATEMENT_MEMBER_REMOVE, 2,
+        "delete from tenant_members where tenant_id = $1::uuid and user_id = $2::uuid"),
 
     /* Hot: one row in, no row read but the caller's membership (tenant_members' primary key). */
     ROW(STATEMENT_FILE_INSERT, 9,
-        "insert into files (id, tenant_id, owner_user_id, visibility, r2_key_original, mime, size_bytes, sha256, "
+        "insert into files (id, tenant_id, owner_user_id, visibility, r2_key_original, mime, size_bytes, "
+        "sha256, "
         "filename, upload_expires_at) select $1::uuid, $2::uuid, filemill_user(), $3::visibility_t, $4, $5, "
-        "$6::bigint, $7, $8, now() + $9::bigint * interval '1 minute' from (select filemill_role($2::uuid) as role) c "
+        "$6::bigint, $7, $8, now() + $9::bigint * interval '1 minute' from (select filemill_role($2::uuid) "
+        "as role) c "
         "where c.role is not null and ($3::visibility_t <> 'internal' or filemill_elevated(c.role))"),
     ROW(STATEMENT_FILE_LOOK, 1,
-        "select f.id::text, f.tenant_id::text as tenant, f.visibility::text, f.r2_key_original as key, f.mime, "
+        "select f.id::text, f.tenant_id::text as tenant, f.visibility::text, f.r2_key_original as key, "
+        "f.mime, "
         "f.detected_mime, f.size_bytes, f.status::text, f.filename, f.finalized_at is not null as finalized, "
-        "c.role::text as role, f.owner_user_id = filemill_user() as own, filemill_elevated(c.role) as elevated, "
+        "c.role::text as role, f.owner_user_id = filemill_user() as own, filemill_elevated(c.role) as "
+        "elevated, "
         "file_readable(f.visibility, f.owner_user_id, c.role) as readable "
         "from files f, lateral (select filemill_role(f.tenant_id) as role offset 0) c "
         "where f.id = $1::uuid and f.status <> 'deleted'"),
     ROW(STATEMENT_FILE_LOCK, 1, "select id from files where id = $1::uuid for update"),
-    /* After FILE_LOCK: the first finalize inserts the jobs, any later one finds the file no longer uploading. */
+    /* After FILE_LOCK: the first finalize inserts the jobs, any later one finds the file no longer uploading.
+     */
     ROW(STATEMENT_FILE_FINALIZE, 6,
-        "with f as (select id, tenant_id, generation from files where id = $1::uuid and status = 'uploading'), "
+        "with f as (select id, tenant_id, generation from files where id = $1::uuid and status = "
+        "'uploading'), "
         "j as (insert into jobs (id, tenant_id, file_id, type, generation, priority, trace) "
         "select n.id, f.tenant_id, f.id, n.type, f.generation, 1, $4 from f, unnest($2::uuid[], $3::text[]) "
         "n(id, type) returning id, tenant_id, file_id, type, status), "
-        "u as (update files set status = (case when cardinality($2::uuid[]) > 0 then 'processing' else 'ready' end)"
+        "u as (update files set status = (case when cardinality($2::uuid[]) > 0 then 'processing' else "
+        "'ready' end)"
         "::file_status_t, finalized_at = now(), detected_mime = $5, etag = $6 from f where files.id = f.id "
         "returning files.id, files.tenant_id, files.status), "
         "e as (insert into file_events (tenant_id, file_id, job_id, kind, data) "
-        "select tenant_id, id, null::uuid, 'file.status', jsonb_build_object('status', status) from u union all "
-        "select tenant_id, file_id, id, 'job.status', jsonb_build_object('type', type, 'status', status) from j) "
+        "select tenant_id, id, null::uuid, 'file.status', jsonb_build_object('status', status) from u union "
+        "all "
+        "select tenant_id, file_id, id, 'job.status', jsonb_build_object('type', type, 'status', status) "
+        "from j) "
         "select id from u"),
     ROW(STATEMENT_FILE_JOBS, 1,
-        "select coalesce(json_agg(json_build_object('id', id, 'type', type, 'status', status) order by id), '[]')"
-        "::text as jobs, count(*) as count from (select id, type, status from jobs where file_id = $1::uuid and "
+        "select coalesce(json_agg(json_build_object('id', id, 'type', type, 'status', status) order by id), "
+        "'[]')"
+        "::text as jobs, count(*) as count from (select id, type, status from jobs where file_id = $1::uuid "
+        "and "
         "generation = 0 order by id limit 64) j"),
 
     /* reading */
     ROW(STATEMENT_FILE_DETAIL, 1,
-        "select " FILE_JSON "::text as file, (select coalesce(json_agg(" JOB_JSON " order by j.id), '[]') from "
-        "(select * from jobs where file_id = f.id and generation = f.generation order by id limit 1000) j)::text "
+        "select " FILE_JSON "::text as file, (select coalesce(json_agg(" JOB_JSON
+        " order by j.id), '[]') from "
+        "(select * from jobs where file_id = f.id and generation = f.generation order by id limit 1000) "
+        "j)::text "
         "as jobs from files f where f.id = $1::uuid and f.status <> 'deleted'"),
     ROW(STATEMENT_FILE_DERIVATIVES, 1,
-        "select coalesce(json_agg(json_build_object('kind', d.kind, 'mime', d.mime, 'size_bytes', d.size_bytes, "
-        "'sha256', d.sha256, 'metadata', d.metadata, 'created_at', filemill_time(d.created_at), 'updated_at', "
+        "select coalesce(json_agg(json_build_object('kind', d.kind, 'mime', d.mime, 'size_bytes', "
+        "d.size_bytes, "
+        "'sha256', d.sha256, 'metadata', d.metadata, 'created_at', filemill_time(d.created_at), "
+        "'updated_at', "
         "filemill_time(d.updated_at)) order by d.kind), '[]')::text as derivatives "
         "from (select * from file_derivatives where file_id = $1::uuid order by kind limit 1000) d"),
     /* One more than the largest page; walks files_list_idx. */
     ROW(STATEMENT_FILE_LIST, 4,
-        "select f.id::text, (extract(epoch from f.created_at) * 1000000)::bigint as stamp, " FILE_JSON "::text as "
+        "select f.id::text, (extract(epoch from f.created_at) * 1000000)::bigint as stamp, " FILE_JSON
+        "::text as "
         "file from files f where f.tenant_id = $1::uuid and f.status <> 'deleted' and ($2::text is null or "
         "f.status = $2::file_status_t) and ($3::bigint is null or (f.created_at, f.id) < "
         "(timestamptz 'epoch' + $3::bigint * interval '1 microsecond', $4::uuid)) and "
         "file_readable(f.visibility, f.owner_user_id, (select filemill_role($1::uuid))) "
         "order by f.created_at desc, f.id desc limit 101"),
     ROW(STATEMENT_DERIVATIVE, 2,
-        "select kind, r2_key as key, mime, size_bytes from file_derivatives where file_id = $1::uuid and kind = $2"),
+        "select kind, r2_key as key, mime, size_bytes from file_derivatives where file_id = $1::uuid and "
+        "kind = $2"),
 
     /* changing; the file is locked before */
     ROW(STATEMENT_JOBS_CANCEL, 1,
-        "with due as (select j.id from jobs j join files f on f.id = j.file_id where j.file_id = $1::uuid and "
+        "with due as (select j.id from jobs j join files f on f.id = j.file_id where j.file_id = $1::uuid "
+        "and "
         "f.status <> 'deleted' and j.status in " ACTIVE "), " CANCEL_DUE),
     ROW(STATEMENT_FILE_REPROCESS, 4,
-        "with f as (update files set generation = generation + 1, status = (case when cardinality($2::uuid[]) > 0 "
+        "with f as (update files set generation = generation + 1, status = (case when "
+        "cardinality($2::uuid[]) > 0 "
         "then 'processing' else 'ready' end)::file_status_t where id = $1::uuid and status in "
         "('ready', 'processing', 'failed') returning id, tenant_id, generation, status), "
         "j as (insert into jobs (id, tenant_id, file_id, type, generation, priority, trace) "
@@ -121,8 +152,10 @@ const struct statement statements[STATEMENT_COUNT] = {
         "e as (insert into file_events (tenant_id, file_id, job_id, kind, data) "
         "select tenant_id, id, null::uuid, 'file.status', jsonb_build_object('status', status, 'generation', "
         "generation) from f union all "
-        "select tenant_id, file_id, id, 'job.status', jsonb_build_object('type', type, 'status', status) from j) "
-        "select f.generation, (select coalesce(json_agg(json_build_object('id', j.id, 'type', j.type, 'status', "
+        "select tenant_id, file_id, id, 'job.status', jsonb_build_object('type', type, 'status', status) "
+        "from j) "
+        "select f.generation, (select coalesce(json_agg(json_build_object('id', j.id, 'type', j.type, "
+        "'status', "
         "j.status) order by j.id), '[]') from j)::text as jobs from f"),
     ROW(STATEMENT_FILE_DELETE, 1,
         "with f as (update files set status = 'deleted', deleted_at = now() where id = $1::uuid and "
@@ -130,10 +163,14 @@ const struct statement statements[STATEMENT_COUNT] = {
         "e as (insert into file_events (tenant_id, file_id, kind, data) select tenant_id, id, 'file.status', "
         "jsonb_build_object('status', 'deleted') from f) select id from f"),
     ROW(STATEMENT_JOB, 1,
-        "select " JOB_JSON "::jsonb || jsonb_build_object('file_id', j.file_id, 'tenant_id', j.tenant_id) as job, "
-        "j.file_id::text as file, j.status::text, c.role::text as role, f.owner_user_id = filemill_user() as own, "
-        "filemill_elevated(c.role) as elevated, file_readable(f.visibility, f.owner_user_id, c.role) as readable "
-        "from jobs j join files f on f.id = j.file_id, lateral (select filemill_role(f.tenant_id) as role offset 0) c "
+        "select " JOB_JSON
+        "::jsonb || jsonb_build_object('file_id', j.file_id, 'tenant_id', j.tenant_id) as job, "
+        "j.file_id::text as file, j.status::text, c.role::text as role, f.owner_user_id = filemill_user() as "
+        "own, "
+        "filemill_elevated(c.role) as elevated, file_readable(f.visibility, f.owner_user_id, c.role) as "
+        "readable "
+        "from jobs j join files f on f.id = j.file_id, lateral (select filemill_role(f.tenant_id) as role "
+        "offset 0) c "
         "where j.id = $1::uuid and f.status <> 'deleted'"),
     ROW(STATEMENT_JOB_CANCEL, 1,
         "with due as (select id from jobs where id = $1::uuid and status in " ACTIVE "), " CANCEL_DUE),
@@ -142,7 +179,8 @@ const struct statement statements[STATEMENT_COUNT] = {
     /* events */
     ROW(STATEMENT_EVENTS_AFTER, 2,
         "select id, kind, (data || jsonb_build_object('file_id', file_id, 'job_id', job_id, 'created_at', "
-        "filemill_time(created_at)))::text as data, kind = 'file.status' and data->>'status' = 'deleted' as last "
+        "filemill_time(created_at)))::text as data, kind = 'file.status' and data->>'status' = 'deleted' as "
+        "last "
         "from file_events where file_id = $1::uuid and id > $2::bigint order by id limit 200"),
     ROW(STATEMENT_EVENTS_NEWEST, 1, "select file::text, newest from events_newest($1::uuid[])"),
 
@@ -150,10 +188,13 @@ const struct statement statements[STATEMENT_COUNT] = {
     ROW(STATEMENT_IDEMPOTENCY_CLEAR, 1,
         "delete from idempotency_keys where key = $1 and (created_at < now() - interval '24 hours' or "
         "(status is null and created_at < now() - interval '30 seconds'))"),
-    ROW(STATEMENT_IDEMPOTENCY_FIND, 1, "select request_hash, status, body from idempotency_keys where key = $1"),
+    ROW(STATEMENT_IDEMPOTENCY_FIND, 1,
+        "select request_hash, status, body from idempotency_keys where key = $1"),
     ROW(STATEMENT_IDEMPOTENCY_RECORD, 5,
-        "insert into idempotency_keys (user_id, key, request_hash, status, body) select filemill_user(), $1, $2, "
-        "case when p.proven then $3::int end, case when p.proven then $4 end from (select $5::uuid is null or "
+        "insert into idempotency_keys (user_id, key, request_hash, status, body) select filemill_user(), $1, "
+        "$2, "
+        "case when p.proven then $3::int end, case when p.proven then $4 end from (select $5::uuid is null "
+        "or "
         "exists (select 1 from files where id = $5::uuid) as proven) p"),
     ROW(STATEMENT_IDEMPOTENCY_STORE, 3,
         "update idempotency_keys set status = $2::int, body = $3 where key = $1 and status is null"),

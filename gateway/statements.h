@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Every SQL statement of the gateway. All run as the role filemill_gateway with the caller in filemill.user_id: row
- * security decides what they see; what they check beside it is for the right answer, not for safety. */
+ * Every SQL statement of the gateway. All run as the role filemill_gateway with the caller in
+ * filemill.user_id: row security decides what they see; what they check beside it is for the right answer,
+ * not for safety. */
 #ifndef GATEWAY_STATEMENTS_H
 #define GATEWAY_STATEMENTS_H
 

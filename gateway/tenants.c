@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Tenants and their members. Who may make, change and remove whom is decided in the database (0020_gateway.sql); here
- * its refusals get their names. A tenant that the caller is no member of does not exist. */
+ * Tenants and their members. Who may make, change and remove whom is decided in the database
+ * (0020_gateway.sql); here its refusals get their names. A tenant that the caller is no member of does not
+ * exist. */
 #include "gateway/call.h"
 #include "gateway/handlers.h"
 #include "gateway/json.h"
@@ -36,7 +37,8 @@ void handle_tenant_bootstrap(struct call *call) {
     json_t *body = json_pack("{s:s,s:s,s:s}", "tenant_id", tenant, "name", name, "role", "owner");
     state->answer = json_encode(body);
     json_decref(body);
-    const struct query query = {.statement = &statements[STATEMENT_TENANT_BOOTSTRAP], .values = {tenant, name}};
+    const struct query query = {.statement = &statements[STATEMENT_TENANT_BOOTSTRAP],
+                                .values = {tenant, name}};
     call_write(call, &(struct call_effect){
                          .queries = &query,
                          .count = 1,
@@ -47,7 +49,8 @@ void handle_tenant_bootstrap(struct call *call) {
 }
 
 static void tenants_listed(struct call *call, const struct database_answer *answer) {
-    call_respond_take(call, 200, memory_format("{\"tenants\":%s}", result_text(answer->results[0], 0, "tenants")));
+    call_respond_take(call, 200,
+                      memory_format("{\"tenants\":%s}", result_text(answer->results[0], 0, "tenants")));
 }
 
 void handle_tenants(struct call *call) {
@@ -62,7 +65,8 @@ static void members_listed(struct call *call, const struct database_answer *answ
         call_problem(call, PROBLEM_NOT_FOUND, NULL);
         return;
     }
-    call_respond_take(call, 200, memory_format("{\"members\":%s}", result_text(answer->results[1], 0, "members")));
+    call_respond_take(call, 200,
+                      memory_format("{\"members\":%s}", result_text(answer->results[1], 0, "members")));
 }
 
 void handle_members(struct call *call) {
@@ -102,8 +106,8 @@ static bool manages(struct call *call, const struct database_result *result) {
 static void answer_member(struct call *call, int status) {
     const struct member *member = call->state;
     call_respond_take(call, status,
-                      memory_format("{\"tenant_id\":\"%s\",\"user_id\":\"%s\",\"role\":\"%s\"}", call->parameters[0],
-                                    member->user, member->role));
+                      memory_format("{\"tenant_id\":\"%s\",\"user_id\":\"%s\",\"role\":\"%s\"}",
+                                    call->parameters[0], member->user, member->role));
 }
 
 static struct member *member_new(struct call *call, const char *user, const char *role) {
@@ -133,9 +137,11 @@ void handle_member_add(struct call *call) {
         member_new(call, json_text_member(call->body, "user_id"), role != NULL ? role : "member");
     const struct query queries[] = {
         {.statement = &statements[STATEMENT_ROLE], .values = {call->parameters[0]}},
-        {.statement = &statements[STATEMENT_MEMBER_ADD], .values = {call->parameters[0], member->user, member->role}},
+        {.statement = &statements[STATEMENT_MEMBER_ADD],
+         .values = {call->parameters[0], member->user, member->role}},
     };
-    call_write(call, &(struct call_effect){.queries = queries, .count = 2, .on_answer = added, .on_refusal = refused});
+    call_write(call, &(struct call_effect){
+                         .queries = queries, .count = 2, .on_answer = added, .on_refusal = refused});
 }
 
 static void changed(struct call *call, const struct database_answer *answer) {
@@ -157,8 +163,8 @@ void handle_member_change(struct call *call) {
         {.statement = &statements[STATEMENT_MEMBER_CHANGE],
          .values = {call->parameters[0], member->user, member->role}},
     };
-    call_write(call,
-               &(struct call_effect){.queries = queries, .count = 3, .on_answer = changed, .on_refusal = refused});
+    call_write(call, &(struct call_effect){
+                         .queries = queries, .count = 3, .on_answer = changed, .on_refusal = refused});
 }
 
 static void removed(struct call *call, const struct database_answer *answer) {
@@ -179,6 +185,6 @@ void handle_member_remove(struct call *call) {
         {.statement = &statements[STATEMENT_OWNERS_LOCK], .values = {call->parameters[0]}},
         {.statement = &statements[STATEMENT_MEMBER_REMOVE], .values = {call->parameters[0], member->user}},
     };
-    call_write(call,
-               &(struct call_effect){.queries = queries, .count = 3, .on_answer = removed, .on_refusal = refused});
+    call_write(call, &(struct call_effect){
+                         .queries = queries, .count = 3, .on_answer = removed, .on_refusal = refused});
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Signed tokens; see token.h. libjose is given only what was checked before: a key rebuilt from the members that
- * matter, with its algorithm pinned, and a token split into canonical parts. */
+ * Signed tokens; see token.h. libjose is given only what was checked before: a key rebuilt from the members
+ * that matter, with its algorithm pinned, and a token split into canonical parts. */
 #include "gateway/token.h"
 
 #include "gateway/json.h"
@@ -208,7 +208,7 @@ static char *decode_part(const struct token_parts *parts, size_t index, size_t *
     return bytes;
 }
 
-/* Headers that bring a key of their own, or that must be understood and are not (RFC 7515 §4.1, RFC 7797). */
+/* Headers that bring a key of their own, or must be understood and are not (RFC 7515 §4.1, RFC 7797). */
 static const char *const refused_headers[] = {"crit", "b64", "jwk", "jku", "x5u", "x5c", "zip", "enc"};
 
 static int copy_header(const json_t *object, const char *name, char *target, size_t size, bool *present) {
@@ -360,8 +360,8 @@ static enum token_verdict judge_claims(const struct token_rules *rules, const js
     return TOKEN_ACCEPTED;
 }
 
-enum token_verdict token_judge(const struct token_rules *rules, const char *payload, size_t payload_size, int64_t now_s,
-                               struct token_claims *claims) {
+enum token_verdict token_judge(const struct token_rules *rules, const char *payload, size_t payload_size,
+                               int64_t now_s, struct token_claims *claims) {
     const char *reason;
     json_t *object = json_decode(payload, payload_size, &reason);
     enum token_verdict verdict =

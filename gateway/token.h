@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Signed tokens (JWS compact form, RFC 7515; JWT, RFC 7519; the rules of RFC 8725): keys, signatures and claims,
- * without clocks or I/O. One key has one algorithm, told by the key and never by the token: oct is HS256, RSA is
- * RS256, EC P-256 is ES256; a key that names another algorithm is not usable. The only user of libjose. */
+ * Signed tokens (JWS compact form, RFC 7515; JWT, RFC 7519; the rules of RFC 8725): keys, signatures and
+ * claims, without clocks or I/O. One key has one algorithm, told by the key and never by the token: oct is
+ * HS256, RSA is RS256, EC P-256 is ES256; a key that names another algorithm is not usable. The only user of
+ * libjose. */
 #ifndef GATEWAY_TOKEN_H
 #define GATEWAY_TOKEN_H
 
@@ -18,7 +19,8 @@ struct token_key;
 
 enum token_key_fault {
     TOKEN_KEY_OK,
-    TOKEN_KEY_UNUSABLE, /* not for checking signatures, or of another algorithm: may stand in a key set, is skipped */
+    TOKEN_KEY_UNUSABLE, /* not for checking signatures, or of another algorithm: may stand in a key set, is
+                           skipped */
     TOKEN_KEY_WEAK,     /* HMAC below 32 bytes, RSA below 2048 bits */
 };
 
@@ -37,15 +39,16 @@ struct token_header {
     char type[32]; /* "" if absent */
 };
 
-/* Reads a compact token's header, for finding its key. -1 if the token is not three canonical base64url parts of
- * at most TOKEN_MAX_BYTES, or its header is not strict JSON, or has crit, b64, jwk, jku, x5u or x5c. */
+/* Reads a compact token's header, for finding its key. -1 if the token is not three canonical base64url parts
+ * of at most TOKEN_MAX_BYTES, or its header is not strict JSON, or has crit, b64, jwk, jku, x5u or x5c. */
 int token_read_header(const char *token, struct token_header *header);
 
-/* Checks header and signature with exactly this key. The payload, with a NUL after it, is the caller's to free. */
+/* Checks header and signature with exactly this key. The payload, with a NUL after it, is the caller's to
+ * free. */
 int token_verify(const struct token_key *key, const char *token, char **payload, size_t *payload_size);
 
-/* A signed token with `claims` under header {"alg","typ":"JWT","kid" where the key has one}; the caller frees it.
- * NULL if the key can't sign. */
+/* A signed token with `claims` under header {"alg","typ":"JWT","kid" where the key has one}; the caller frees
+ * it. NULL if the key can't sign. */
 char *token_sign(const struct token_key *key, const json_t *claims);
 
 struct token_rules {
@@ -65,8 +68,9 @@ struct token_claims {
     int64_t expires_s;         /* seconds since 1970 */
 };
 
-/* Judges a verified payload at `now_s`: exp, nbf and iat with leeway, aud, iss, sub (a UUID), role (authenticated). */
-enum token_verdict token_judge(const struct token_rules *rules, const char *payload, size_t payload_size, int64_t now_s,
-                               struct token_claims *claims);
+/* Judges a verified payload at `now_s`: exp, nbf and iat with leeway, aud, iss, sub (a UUID), role
+ * (authenticated). */
+enum token_verdict token_judge(const struct token_rules *rules, const char *payload, size_t payload_size,
+                               int64_t now_s, struct token_claims *claims);
 
 #endif

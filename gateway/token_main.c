@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * filemill-token: a token for trying things out, signed with the instance's own HS256 secret (or with the private key
- * in jwks-file). Prints it on standard output and nothing else.
- *   filemill-token [--user UUID] [--ttl 1h] [--email ADDRESS] */
+ * filemill-token: a token for trying things out, signed with the instance's own HS256 secret (or with the
+ * private key in jwks-file). Prints it on standard output and nothing else. filemill-token [--user UUID]
+ * [--ttl 1h] [--email ADDRESS] */
 #include "config/settings.h"
 #include "gateway/json.h"
 #include "gateway/key_set.h"
@@ -110,9 +110,9 @@ int main(int count, char **arguments) {
     }
     settings_load(&settings, "token");
     json_int_t now_s = (json_int_t)(clock_wall_ms() / 1000);
-    json_t *claims = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I}", "sub", wish.user, "aud", settings.jwt_audience, "role",
-                               "authenticated", "email", wish.email, "iat", now_s, "exp",
-                               now_s + (json_int_t)wish.ttl_s);
+    json_t *claims =
+        json_pack("{s:s,s:s,s:s,s:s,s:I,s:I}", "sub", wish.user, "aud", settings.jwt_audience, "role",
+                  "authenticated", "email", wish.email, "iat", now_s, "exp", now_s + (json_int_t)wish.ttl_s);
     if (claims == NULL) {
         return usage();
     }
@@ -121,7 +121,8 @@ int main(int count, char **arguments) {
     }
     char *token = sign(&settings, claims);
     if (token == NULL) {
-        fatal("option=jwt-secret error=\"not set, and there is no private key in jwks-file: no way to sign\"");
+        fatal(
+            "option=jwt-secret error=\"not set, and there is no private key in jwks-file: no way to sign\"");
     }
     (void)puts(token);
     free(token);

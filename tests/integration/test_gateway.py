@@ -441,7 +441,7 @@ def routes_in_the_table():
     from postgres import ROOT
     source = (ROOT / "gateway" / "routes.c").read_text()
     return {(method.lower(), re.sub(r":(\w+)", r"{\1}", pattern))
-            for method, pattern in re.findall(r'\.method = "(\w+)", \.pattern = "([^"]+)"', source)}
+            for method, pattern in re.findall(r'\.method = "(\w+)",\s+\.pattern = "([^"]+)"', source)}
 
 
 def test_openapi_and_the_routes_agree(gateway):

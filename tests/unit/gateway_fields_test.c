@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Bodies and queries against rows of fields, strict JSON, CORS lists and the token bucket: the pure parts of the
- * gateway. */
+ * Bodies and queries against rows of fields, strict JSON, CORS lists and the token bucket: the pure parts of
+ * the gateway. */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include "gateway/cors.h"
 #include "gateway/fields.h"
@@ -19,9 +19,12 @@
 #define ID "3b241101-e2bb-4255-8caf-4136c566a962"
 
 static const struct field fields[] = {
-    {"id", FIELD_UUID, true, 0, 0, NULL, ""},          {"name", FIELD_TEXT, false, 2, 4, NULL, ""},
-    {"count", FIELD_INTEGER, false, -1, 10, NULL, ""}, {"color", FIELD_CHOICE, false, 0, 0, "red|green", ""},
-    {"mime", FIELD_MEDIA_TYPE, false, 0, 20, NULL, ""}, {"sum", FIELD_SHA256, false, 0, 0, NULL, ""},
+    {"id", FIELD_UUID, true, 0, 0, NULL, ""},
+    {"name", FIELD_TEXT, false, 2, 4, NULL, ""},
+    {"count", FIELD_INTEGER, false, -1, 10, NULL, ""},
+    {"color", FIELD_CHOICE, false, 0, 0, "red|green", ""},
+    {"mime", FIELD_MEDIA_TYPE, false, 0, 20, NULL, ""},
+    {"sum", FIELD_SHA256, false, 0, 0, NULL, ""},
     {"size", FIELD_INTEGER, false, 0, FIELD_MAX_UPLOAD, NULL, ""},
 };
 static const struct field_rows rows = {fields, sizeof fields / sizeof fields[0], 100};
@@ -45,19 +48,46 @@ static bool fits(const char *text) {
 
 static void bodies_fit_or_not(void **state) {
     static const char *const good[] = {
-        "{\"id\":\"" ID "\"}", WITH("\"name\":\"ab\""), WITH("\"name\":\"\xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f\""),
-        WITH("\"name\":\"\xf0\x9f\x98\x80\xf0\x9f\x98\x80\""), WITH("\"count\":-1"), WITH("\"count\":10"),
-        WITH("\"color\":\"green\""), WITH("\"mime\":\"a/b; c=d\""), WITH("\"size\":100"),
+        "{\"id\":\"" ID "\"}",
+        WITH("\"name\":\"ab\""),
+        WITH("\"name\":\"\xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f\""),
+        WITH("\"name\":\"\xf0\x9f\x98\x80\xf0\x9f\x98\x80\""),
+        WITH("\"count\":-1"),
+        WITH("\"count\":10"),
+        WITH("\"color\":\"green\""),
+        WITH("\"mime\":\"a/b; c=d\""),
+        WITH("\"size\":100"),
         WITH("\"sum\":\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934CA495991b7852b855\""),
     };
     static const char *const bad[] = {
-        "[]", "null", "1", "{}", "{\"id\":null}", "{\"id\":1}", "{\"id\":\"x\"}", WITH("\"name\":\"a\""),
-        WITH("\"name\":\"abcde\""), WITH("\"name\":\"\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\""),
-        WITH("\"name\":\"ab\\u0000\""), WITH("\"count\":-2"), WITH("\"count\":11"), WITH("\"count\":1.0"),
-        WITH("\"count\":\"1\""), WITH("\"count\":true"), WITH("\"color\":\"blue\""), WITH("\"color\":\"\""),
-        WITH("\"color\":\"red|green\""), WITH("\"color\":\"re\""), WITH("\"mime\":\"a\""),
-        WITH("\"mime\":\"aaaaaaaaaaaaaaa/bbbbbbbbbbbbbb\""), WITH("\"sum\":\"e3\""), WITH("\"size\":101"),
-        WITH("\"size\":9223372036854775807"), WITH("\"other\":1"), WITH("\"Name\":\"ab\""), WITH("\"\":1"),
+        "[]",
+        "null",
+        "1",
+        "{}",
+        "{\"id\":null}",
+        "{\"id\":1}",
+        "{\"id\":\"x\"}",
+        WITH("\"name\":\"a\""),
+        WITH("\"name\":\"abcde\""),
+        WITH("\"name\":\"\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\""),
+        WITH("\"name\":\"ab\\u0000\""),
+        WITH("\"count\":-2"),
+        WITH("\"count\":11"),
+        WITH("\"count\":1.0"),
+        WITH("\"count\":\"1\""),
+        WITH("\"count\":true"),
+        WITH("\"color\":\"blue\""),
+        WITH("\"color\":\"\""),
+        WITH("\"color\":\"red|green\""),
+        WITH("\"color\":\"re\""),
+        WITH("\"mime\":\"a\""),
+        WITH("\"mime\":\"aaaaaaaaaaaaaaa/bbbbbbbbbbbbbb\""),
+        WITH("\"sum\":\"e3\""),
+        WITH("\"size\":101"),
+        WITH("\"size\":9223372036854775807"),
+        WITH("\"other\":1"),
+        WITH("\"Name\":\"ab\""),
+        WITH("\"\":1"),
     };
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         print_message("%s\n", good[i]);
@@ -106,7 +136,8 @@ static void levels_are_counted_without_recursion(void **state) {
     memset(bytes, '[', JSON_MAX_LEVELS + 1);
     memset(bytes + JSON_MAX_LEVELS + 1, ']', JSON_MAX_LEVELS + 1);
     assert_false(is_json(bytes, 2 * JSON_MAX_LEVELS + 2));
-    static const char brackets_in_text[] = "\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[[[[[[[[[[[[[[[[[[[[[[[[\"";
+    static const char brackets_in_text[] =
+        "\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[[[[[[[[[[[[[[[[[[[[[[[[\"";
     assert_true(is_json(brackets_in_text, sizeof brackets_in_text - 1));
 }
 
@@ -189,7 +220,8 @@ static void problems_are_equal_where_their_cause_is(void **state) {
             assert_true(strcmp(problem_rows[i].code, problem_rows[k].code) != 0);
         }
     }
-    char *kept = problem_document(PROBLEM_NOT_FOUND, NULL, json_pack("{s:s,s:i}", "error", "other", "more", 1));
+    char *kept =
+        problem_document(PROBLEM_NOT_FOUND, NULL, json_pack("{s:s,s:i}", "error", "other", "more", 1));
     assert_non_null(strstr(kept, "\"error\":\"not_found\""));
     assert_non_null(strstr(kept, "\"more\":1"));
     free(kept);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * The routes table: what matches what, what is let through to a parameter, and what the table owes itself. */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include "gateway/openapi.h"
 #include "gateway/routes.h"
@@ -64,7 +64,8 @@ static void each_path_finds_its_row(void **state) {
         char parameters[ROUTE_MAX_PARAMETERS][ROUTE_PARAMETER_MAX] = {"", ""};
         char allow[128];
         print_message("%s %s\n", cases[i].method, cases[i].path);
-        assert_int_equal(route_find(cases[i].method, cases[i].path, &route, parameters, allow), cases[i].match);
+        assert_int_equal(route_find(cases[i].method, cases[i].path, &route, parameters, allow),
+                         cases[i].match);
         if (cases[i].match == ROUTE_FOUND) {
             assert_string_equal(route->operation, cases[i].operation);
             assert_string_equal(parameters[0], cases[i].first);
@@ -100,7 +101,8 @@ static void the_table_keeps_its_promises(void **state) {
         assert_true(route->success >= 200 && route->success < 300);
         for (size_t k = 0; k < i; k++) {
             assert_true(strcmp(routes[k].operation, route->operation) != 0);
-            assert_true(strcmp(routes[k].method, route->method) != 0 || strcmp(routes[k].pattern, route->pattern) != 0);
+            assert_true(strcmp(routes[k].method, route->method) != 0 ||
+                        strcmp(routes[k].pattern, route->pattern) != 0);
         }
     }
 }

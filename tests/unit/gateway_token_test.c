@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * Keys, key sets and claims, as tables; signatures have the public vectors (tests/vectors/jws_test.c). */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include "gateway/key_set.h"
 #include "gateway/token.h"
@@ -16,9 +16,11 @@
 #define USER "3B241101-E2BB-4255-8CAF-4136C566A962"
 #define NOW 1000000
 
-static const struct token_rules rules = {.audience = "authenticated", .issuer = "https://x/auth/v1", .leeway_s = 30};
+static const struct token_rules rules = {
+    .audience = "authenticated", .issuer = "https://x/auth/v1", .leeway_s = 30};
 
-#define BASE "\"aud\":\"authenticated\",\"iss\":\"https://x/auth/v1\",\"role\":\"authenticated\",\"sub\":\"" USER "\""
+#define BASE                                                                                                 \
+    "\"aud\":\"authenticated\",\"iss\":\"https://x/auth/v1\",\"role\":\"authenticated\",\"sub\":\"" USER "\""
 
 struct claim_case {
     const char *payload;
@@ -49,8 +51,10 @@ static const struct claim_case claim_cases[] = {
      TOKEN_REFUSED},
     {"{\"aud\":\"authenticated\",\"iss\":\"https://x/auth/v1\",\"role\":\"service_role\",\"exp\":1000001}",
      TOKEN_ROLE_REFUSED},
-    {"{\"aud\":\"authenticated\",\"iss\":\"https://x/auth/v1\",\"sub\":\"" USER "\",\"exp\":1000001}", TOKEN_REFUSED},
-    {"{\"aud\":\"authenticated\",\"iss\":\"https://x/auth/v1\",\"role\":\"authenticated\",\"sub\":\"me\",\"exp\":1000001}",
+    {"{\"aud\":\"authenticated\",\"iss\":\"https://x/auth/v1\",\"sub\":\"" USER "\",\"exp\":1000001}",
+     TOKEN_REFUSED},
+    {"{\"aud\":\"authenticated\",\"iss\":\"https://x/auth/"
+     "v1\",\"role\":\"authenticated\",\"sub\":\"me\",\"exp\":1000001}",
      TOKEN_REFUSED},
     {"[]", TOKEN_REFUSED},
     {"", TOKEN_REFUSED},
@@ -95,10 +99,12 @@ static void a_key_has_one_use_and_one_algorithm(void **state) {
     assert_int_equal(fault_of("{\"kty\":\"RSA\",\"n\":\"" K32 "\",\"e\":\"AQAB\"}"), TOKEN_KEY_WEAK);
     assert_int_equal(fault_of("{\"kty\":\"RSA\",\"n\":\"" K32 "\"}"), TOKEN_KEY_UNUSABLE);
     assert_int_equal(fault_of("{" P256 "}"), TOKEN_KEY_OK);
-    assert_int_equal(fault_of("{" P256 ",\"alg\":\"ES256\",\"use\":\"sig\",\"key_ops\":[\"verify\"]}"), TOKEN_KEY_OK);
+    assert_int_equal(fault_of("{" P256 ",\"alg\":\"ES256\",\"use\":\"sig\",\"key_ops\":[\"verify\"]}"),
+                     TOKEN_KEY_OK);
     assert_int_equal(fault_of("{" P256 ",\"key_ops\":[\"sign\"]}"), TOKEN_KEY_UNUSABLE);
     assert_int_equal(fault_of("{" P256 ",\"alg\":\"HS256\"}"), TOKEN_KEY_UNUSABLE);
-    assert_int_equal(fault_of("{\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"AA\",\"y\":\"AA\"}"), TOKEN_KEY_UNUSABLE);
+    assert_int_equal(fault_of("{\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"AA\",\"y\":\"AA\"}"),
+                     TOKEN_KEY_UNUSABLE);
     assert_int_equal(fault_of("{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AA\"}"), TOKEN_KEY_UNUSABLE);
     assert_int_equal(fault_of("{}"), TOKEN_KEY_UNUSABLE);
     assert_int_equal(fault_of("[]"), TOKEN_KEY_UNUSABLE);
@@ -142,8 +148,9 @@ static const struct token_key *find(const struct key_set *set, const char *id) {
 
 static void key_sets_are_read_with_care(void **state) {
     bool weak;
-    static const char text[] = "{\"keys\":[{" P256 ",\"kid\":\"a\"},{" P256 ",\"kid\":\"b\"},{" P256 ",\"kid\":\"b\"},"
-                               "{\"kty\":\"oct\",\"k\":\"" K31 "\",\"kid\":\"w\"},{\"kty\":\"new\"},5]}";
+    static const char text[] =
+        "{\"keys\":[{" P256 ",\"kid\":\"a\"},{" P256 ",\"kid\":\"b\"},{" P256 ",\"kid\":\"b\"},"
+        "{\"kty\":\"oct\",\"k\":\"" K31 "\",\"kid\":\"w\"},{\"kty\":\"new\"},5]}";
     struct key_set *set = key_set_parse(text, sizeof text - 1, &weak);
     assert_non_null(set);
     assert_true(weak);
@@ -161,7 +168,8 @@ static void key_sets_are_read_with_care(void **state) {
     assert_null(find(set, NULL));
     key_set_free(set);
 
-    static const char *const bad[] = {"", "{}", "[]", "{\"keys\":{}}", "{\"keys\":[]", "{\"keys\":[],\"keys\":[]}"};
+    static const char *const bad[] = {
+        "", "{}", "[]", "{\"keys\":{}}", "{\"keys\":[]", "{\"keys\":[],\"keys\":[]}"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_null(key_set_parse(bad[i], strlen(bad[i]), &weak));
     }
@@ -174,11 +182,19 @@ static void headers_are_read_with_care(void **state) {
     assert_string_equal(header.algorithm, "HS256");
     assert_false(header.has_key_id);
     static const char *const bad[] = {
-        "", ".", "..", "...", "eyJhbGciOiJIUzI1NiJ9", "eyJhbGciOiJIUzI1NiJ9.e30", "eyJhbGciOiJIUzI1NiJ9.e30.AA.AA",
-        "eyJhbGciOiJIUzI1NiJ9=.e30.AA", " eyJhbGciOiJIUzI1NiJ9.e30.AA", "e30.e30.AA", /* no alg */
-        "eyJhbGciOjV9.e30.AA",                                                        /* {"alg":5} */
-        "eyJhbGciOiJIUzI1NiIsImNyaXQiOltdfQ.e30.AA",                                  /* crit */
-        "eyJhbGciOiJIUzI1NiIsImFsZyI6IkhTMjU2In0.e30.AA",                             /* alg twice */
+        "",
+        ".",
+        "..",
+        "...",
+        "eyJhbGciOiJIUzI1NiJ9",
+        "eyJhbGciOiJIUzI1NiJ9.e30",
+        "eyJhbGciOiJIUzI1NiJ9.e30.AA.AA",
+        "eyJhbGciOiJIUzI1NiJ9=.e30.AA",
+        " eyJhbGciOiJIUzI1NiJ9.e30.AA",
+        "e30.e30.AA",                                     /* no alg */
+        "eyJhbGciOjV9.e30.AA",                            /* {"alg":5} */
+        "eyJhbGciOiJIUzI1NiIsImNyaXQiOltdfQ.e30.AA",      /* crit */
+        "eyJhbGciOiJIUzI1NiIsImFsZyI6IkhTMjU2In0.e30.AA", /* alg twice */
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         print_message("%s\n", bad[i]);

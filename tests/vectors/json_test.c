@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * JSONTestSuite's parsing cases through the parser of request bodies: y_ accepted, n_ refused, i_ (where the RFC
- * leaves a choice) as json.h says. Three y_ cases are refused on purpose: a name twice, or a NUL in a
+ * JSONTestSuite's parsing cases through the parser of request bodies: y_ accepted, n_ refused, i_ (where the
+ * RFC leaves a choice) as json.h says. Three y_ cases are refused on purpose: a name twice, or a NUL in a
  * name (I-JSON). */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include "gateway/json.h"
 #include "lib/text.h"
@@ -67,7 +67,8 @@ static void every_case_ends_as_the_suite_says(void **state) {
     const char *root = getenv("FILEMILL_VECTORS");
     char folder[1024];
     assert_int_equal(
-        text_format(folder, sizeof folder, "%s/json/test_parsing", root != NULL ? root : "../shared/vectors"), 0);
+        text_format(folder, sizeof folder, "%s/json/test_parsing", root != NULL ? root : "../shared/vectors"),
+        0);
     DIR *directory = opendir(folder);
     if (directory == NULL) {
         print_message("skipped: %s is not there (set FILEMILL_VECTORS)\n", folder);
