@@ -42,6 +42,16 @@ struct call *call_new(struct gateway *gateway, struct http_request *request) {
     return call;
 }
 
+static void destroy_call(struct call *call) {
+    if (call->state_clear != NULL) {
+        call->state_clear(call->state);
+    }
+    loop_timer_free(call->idempotency.timer);
+    free(call->state);
+    json_decref(call->body);
+    free(call);
+}
+
 static void free_call(struct call *call) {
     if (call->previous != NULL) {
         call->previous->next = call->next;
@@ -52,13 +62,7 @@ static void free_call(struct call *call) {
         call->next->previous = call->previous;
     }
     call->gateway->call_count--;
-    if (call->state_clear != NULL) {
-        call->state_clear(call->state);
-    }
-    loop_timer_free(call->idempotency.timer);
-    free(call->state);
-    json_decref(call->body);
-    free(call);
+    destroy_call(call);
 }
 
 static void log_access(const struct call *call, int64_t elapsed_us) {
@@ -85,9 +89,12 @@ void call_closed(struct call *call) {
 }
 
 void call_free_all(struct gateway *gateway) {
-    while (gateway->calls != NULL) {
-        free_call(gateway->calls);
+    struct call *next;
+    for (struct call *call = gateway->calls; call != NULL; call = next) {
+        next = call->next;
+        destroy_call(call);
     }
+    gateway->calls = NULL;
 }
 
 void call_hold(struct call *call) {

@@ -203,3 +203,9 @@ json_t *fields_schema(const struct field_rows *rows) {
     json_decref(required);
     return schema;
 }
+
+void fields_lower(char *text) {
+    for (; *text != '\0'; text++) {
+        *text = *text >= 'A' && *text <= 'Z' ? (char)(*text - 'A' + 'a') : *text;
+    }
+}

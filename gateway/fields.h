@@ -49,4 +49,7 @@ json_t *fields_check_query(const struct field_rows *rows, const struct http_head
 json_t *fields_schema_of(const struct field *field, int64_t max_upload_bytes);
 json_t *fields_schema(const struct field_rows *rows);
 
+/* ASCII to lower case, in place: UUIDs and media types, which are compared that way. */
+void fields_lower(char *text);
+
 #endif

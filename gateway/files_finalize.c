@@ -12,7 +12,6 @@
 #include "lib/counters.h"
 #include "lib/log.h"
 #include "lib/memory.h"
-#include <ctype.h>
 #include <string.h>
 
 #define SNIFF_BYTES 4096
@@ -74,9 +73,7 @@ static void commit(struct call *call, struct file_view *file, struct look *look)
 static void base_type(char *target, size_t size, const char *mime) {
     size_t length = strcspn(mime, "; \t");
     (void)text_format(target, size, "%.*s", (int)length, mime);
-    for (char *at = target; *at != '\0'; at++) {
-        *at = (char)tolower((unsigned char)*at);
-    }
+    fields_lower(target);
 }
 
 static void judge_type(struct call *call, struct file_view *file, struct look *look) {

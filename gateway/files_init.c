@@ -8,7 +8,6 @@
 #include "lib/counters.h"
 #include "lib/memory.h"
 #include "storage/keys.h"
-#include <ctype.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,12 +25,6 @@ struct upload {
 static void clear_upload(void *state) {
     struct upload *upload = state;
     free(upload->answer);
-}
-
-static void lower(char *text) {
-    for (; *text != '\0'; text++) {
-        *text = (char)tolower((unsigned char)*text);
-    }
 }
 
 static void take_checksum(struct upload *upload, const char *hex) {
@@ -102,7 +95,7 @@ void handle_file_init(struct call *call) {
     struct upload *upload = call_state(call, sizeof *upload, clear_upload);
     text_uuid7(upload->file);
     text_copy(upload->tenant, sizeof upload->tenant, json_text_member(call->body, "tenant_id"));
-    lower(upload->tenant);
+    fields_lower(upload->tenant);
     take_checksum(upload, json_text_member(call->body, "sha256"));
     if (make_key(call, upload, filename) != 0 || presign(call, upload, mime, size_bytes) != 0) {
         call_problem(call, PROBLEM_INTERNAL, NULL);

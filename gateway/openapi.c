@@ -146,9 +146,7 @@ static json_t *make_paths(int64_t max_upload_bytes) {
         char method[8];
         write_path(&path, routes[i].pattern);
         (void)text_copy(method, sizeof method, routes[i].method);
-        for (char *at = method; *at != '\0'; at++) {
-            *at = (char)(*at - 'A' + 'a');
-        }
+        fields_lower(method);
         if (json_object_get(paths, path.data) == NULL) {
             json_object_set_new(paths, path.data, json_object());
         }

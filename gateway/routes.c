@@ -255,9 +255,7 @@ static bool take_parameter(const char *name, const char *segment, size_t length,
     if (!text_is_uuid(target)) {
         return false;
     }
-    for (char *at = target; *at != '\0'; at++) {
-        *at = *at >= 'A' && *at <= 'F' ? (char)(*at - 'A' + 'a') : *at;
-    }
+    fields_lower(target);
     return true;
 }
 

@@ -7,7 +7,6 @@
 #include "gateway/json.h"
 #include "gateway/statements.h"
 #include "lib/memory.h"
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,9 +113,7 @@ static struct member *member_new(struct call *call, const char *user, const char
     struct member *member = call_state(call, sizeof *member, clear_member);
     (void)text_copy(member->user, sizeof member->user, user);
     (void)text_copy(member->role, sizeof member->role, role);
-    for (char *at = member->user; *at != '\0'; at++) {
-        *at = (char)tolower((unsigned char)*at);
-    }
+    fields_lower(member->user);
     return member;
 }
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * Bodies and queries against rows of fields, strict JSON, CORS lists and the token bucket: the pure parts of
  * the gateway. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "gateway/cors.h"
 #include "gateway/fields.h"

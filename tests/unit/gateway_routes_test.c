@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * The routes table: what matches what, what is let through to a parameter, and what the table owes itself. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "gateway/openapi.h"
 #include "gateway/routes.h"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * Keys, key sets and claims, as tables; signatures have the public vectors (tests/vectors/jws_test.c). */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "gateway/key_set.h"
 #include "gateway/token.h"

@@ -2,11 +2,12 @@
  * JSONTestSuite's parsing cases through the parser of request bodies: y_ accepted, n_ refused, i_ (where the
  * RFC leaves a choice) as json.h says. Three y_ cases are refused on purpose: a name twice, or a NUL in a
  * name (I-JSON). */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "gateway/json.h"
 #include "lib/text.h"

@@ -2,11 +2,12 @@
  * Wycheproof's JSON Web Signature cases for the algorithms that Filemill speaks (HS256, RS256, ES256, and
  * keys that name none): 312, after leaving out four that the suite itself has wrong (two copies of a valid
  * case labelled invalid, two labelled valid whose MAC does not match). */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "gateway/token.h"
 #include <stdio.h>
