@@ -59,6 +59,8 @@ static void judge_death(struct child *child, int64_t ready_ms) {
     if (decision.give_up && child->service->ending == ENDING_RESTARTS) {
         if (child->listen_fd >= 0) /* refuse, so that others that share the port are asked instead */
             (void)shutdown(child->listen_fd, SHUT_RD);
+        /* What made it fail may pass (a full disk, a database that was moved) with nobody there to reload. */
+        loop_timer_set(child->timer, RESTART_FAILED_MS);
         child_move(child, CHILD_FAILED);
         return;
     }
