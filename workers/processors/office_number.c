@@ -42,12 +42,12 @@ struct letters {
 
 /* "[Red]", "[$-409]", "[h]": only the last kind says something. */
 static const char *read_bracket(const char *at, struct letters *letters) {
-    const char *end = strchr(at, ']');
-    size_t size = end == NULL ? strlen(at + 1) : (size_t)(end - at - 1);
+    size_t size = strcspn(++at, "]");
 
-    if (size > 0 && strspn(at + 1, "hHmMsS") == size)
+    if (size > 0 && strspn(at, "hHmMsS") == size)
         letters->elapsed = true;
-    return end == NULL ? at + strlen(at) : end + 1;
+    at += size;
+    return *at == ']' ? at + 1 : at;
 }
 
 /* The first section, without what is quoted or escaped. */
@@ -58,8 +58,8 @@ static struct letters read_code(const char *at) {
         if (*at == '[') {
             at = read_bracket(at, &letters);
         } else if (*at == '"') {
-            const char *end = strchr(at + 1, '"');
-            at = end == NULL ? at + strlen(at) : end + 1;
+            at += 1 + strcspn(at + 1, "\"");
+            at += *at == '"';
         } else if (strchr("\\_*", *at) != NULL) {
             at += at[1] == '\0' ? 1 : 2;
         } else if (strncasecmp(at, "General", 7) == 0) {
