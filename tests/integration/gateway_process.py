@@ -158,10 +158,10 @@ class User:
         assert answer.status == 201, answer
         return other
 
-    def init(self, filename="test.pdf", mime="application/pdf", size=1234, headers=None, **more):
+    def init(self, filename="test.pdf", mime="application/pdf", size=1234, headers=None, timeout=30, **more):
         return self.call("POST", "/v1/files/init-upload",
                          {"tenant_id": self.tenant, "filename": filename, "mime": mime, "size_bytes": size, **more},
-                         headers)
+                         headers, timeout)
 
     def put(self, init, data, headers=None):
         host, _, path = init["upload_url"].removeprefix("http://").partition("/")

@@ -450,6 +450,46 @@ def test_retiring_beside_a_successor(world):
     assert set(outcomes) == {200}
 
 
+def test_killed_again_and_again(world):
+    """kill -9 in the middle of keyed uploads: whoever repeats until it is answered has made one file per key."""
+    gateway = Gateway(world.postgres, world.store, rate_per_minute=0).start()
+    author = gateway.user().bootstrap()
+    answers, stop = {}, threading.Event()
+
+    def work(number):
+        turn = 0
+        while not stop.is_set():
+            turn += 1
+            key = f"kill-{number}-{turn}"
+            while key not in answers:
+                try:
+                    answer = author.init(headers={"Idempotency-Key": key}, timeout=5)
+                except (OSError, http.client.HTTPException):
+                    time.sleep(0.01)
+                    continue
+                assert answer.status in (200, 503), answer
+                if answer.status == 200:
+                    answers[key] = answer.json["file_id"]
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(12):
+            time.sleep(0.25)
+            gateway.process.kill()
+            gateway.process.wait(10)
+            gateway.start()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        gateway.close()
+    files = [str(row["id"]) for row in world.postgres.query("select id from files where tenant_id = %s", (author.tenant,))]
+    assert len(answers) > 50
+    assert sorted(files) == sorted(answers.values())
+
+
 # -- clients that go, or crawl -------------------------------------------------------------------------------------
 
 def test_clients_that_vanish_leave_nothing_behind(world, user):
