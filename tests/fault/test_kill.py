@@ -14,8 +14,9 @@ FILES = int(os.environ.get("FILEMILL_TEST_FILES", "200"))
 QUICK = {"backoff_unit_ms": 200, "lease_ms": 5000, "worker_slots": 2}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def system():
+    """Each case has its own: deaths in a row would add up to a failed service, and rightly so."""
     with System(**QUICK) as running:
         yield running
 
