@@ -26,7 +26,7 @@ struct restart_decision restart_after_death(struct restart *restart, int64_t now
 
     if (ready_ms >= RESTART_STEADY_MS)
         restart_clear(restart);
-    else
+    else if (ready_ms < RESTART_QUICK_MS)
         decision.give_up = too_many(restart, now_ms);
     restart->backoff_ms = restart->backoff_ms == 0 ? RESTART_FIRST_MS : restart->backoff_ms * 2;
     if (restart->backoff_ms > RESTART_LONGEST_MS)

@@ -9,6 +9,7 @@
 #define RESTART_FIRST_MS 100
 #define RESTART_LONGEST_MS 30000
 #define RESTART_FAILED_MS 60000 /* a failed child is tried again after so long */
+#define RESTART_QUICK_MS 1000   /* never ready, or ready for less: a quick death */
 #define RESTART_STEADY_MS 10000 /* ready for so long: earlier deaths are forgotten */
 #define RESTART_DEATHS_MAX 5    /* that many quick deaths … */
 #define RESTART_WINDOW_MS 60000 /* … within this time are too many */

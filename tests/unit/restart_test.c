@@ -77,8 +77,20 @@ static void test_ready_for_a_moment_is_still_quick(void **state) {
 
     (void)state;
     for (int64_t death = 0; death < 5; death++)
-        gave_up = restart_after_death(&restart, death * 1000, RESTART_STEADY_MS - 1, 0).give_up;
+        gave_up = restart_after_death(&restart, death * 1000, RESTART_QUICK_MS - 1, 0).give_up;
     assert_true(gave_up);
+}
+
+static void test_deaths_that_are_not_quick_only_back_off(void **state) {
+    struct restart restart = {0};
+    struct restart_decision decision = {.give_up = false};
+
+    (void)state;
+    for (int64_t death = 0; death < 20; death++) {
+        decision = restart_after_death(&restart, death * 1000, RESTART_QUICK_MS, 0);
+        assert_false(decision.give_up);
+    }
+    assert_int_equal(decision.delay_ms, RESTART_LONGEST_MS);
 }
 
 static void test_a_steady_life_forgets_earlier_deaths(void **state) {
@@ -101,6 +113,7 @@ int main(void) {
         cmocka_unit_test(test_jitter_adds_at_most_a_quarter),
         cmocka_unit_test(test_five_quick_deaths_in_a_minute_are_too_many),
         cmocka_unit_test(test_ready_for_a_moment_is_still_quick),
+        cmocka_unit_test(test_deaths_that_are_not_quick_only_back_off),
         cmocka_unit_test(test_a_steady_life_forgets_earlier_deaths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
