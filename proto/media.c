@@ -106,6 +106,8 @@ static const struct holds_row holds_rows[] = {
     {"application/msword", "application/rtf"},
     {"application/vnd.ms-*", "application/x-ole-storage"},
     {"application/vnd.openxmlformats-officedocument.*", "application/x-ole-storage"}, /* with a password */
+    {"application/vnd.openxmlformats-officedocument.*", "application/encrypted"},
+    {"application/vnd.ms-*", "application/encrypted"},
     /* text of every kind; what is served keeps the declared type, so a script is not run from text/plain */
     {"text/*", "text/plain"},
     {"text/plain", "text/html"},

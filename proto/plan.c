@@ -30,6 +30,7 @@ static const struct plan_row plan_rows[] = {
     {.media_type = OPEN_DOCUMENT "text", .jobs = {"extract_office"}},
     {.media_type = OPEN_DOCUMENT "spreadsheet", .jobs = {"extract_office"}},
     {.media_type = OPEN_DOCUMENT "presentation", .jobs = {"extract_office"}},
+    {.media_type = "application/encrypted", .jobs = {"extract_office"}}, /* says password_required */
     {.media_type = "text/plain", .jobs = {"extract_office"}},
     {.media_type = "text/csv", .jobs = {"extract_office"}},
     {.media_type = "text/tab-separated-values", .jobs = {"extract_office"}},
@@ -38,7 +39,8 @@ static const struct plan_row plan_rows[] = {
 
 static bool matches(const char *pattern, const char *media_type) {
     size_t size = strlen(pattern);
-    return pattern[size - 1] == '*' ? strncmp(pattern, media_type, size - 1) == 0 : strcmp(pattern, media_type) == 0;
+    return pattern[size - 1] == '*' ? strncmp(pattern, media_type, size - 1) == 0
+                                    : strcmp(pattern, media_type) == 0;
 }
 
 size_t plan_jobs(const char *media_type, const char *types[PLAN_MAX_JOBS]) {

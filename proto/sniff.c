@@ -13,6 +13,7 @@
 #define MEDIA_XLSX "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 #define MEDIA_PPTX "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 
+#define OLE_MAGIC "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 #define PDF_SEARCH_BYTES 1024
 #define ISO_BRANDS_MAX_BYTES 256
 #define ZIP_HEADER_BYTES 30
@@ -77,7 +78,7 @@ static const struct magic_row magic_rows[] = {
     {.media_type = "video/ogg", MAGIC("OggS"), AND_AT(28, "\x80theora")},
     {.media_type = "audio/ogg", MAGIC("OggS\0")},
     {.media_type = "video/mpeg", MAGIC("\0\0\x01\xba")},
-    {.media_type = "application/x-ole-storage", MAGIC("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")},
+    {.media_type = "application/x-ole-storage", MAGIC(OLE_MAGIC)},
     {.media_type = "application/rtf", MAGIC("{\\rtf")},
     {.media_type = "application/postscript", MAGIC("%!PS")},
     {.media_type = "application/gzip", MAGIC("\x1f\x8b\x08")},
@@ -99,6 +100,15 @@ static const char *sniff_magic(struct bytes bytes) {
         }
     }
     return NULL;
+}
+
+/* OOXML with a password is an OLE file with a stream of this name (MS-OFFCRYPTO 2.3.4.4); its directory
+ * stands early in all that office programs write. libmagic's name for it. */
+static const char *sniff_encrypted(struct bytes bytes) {
+    static const char stream[] = "E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e";
+    return HAS_AT(bytes, 0, OLE_MAGIC) && memmem(bytes.at, bytes.size, stream, sizeof stream - 1) != NULL
+               ? "application/encrypted"
+               : NULL;
 }
 
 /* ISO base media (ISO/IEC 14496-12): the major brand first, then the compatible ones, in order. */
@@ -133,8 +143,8 @@ static const char *sniff_iso(struct bytes bytes) {
 /* CodecID elements (RFC 9559 §5.1.4.1.21) of the first tracks: "A_OPUS", "V_VP9" … */
 static bool has_codec(struct bytes bytes, char kind) {
     for (size_t at = 0; at + 4 < bytes.size; at++) {
-        if (bytes.at[at] == 0x86 && (bytes.at[at + 1] & 0x80u) != 0 && bytes.at[at + 2] == (unsigned char)kind &&
-            bytes.at[at + 3] == '_') {
+        if (bytes.at[at] == 0x86 && (bytes.at[at + 1] & 0x80u) != 0 &&
+            bytes.at[at + 2] == (unsigned char)kind && bytes.at[at + 3] == '_') {
             return true;
         }
     }
@@ -354,8 +364,8 @@ static bool is_utf16(struct bytes bytes) {
     return true;
 }
 
-/* Encodings of one or more bytes from before Unicode have no signature. One byte in nine is a control character
- * where bytes are random, so a long run without any is a text; a short one must be mostly ASCII. */
+/* Encodings of one or more bytes from before Unicode have no signature. One byte in nine is a control
+ * character where bytes are random, so a long run without any is a text; a short one must be mostly ASCII. */
 static bool is_legacy_text(struct bytes bytes) {
     size_t ascii = 0;
     for (size_t i = 0; i < bytes.size; i++) {
@@ -380,8 +390,8 @@ static const char *sniff_text(struct bytes bytes) {
 
 const char *media_type_sniff(const unsigned char *bytes, size_t size) {
     static const char *(*const sniffers[])(struct bytes) = {
-        sniff_magic, sniff_iso, sniff_matroska, sniff_mpeg_audio, sniff_markup,
-        sniff_pdf,   sniff_zip, sniff_tar,      sniff_text,
+        sniff_encrypted, sniff_magic, sniff_iso, sniff_matroska, sniff_mpeg_audio,
+        sniff_markup,    sniff_pdf,   sniff_zip, sniff_tar,      sniff_text,
     };
     struct bytes all = {.at = bytes, .size = size};
     for (size_t i = 0; i < sizeof sniffers / sizeof sniffers[0] && size > 0; i++) {

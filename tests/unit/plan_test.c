@@ -125,6 +125,8 @@ static void bytes_show_their_type(void **state) {
         {BYTES("\xe2"), NULL},
         {BYTES(""), NULL},
         {BYTES("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), "application/x-ole-storage"},
+        {BYTES("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1..E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e\0"),
+         "application/encrypted"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *media_type = sniff_copy(cases[i].bytes, cases[i].size);
@@ -230,6 +232,8 @@ static void declared_types_are_held_to_the_bytes(void **state) {
         {DOCX, XLSX, false},
         {DOCX, "application/zip", true},
         {DOCX, "application/x-ole-storage", true},
+        {DOCX, "application/encrypted", true},
+        {"application/pdf", "application/encrypted", false},
         {"application/zip", DOCX, true},
         {"application/msword", "application/x-ole-storage", true},
         {"application/msword", "application/zip", false},
