@@ -43,8 +43,9 @@ static const struct answer_row rows[] = {
     {.name = "File", .members = FILE_MEMBERS},
     {.name = "Files", .members = "files:[File] next_cursor?:text"},
     {.name = "Derivative",
-     .members = "kind:text mime:text size_bytes:integer sha256?:text metadata:object created_at:Time "
-                "updated_at:Time"},
+     .members =
+         "kind:text mime:text size_bytes:integer r2_key:text sha256?:text metadata:object created_at:Time "
+         "updated_at:Time"},
     {.name = "Job",
      .members =
          "id:Uuid file_id~:Uuid tenant_id~:Uuid type:text status:JobStatus attempts:integer error_code?:text "

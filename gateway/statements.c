@@ -118,7 +118,7 @@ const struct statement statements[STATEMENT_COUNT] = {
         "as jobs from files f where f.id = $1::uuid and f.status <> 'deleted'"),
     ROW(STATEMENT_FILE_DERIVATIVES, 1,
         "select coalesce(json_agg(json_build_object('kind', d.kind, 'mime', d.mime, 'size_bytes', "
-        "d.size_bytes, "
+        "d.size_bytes, 'r2_key', d.r2_key, "
         "'sha256', d.sha256, 'metadata', d.metadata, 'created_at', filemill_time(d.created_at), "
         "'updated_at', "
         "filemill_time(d.updated_at)) order by d.kind), '[]')::text as derivatives "
