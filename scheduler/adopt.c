@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Adoption waits 20 ms so that a worker's whole list is one statement. Leases of this node's earlier schedulers that
- * no worker has named 5 s after the start are taken over. */
+ * Adoption waits 20 ms so that a worker's whole list is one statement. Leases of this node's earlier
+ * schedulers that no worker has named 5 s after the start are taken over. */
 #include "scheduler/adopt.h"
 
 #include <stdlib.h>
@@ -76,7 +76,8 @@ void adoption_add(struct adoption *adoption, const struct channel_peer *peer, co
         if (message->type == MESSAGE_PROGRESS && (*link)->epoch == epoch && strcmp((*link)->job, job) == 0)
             return; /* it is on its way */
     if (adoption->count >= ENTRIES_MAX) {
-        log_warn("job=%s lease=%llu state=dropped reason=\"too many unknown leases\"", job, (unsigned long long)epoch);
+        log_warn("job=%s lease=%llu state=dropped reason=\"too many unknown leases\"", job,
+                 (unsigned long long)epoch);
         return;
     }
     entry = memory_new(sizeof *entry);
@@ -170,9 +171,11 @@ static void adoption_on_timer(void *context) {
         return;
     buffer_init(&jobs, ARRAY_MAX);
     buffer_init(&epochs, ARRAY_MAX);
-    for (struct entry *entry = adoption->first; entry != NULL && count < BATCH_MAX; entry = entry->next, count++) {
+    for (struct entry *entry = adoption->first; entry != NULL && count < BATCH_MAX;
+         entry = entry->next, count++) {
         (void)buffer_append_format(&jobs, "%c%s", count == 0 ? '{' : ',', entry->job);
-        (void)buffer_append_format(&epochs, "%c%llu", count == 0 ? '{' : ',', (unsigned long long)entry->epoch);
+        (void)buffer_append_format(&epochs, "%c%llu", count == 0 ? '{' : ',',
+                                   (unsigned long long)entry->epoch);
         entry->sent = true;
     }
     (void)buffer_append_text(&jobs, "}");
@@ -187,7 +190,8 @@ static void adoption_on_timer(void *context) {
 
 /* ---- rescue ---- */
 
-size_t adoption_end_rescued(struct adoption *adoption, const struct database_result *result, const char *code) {
+size_t adoption_end_rescued(struct adoption *adoption, const struct database_result *result,
+                            const char *code) {
     struct scheduler *scheduler = adoption->scheduler;
     size_t rows = result_rows(result);
 
@@ -218,9 +222,9 @@ static void orphans_on_answer(void *context, const struct database_answer *answe
 
 static void adoption_on_orphans(void *context) {
     struct adoption *adoption = context;
-    struct query query = {
-        .statement = &statements[STATEMENT_RESCUE_NODE],
-        .values = {adoption->scheduler->owner, adoption->scheduler->lease_text, adoption->scheduler->node_prefix}};
+    struct query query = {.statement = &statements[STATEMENT_RESCUE_NODE],
+                          .values = {adoption->scheduler->owner, adoption->scheduler->lease_text,
+                                     adoption->scheduler->node_prefix}};
 
     /* First what the workers have named. */
     if (adoption->first != NULL || adoption->flying) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Leases that are alive or dead elsewhere: a worker names one that this scheduler does not know (it was leased by
- * the one that ran before), or a running row's owner is gone. The first kind is adopted by job and epoch; the
- * second is taken over under a new epoch and ended. */
+ * Leases that are alive or dead elsewhere: a worker names one that this scheduler does not know (it was
+ * leased by the one that ran before), or a running row's owner is gone. The first kind is adopted by job and
+ * epoch; the second is taken over under a new epoch and ended. */
 #ifndef SCHEDULER_ADOPT_H
 #define SCHEDULER_ADOPT_H
 
@@ -16,7 +16,8 @@ void adoption_add(struct adoption *adoption, const struct channel_peer *peer, co
 /* A claim's answer was lost: takes back what carries our name but is unknown. */
 void adoption_find_own(struct adoption *adoption);
 /* Ends the leases of a result of LEASE_ROWS that a RESCUE statement took over; returns how many. */
-size_t adoption_end_rescued(struct adoption *adoption, const struct database_result *result, const char *code);
+size_t adoption_end_rescued(struct adoption *adoption, const struct database_result *result,
+                            const char *code);
 bool adoption_allows_claims(const struct adoption *adoption);
 
 #endif

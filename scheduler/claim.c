@@ -75,12 +75,14 @@ static void claims_move_watermark(struct claims *claims, const struct database_r
     bool live = result_bool(result, row, "live");
     struct watermark *watermark = &claims->watermarks[band >= 0 && band < CLAIM_BANDS ? band : 0];
 
-    text_copy(watermark->time, sizeof watermark->time, result_text(result, row, live ? "live_time" : "band_time"));
+    text_copy(watermark->time, sizeof watermark->time,
+              result_text(result, row, live ? "live_time" : "band_time"));
     text_copy(watermark->id, sizeof watermark->id,
               live ? "ffffffff-ffff-ffff-ffff-ffffffffffff" : result_text(result, row, "job"));
 }
 
-static void claims_take(struct claims *claims, const struct flight *flight, const struct database_result *result) {
+static void claims_take(struct claims *claims, const struct flight *flight,
+                        const struct database_result *result) {
     struct scheduler *scheduler = claims->scheduler;
 
     for (size_t row = 0; row < result_rows(result); row++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The table of messages and their handlers. A handler gets a known peer, or NULL where the row allows unknown ones:
- * a worker may owe results to the scheduler that ran before this one. */
+ * The table of messages and their handlers. A handler gets a known peer, or NULL where the row allows unknown
+ * ones: a worker may owe results to the scheduler that ran before this one. */
 #include "scheduler/dispatch.h"
 
 #include <string.h>
@@ -36,8 +36,8 @@ static void on_credit(const struct delivery *delivery) {
     claims_wake(delivery->scheduler->claims);
 }
 
-/* The lease that a worker's message names, now known to be with that worker; NULL when it has to be adopted, is
- * being ended or is another worker's. */
+/* The lease that a worker's message names, now known to be with that worker; NULL when it has to be adopted,
+ * is being ended or is another worker's. */
 static struct lease *lease_of(const struct delivery *delivery, const char *job, uint64_t epoch) {
     struct scheduler *scheduler = delivery->scheduler;
     struct lease *lease = leases_find_epoch(scheduler->leases, job, epoch);
@@ -137,7 +137,8 @@ static const struct row {
     /* WELCOME, TASK, DRAIN, EVENT and DELETE are the scheduler's own. */
 };
 
-void dispatch_message(struct scheduler *scheduler, const struct channel_peer *id, const struct message *message) {
+void dispatch_message(struct scheduler *scheduler, const struct channel_peer *id,
+                      const struct message *message) {
     struct delivery delivery = {
         .scheduler = scheduler, .id = id, .peer = workers_hear(scheduler->workers, id), .message = message};
     unsigned role = delivery.peer == NULL ? PEER_UNKNOWN : delivery.peer->role;

@@ -6,6 +6,7 @@
 #include "scheduler/scheduler.h"
 
 /* A message of a peer; one that its row does not allow is dropped and counted. */
-void dispatch_message(struct scheduler *scheduler, const struct channel_peer *peer, const struct message *message);
+void dispatch_message(struct scheduler *scheduler, const struct channel_peer *peer,
+                      const struct message *message);
 
 #endif

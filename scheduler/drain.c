@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Three steps, each with its deadline. Exit status 0 when all was committed, 1 when the database did not take the
- * last of it: the leases then run out by themselves. */
+ * Three steps, each with its deadline. Exit status 0 when all was committed, 1 when the database did not take
+ * the last of it: the leases then run out by themselves. */
 #include "scheduler/drain.h"
 
 #include <stdlib.h>
@@ -74,8 +74,9 @@ static void drain_on_check(void *context) {
 void drain_check(struct drain *drain) {
     const struct scheduler *scheduler = drain->scheduler;
 
-    if (drain->state == DRAIN_NOT || leases_count(scheduler->leases) > 0 || results_backlog(scheduler->results) > 0 ||
-        !claims_are_settled(scheduler->claims) || !garbage_is_settled(scheduler->garbage))
+    if (drain->state == DRAIN_NOT || leases_count(scheduler->leases) > 0 ||
+        results_backlog(scheduler->results) > 0 || !claims_are_settled(scheduler->claims) ||
+        !garbage_is_settled(scheduler->garbage))
         return;
     log_info("state=drained");
     loop_stop(scheduler->loop, 0);

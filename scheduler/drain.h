@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Stopping without losing anything: nothing new is leased, what no worker has is given back, workers are told, and
- * results are committed until none is owed or the deadline comes; then what is left is given back too. */
+ * Stopping without losing anything: nothing new is leased, what no worker has is given back, workers are
+ * told, and results are committed until none is owed or the deadline comes; then what is left is given back
+ * too. */
 #ifndef SCHEDULER_DRAIN_H
 #define SCHEDULER_DRAIN_H
 

@@ -64,9 +64,9 @@ static int append_success(struct buffer *buffer, const struct message_result *re
     const struct {
         const char *name;
         uint64_t value;
-    } figures[] = {{"cpu_ms", result->cpu_ms},     {"peak_rss_bytes", result->peak_rss_bytes},
-                   {"fetch_ms", result->fetch_ms}, {"parse_ms", result->parse_ms},
-                   {"store_ms", result->store_ms}, {"pages", result->pages},
+    } figures[] = {{"cpu_ms", result->cpu_ms},          {"peak_rss_bytes", result->peak_rss_bytes},
+                   {"fetch_ms", result->fetch_ms},      {"parse_ms", result->parse_ms},
+                   {"store_ms", result->store_ms},      {"pages", result->pages},
                    {"input_bytes", result->input_bytes}};
     uint64_t bytes = 0;
     int broken = json_open(buffer, '{');
@@ -117,8 +117,8 @@ static bool is_own_key(const struct lease *lease, const struct message_output *o
         if (strcmp(row->kind, output->kind) != 0)
             continue;
         *mime = row->mime;
-        return key_derivative(key, sizeof key, lease->tenant, lease->file, row->kind, row->extension, lease->job,
-                              lease->epoch, lease_is_first(lease)) == 0 &&
+        return key_derivative(key, sizeof key, lease->tenant, lease->file, row->kind, row->extension,
+                              lease->job, lease->epoch, lease_is_first(lease)) == 0 &&
                strcmp(key, output->key) == 0;
     }
     return false;
@@ -179,8 +179,8 @@ static char *write_possible_garbage(const struct lease *lease, uint64_t epoch) {
     buffer_init(&buffer, ELEMENT_MAX);
     for (size_t i = 0; lease->processor != NULL && epoch > 0 && i < lease->processor->output_count; i++) {
         const struct processor_output *row = &lease->processor->outputs[i];
-        if (key_derivative(key, sizeof key, lease->tenant, lease->file, row->kind, row->extension, lease->job, epoch,
-                           lease->generation == 0 && epoch == 1) == 0)
+        if (key_derivative(key, sizeof key, lease->tenant, lease->file, row->kind, row->extension, lease->job,
+                           epoch, lease->generation == 0 && epoch == 1) == 0)
             broken |= append_garbage(&buffer, key, GARBAGE_DELAY_MS);
     }
     return element_take(&buffer, broken);
@@ -209,7 +209,8 @@ static char *write_crash(const struct lease *lease, const char *sha256, const ch
     buffer_init(&buffer, ELEMENT_MAX);
     broken = json_open(&buffer, '{') | json_member_text(&buffer, "tenant", lease->tenant) |
              json_member_text(&buffer, "sha256", sha256) | json_member_text(&buffer, "type", lease->type) |
-             json_member_text(&buffer, "reason", reason[0] != '\0' ? reason : "crash") | json_close(&buffer, '}');
+             json_member_text(&buffer, "reason", reason[0] != '\0' ? reason : "crash") |
+             json_close(&buffer, '}');
     return element_take(&buffer, broken);
 }
 
@@ -228,8 +229,8 @@ static void finish_submit(struct scheduler *scheduler, struct lease *lease, stru
     results_add(scheduler->results, finish);
 }
 
-static struct retry_verdict judge(const struct scheduler *scheduler, const struct lease *lease, enum retry_cause cause,
-                                  bool retryable) {
+static struct retry_verdict judge(const struct scheduler *scheduler, const struct lease *lease,
+                                  enum retry_cause cause, bool retryable) {
     struct retry_limits limits = scheduler->retry;
     struct retry_failure failure = {
         .cause = cause, .retryable = retryable, .attempts = lease->attempts, .crashes = lease->crashes};
@@ -240,10 +241,11 @@ static struct retry_verdict judge(const struct scheduler *scheduler, const struc
     return retry_next(&limits, &failure, random);
 }
 
-static void finish_failed(struct scheduler *scheduler, struct lease *lease, const struct message_result *result,
-                          const char *code, bool retryable) {
+static void finish_failed(struct scheduler *scheduler, struct lease *lease,
+                          const struct message_result *result, const char *code, bool retryable) {
     struct finish *finish = finish_new(lease);
-    struct retry_verdict verdict = judge(scheduler, lease, result->crash ? RETRY_CRASH : RETRY_ERROR, retryable);
+    struct retry_verdict verdict =
+        judge(scheduler, lease, result->crash ? RETRY_CRASH : RETRY_ERROR, retryable);
     struct ending ending = {
         .status = verdict.again ? "retry" : "failed",
         .failed = true,
@@ -262,7 +264,8 @@ static void finish_failed(struct scheduler *scheduler, struct lease *lease, cons
     finish_submit(scheduler, lease, finish, &ending);
 }
 
-static void finish_done(struct scheduler *scheduler, struct lease *lease, const struct message_result *result) {
+static void finish_done(struct scheduler *scheduler, struct lease *lease,
+                        const struct message_result *result) {
     struct finish *finish;
     struct ending ending = {.status = "done", .delay_ms = -1, .result = result};
     struct message_result failed = *result;
@@ -321,7 +324,8 @@ void finish_released(struct scheduler *scheduler, struct lease *lease, const cha
     if (lease->state == LEASE_SENT && lease->worker != NULL)
         finish->garbage = write_possible_garbage(lease, lease->epoch);
     finish->released = true;
-    log_debug("job=%s lease=%llu state=released reason=\"%s\"", lease->job, (unsigned long long)lease->epoch, reason);
+    log_debug("job=%s lease=%llu state=released reason=\"%s\"", lease->job, (unsigned long long)lease->epoch,
+              reason);
     finish_submit(scheduler, lease, finish, &ending);
     finish->delay_ms = ending.delay_ms >= 0 ? ending.delay_ms : 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The end of a lease, decided: what its row, its outputs, its file's hash, its crash count and its garbage become.
- * Pure but for the clockless randomness of the jitter; results.h commits it. */
+ * The end of a lease, decided: what its row, its outputs, its file's hash, its crash count and its garbage
+ * become. Pure but for the clockless randomness of the jitter; results.h commits it. */
 #ifndef SCHEDULER_FINISH_H
 #define SCHEDULER_FINISH_H
 
@@ -19,10 +19,10 @@ struct finish {
     char *garbage;       /* STATEMENT_GARBAGE */
     char *stale_garbage; /* the same, when the lease turns out to be lost */
     const char *status;
-    int64_t delay_ms;    /* until it may run again; -1: it won't */
+    int64_t delay_ms; /* until it may run again; -1: it won't */
     bool quarantined;
     bool released;
-    bool plain;          /* without anything that a worker wrote, after the database refused that */
+    bool plain; /* without anything that a worker wrote, after the database refused that */
 };
 
 void finish_free(struct finish *finish);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Objects that nothing points to any more. Their keys stand in object_deletions; workers delete them with presigned
- * URLs, since the scheduler opens no connection to the store. A key that a row still points to is never deleted. */
+ * Objects that nothing points to any more. Their keys stand in object_deletions; workers delete them with
+ * presigned URLs, since the scheduler opens no connection to the store. A key that a row still points to is
+ * never deleted. */
 #ifndef SCHEDULER_GARBAGE_H
 #define SCHEDULER_GARBAGE_H
 

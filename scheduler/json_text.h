@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Writing JSON (RFC 8259) into a buffer, for the arrays that statements take. Commas are put where they belong:
- * before any member or element but the first. -1 at the buffer's ceiling. */
+ * Writing JSON (RFC 8259) into a buffer, for the arrays that statements take. Commas are put where they
+ * belong: before any member or element but the first. -1 at the buffer's ceiling. */
 #ifndef SCHEDULER_JSON_TEXT_H
 #define SCHEDULER_JSON_TEXT_H
 

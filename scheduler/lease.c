@@ -46,7 +46,8 @@ void leases_free(struct leases *leases) {
     free(leases);
 }
 
-static void copy_field(char *target, size_t size, const struct database_result *result, size_t row, const char *column) {
+static void copy_field(char *target, size_t size, const struct database_result *result, size_t row,
+                       const char *column) {
     const char *text = result_text(result, row, column);
 
     if (text_copy(target, size, text == NULL ? "" : text) != 0)

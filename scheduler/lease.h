@@ -25,7 +25,8 @@ struct lease {
     uint64_t epoch;
     enum lease_state state;
     const struct processor_row *processor; /* NULL: unknown type */
-    int64_t generation, attempts, max_attempts, crashes; /* crashes: of the job or of its bytes, the greater */
+    int64_t generation, attempts, max_attempts,
+        crashes;         /* crashes: of the job or of its bytes, the greater */
     struct peer *worker; /* SENT: who has it; NULL when that one is gone */
     bool confirmed;      /* the worker has named it since its last hello */
     bool rescued;        /* taken over from a dead owner, which had the epoch before this one */
@@ -42,8 +43,8 @@ struct lease {
 
 struct leases *leases_new(struct scheduler *scheduler);
 void leases_free(struct leases *leases);
-/* Takes over one row of LEASE_ROWS (statements.c). A lease of the same job with an older epoch is dropped first, and
- * its worker told. */
+/* Takes over one row of LEASE_ROWS (statements.c). A lease of the same job with an older epoch is dropped
+ * first, and its worker told. */
 struct lease *leases_add(struct leases *leases, const struct database_result *result, size_t row,
                          enum lease_state state);
 struct lease *leases_find(struct leases *leases, const char *job);

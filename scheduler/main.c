@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * filemill-scheduler: wiring. Owns the queue of one node; the only writer of running jobs besides the gateway's
- * cancel. Never opens a connection to anything but Postgres and its own socket. */
+ * filemill-scheduler: wiring. Owns the queue of one node; the only writer of running jobs besides the
+ * gateway's cancel. Never opens a connection to anything but Postgres and its own socket. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,8 +31,8 @@
 #define LINGER_MS 200
 #define LOG_EVERY_MS 1000
 
-void scheduler_run(struct scheduler *scheduler, const struct query *queries, size_t count, database_done_fn *done,
-                   void *context) {
+void scheduler_run(struct scheduler *scheduler, const struct query *queries, size_t count,
+                   database_done_fn *done, void *context) {
     database_run(scheduler->database, statement_locals, queries, count, done, context);
 }
 
@@ -45,13 +45,14 @@ void scheduler_log_answer(const char *what, const struct database_answer *answer
     static int64_t said_ms = INT64_MIN;
     int64_t now_ms = clock_monotonic_ms();
 
-    if (answer->outcome == DATABASE_UNAVAILABLE || (said_ms != INT64_MIN && now_ms - said_ms < LOG_EVERY_MS)) {
+    if (answer->outcome == DATABASE_UNAVAILABLE ||
+        (said_ms != INT64_MIN && now_ms - said_ms < LOG_EVERY_MS)) {
         log_debug("statement=%s state=%s", what, outcomes[answer->outcome]); /* the pool has said so once */
         return;
     }
     said_ms = now_ms;
-    log_warn("statement=%s state=%s sqlstate=%s error=\"%s\"", what, outcomes[answer->outcome], answer->sqlstate,
-             answer->message);
+    log_warn("statement=%s state=%s sqlstate=%s error=\"%s\"", what, outcomes[answer->outcome],
+             answer->sqlstate, answer->message);
 }
 
 static void on_message(void *context, const struct channel_peer *peer, const struct message *message) {
@@ -171,7 +172,8 @@ int main(void) {
                                    .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
                                    .max_waiting = WAITING_MAX});
     start_modules(&scheduler, url);
-    scheduler.channel = channel_listen(scheduler.loop, settings.channel_endpoint, on_message, on_bad, &scheduler);
+    scheduler.channel =
+        channel_listen(scheduler.loop, settings.channel_endpoint, on_message, on_bad, &scheduler);
     if (scheduler.channel == NULL)
         return 1;
     loop_signal_new(scheduler.loop, SIGTERM, on_signal, &scheduler);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One row per chore. They run one after another, each in a transaction of its own, once a minute; a chore that
- * found a full piece of work goes round again soon. */
+ * One row per chore. They run one after another, each in a transaction of its own, once a minute; a chore
+ * that found a full piece of work goes round again soon. */
 #include "scheduler/maintenance.h"
 
 #include <stdlib.h>

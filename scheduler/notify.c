@@ -55,10 +55,10 @@ struct notifier *notifier_new(struct scheduler *scheduler, const char *url) {
     struct notifier *notifier = memory_new(sizeof *notifier);
 
     notifier->scheduler = scheduler;
-    notifier->database = database_new(scheduler->loop, &(struct database_options){.url = url,
-                                                                                 .application_name = "filemill-notify",
-                                                                                 .connections = 1,
-                                                                                 .max_waiting = 4});
+    notifier->database = database_new(
+        scheduler->loop,
+        &(struct database_options){
+            .url = url, .application_name = "filemill-notify", .connections = 1, .max_waiting = 4});
     notifier->listener = database_listen(scheduler->loop, url, CHANNEL, notifier_on_notice, notifier);
     notifier->timer = loop_timer_new(scheduler->loop, notifier_on_timer, notifier);
     return notifier;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What an operator asks of the queue: pausing and resuming a type, and how many jobs there are; by message, or as
- * questions of the supervisor (lib/control.h): "pause TYPE", "resume TYPE", "jobs". */
+ * What an operator asks of the queue: pausing and resuming a type, and how many jobs there are; by message,
+ * or as questions of the supervisor (lib/control.h): "pause TYPE", "resume TYPE", "jobs". */
 #ifndef SCHEDULER_PAUSE_H
 #define SCHEDULER_PAUSE_H
 

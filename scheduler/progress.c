@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A quarter second gathers what has changed; one transaction writes it. Lost progress is not worth a retry: the next
- * one says more. */
+ * A quarter second gathers what has changed; one transaction writes it. Lost progress is not worth a retry:
+ * the next one says more. */
 #include "scheduler/progress.h"
 
 #include <stdlib.h>
@@ -47,10 +47,11 @@ static void progress_on_answer(void *context, const struct database_answer *answ
         return;
     }
     for (size_t row = 0; row < result_rows(answer->results[1]); row++) {
-        struct message event = {.type = MESSAGE_EVENT,
-                                .event = {.file = result_text(answer->results[1], row, "file"),
-                                          .tenant = result_text(answer->results[1], row, "tenant"),
-                                          .event = (uint64_t)result_number(answer->results[1], row, "event")}};
+        struct message event = {
+            .type = MESSAGE_EVENT,
+            .event = {.file = result_text(answer->results[1], row, "file"),
+                      .tenant = result_text(answer->results[1], row, "tenant"),
+                      .event = (uint64_t)result_number(answer->results[1], row, "event")}};
         workers_send_gateways(progress->scheduler->workers, &event);
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Batches of ends. A batch goes out at 64 ends, after 5 ms, or at once when no other is under way. One that the
- * database refuses for its content is sent again end by end, and an end refused alone becomes a plain failure. */
+ * Batches of ends. A batch goes out at 64 ends, after 5 ms, or at once when no other is under way. One that
+ * the database refuses for its content is sent again end by end, and an end refused alone becomes a plain
+ * failure. */
 #include "scheduler/results.h"
 
 #include <stdlib.h>
@@ -27,7 +28,7 @@ struct results {
     size_t waiting, flying;
     unsigned flights;
     size_t alone_left; /* a batch was refused: so many ends go one at a time */
-    bool held;  /* the database was away: the timer decides */
+    bool held;         /* the database was away: the timer decides */
     struct loop_timer *timer;
 };
 
@@ -119,11 +120,13 @@ static void batch_send_events(const struct batch *batch, const struct database_a
         if (r != 1 && r + 1 != answer->result_count)
             continue;
         for (size_t row = 0; row < result_rows(result); row++)
-            batch_touch(touched, count, result_text(result, row, "file"), (uint64_t)result_number(result, row, "event"));
+            batch_touch(touched, count, result_text(result, row, "file"),
+                        (uint64_t)result_number(result, row, "event"));
     }
     for (size_t i = 0; i < count; i++) {
-        struct message event = {.type = MESSAGE_EVENT,
-                                .event = {.file = touched[i].file, .tenant = touched[i].tenant, .event = touched[i].event}};
+        struct message event = {
+            .type = MESSAGE_EVENT,
+            .event = {.file = touched[i].file, .tenant = touched[i].tenant, .event = touched[i].event}};
         workers_send_gateways(batch->results->scheduler->workers, &event);
     }
 }
@@ -229,7 +232,8 @@ struct arrays {
 static void array_add(struct buffer *array, const char *element) {
     if (element == NULL)
         return;
-    if (buffer_append_text(array, array->size == 0 ? "[" : ",") != 0 || buffer_append_text(array, element) != 0)
+    if (buffer_append_text(array, array->size == 0 ? "[" : ",") != 0 ||
+        buffer_append_text(array, element) != 0)
         fatal("event=batch_too_large"); /* the batch is bounded in bytes before it comes here */
 }
 
@@ -267,7 +271,8 @@ static struct batch *results_take(struct results *results) {
 
 static void batch_send(struct batch *batch) {
     struct arrays arrays;
-    struct buffer *const lists[] = {&arrays.ends, &arrays.outputs, &arrays.hashes, &arrays.crashes, &arrays.garbage};
+    struct buffer *const lists[] = {&arrays.ends, &arrays.outputs, &arrays.hashes, &arrays.crashes,
+                                    &arrays.garbage};
     const enum statement_name names[] = {STATEMENT_FINISH_JOBS, STATEMENT_DERIVATIVES, STATEMENT_HASHES,
                                          STATEMENT_CRASHES, STATEMENT_GARBAGE};
     struct query queries[8];
@@ -285,14 +290,16 @@ static void batch_send(struct batch *batch) {
         array_add(&arrays.garbage, finish->garbage);
     }
     (void)buffer_append_text(&arrays.files, "}");
-    queries[count++] = (struct query){.statement = &statements[STATEMENT_LOCK_FILES], .values = {arrays.files.data}};
+    queries[count++] =
+        (struct query){.statement = &statements[STATEMENT_LOCK_FILES], .values = {arrays.files.data}};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         if (lists[i]->size == 0)
             continue;
         (void)buffer_append_text(lists[i], "]");
         queries[count++] = (struct query){.statement = &statements[names[i]], .values = {lists[i]->data}};
     }
-    queries[count++] = (struct query){.statement = &statements[STATEMENT_REFRESH_FILES], .values = {arrays.files.data}};
+    queries[count++] =
+        (struct query){.statement = &statements[STATEMENT_REFRESH_FILES], .values = {arrays.files.data}};
     scheduler_run(batch->results->scheduler, queries, count, batch_on_answer, batch);
     buffer_clear(&arrays.files);
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Committing the ends of leases, in batches: one transaction locks the files in order of id, moves the jobs whose
- * epoch still holds, and writes their derivatives, crash counts, garbage, events and the files' new status. What
- * the database did not take because it was away is kept and sent again; nothing is dropped but a stale end. */
+ * Committing the ends of leases, in batches: one transaction locks the files in order of id, moves the jobs
+ * whose epoch still holds, and writes their derivatives, crash counts, garbage, events and the files' new
+ * status. What the database did not take because it was away is kept and sent again; nothing is dropped but a
+ * stale end. */
 #ifndef SCHEDULER_RESULTS_H
 #define SCHEDULER_RESULTS_H
 

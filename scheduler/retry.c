@@ -12,8 +12,8 @@ static int64_t backoff_ms(const struct retry_limits *limits, int64_t attempts, u
         units = limits->cap;
     if (units > INT64_MAX / 200 / limits->unit_ms)
         units = INT64_MAX / 200 / limits->unit_ms;
-    spread = units * limits->unit_ms / 100 * limits->jitter_percent + units * limits->unit_ms % 100 *
-             limits->jitter_percent / 100;
+    spread = units * limits->unit_ms / 100 * limits->jitter_percent +
+             units * limits->unit_ms % 100 * limits->jitter_percent / 100;
     /* From -spread to +spread. */
     return units * limits->unit_ms - spread + (int64_t)((double)spread * 2 * random / UINT32_MAX);
 }

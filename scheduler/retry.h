@@ -34,8 +34,8 @@ struct retry_verdict {
     int64_t delay_ms;
 };
 
-/* The first failure waits min(2^0, cap) units, the next min(2^1, cap), and so on, plus or minus jitter. A crash or
- * a lost worker is tried again within a second. `random` is any 32 bits. */
+/* The first failure waits min(2^0, cap) units, the next min(2^1, cap), and so on, plus or minus jitter. A
+ * crash or a lost worker is tried again within a second. `random` is any 32 bits. */
 struct retry_verdict retry_next(const struct retry_limits *limits, const struct retry_failure *failure,
                                 uint32_t random);
 

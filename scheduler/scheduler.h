@@ -54,8 +54,8 @@ struct scheduler {
 };
 
 /* One transaction as the scheduler's role, with the settings that its plans need. */
-void scheduler_run(struct scheduler *scheduler, const struct query *queries, size_t count, database_done_fn *done,
-                   void *context);
+void scheduler_run(struct scheduler *scheduler, const struct query *queries, size_t count,
+                   database_done_fn *done, void *context);
 /* Logs an answer that is not DATABASE_OK. */
 void scheduler_log_answer(const char *what, const struct database_answer *answer);
 

@@ -1,40 +1,47 @@
 /* SPDX-License-Identifier: MIT
- * The table. Rules: a write to a job names its epoch; batches come as one JSON array or two SQL arrays; rows are
- * locked in order of id; a status is compared as text where the partial index on running jobs, full of dead
- * entries, would otherwise be chosen over the primary key. */
+ * The table. Rules: a write to a job names its epoch; batches come as one JSON array or two SQL arrays;
+ * rows are locked in order of id; a status is compared as text where the partial index on running jobs,
+ * full of dead entries, would otherwise be chosen over the primary key. */
 #include "scheduler/statements.h"
 
 #include "lib/buffer.h"
 #include "lib/log.h"
 #include "lib/text.h"
 
+/* clang-format off: it breaks SQL in the middle of words */
+
 const struct database_local statement_locals[] = {
-    {"enable_seqscan", "off"},    {"enable_bitmapscan", "off"}, {"enable_sort", "off"}, {"enable_hashjoin", "off"},
-    {"enable_mergejoin", "off"}, {"jit", "off"},               {NULL, NULL}};
+    {"enable_seqscan", "off"},  {"enable_bitmapscan", "off"}, {"enable_sort", "off"},
+    {"enable_hashjoin", "off"}, {"enable_mergejoin", "off"},  {"jit", "off"},
+    {NULL, NULL}};
 
 /* What a lease in memory is made of; u is a set of updated jobs. */
-#define LEASE_ROWS                                                                                                     \
-    " select u.id as job, u.lease_epoch as epoch, u.file_id as file, u.tenant_id as tenant, u.type, u.attempts,"       \
-    "        u.max_attempts, u.crashes, u.generation, u.trace, u.payload::text as payload, u.priority,"                \
-    "        f.r2_key_original as key, f.size_bytes, coalesce(f.detected_mime, f.mime) as mime, f.etag, f.sha256,"     \
-    "        f.status as file_status, coalesce(q.crashes, 0) as bytes_crashes,"                                        \
-    "        u.run_after as band_time, u.run_after > now() - interval '1 s' as live,"                                  \
-    "        u.run_after - interval '250 ms' as live_time"                                                             \
-    "   from u join files f on f.id = u.file_id"                                                                       \
-    "   left join quarantine q on q.tenant_id = u.tenant_id and q.sha256 = f.sha256 and q.type = u.type"               \
+#define LEASE_ROWS                                                                                           \
+    " select u.id as job, u.lease_epoch as epoch, u.file_id as file, u.tenant_id as tenant, u.type,"         \
+    " u.attempts,"                                                                                           \
+    "        u.max_attempts, u.crashes, u.generation, u.trace, u.payload::text as payload, u.priority,"      \
+    "        f.r2_key_original as key, f.size_bytes, coalesce(f.detected_mime, f.mime) as mime, f.etag,"     \
+    " f.sha256,"                                                                                             \
+    "        f.status as file_status, coalesce(q.crashes, 0) as bytes_crashes,"                              \
+    "        u.run_after as band_time, u.run_after > now() - interval '1 s' as live,"                        \
+    "        u.run_after - interval '250 ms' as live_time"                                                   \
+    "   from u join files f on f.id = u.file_id"                                                             \
+    "   left join quarantine q on q.tenant_id = u.tenant_id and q.sha256 = f.sha256 and q.type = u.type"     \
     "  order by u.priority, u.run_after, u.id"
 
-/* One band: an index scan of jobs_pick_idx from its watermark on. Left alone, the planner takes the paused types'
- * array for a filter that leaves one row, and so fetches and sorts the whole band: 100 ms instead of 0.1 ms at 100 000
- * rows; hence enable_sort and enable_bitmapscan above. Bands after a full one are not looked at. */
-#define CLAIM_BAND(band, time, id, before)                                                                             \
-    "b" #band " as materialized (select id from jobs where status in ('queued', 'retry') and priority = " #band        \
-    "  and (run_after, id) > (" time "::timestamptz, " id "::uuid) and run_after <= now()"                             \
-    "  and type <> all ((select types from paused)::text[]) and " before                                               \
+/* One band: an index scan of jobs_pick_idx from its watermark on. Left alone, the planner takes the paused
+ * types' array for a filter that leaves one row, and so fetches and sorts the whole band: 100 ms instead
+ * of 0.1 ms at 100 000 rows; hence enable_sort and enable_bitmapscan above. Bands after a full one are not
+ * looked at. */
+#define CLAIM_BAND(band, time, id, before)                                                                   \
+    "b" #band " as materialized (select id from jobs where status in ('queued', 'retry') and priority ="     \
+    " " #band                                                                                                \
+    "  and (run_after, id) > (" time "::timestamptz, " id "::uuid) and run_after <= now()"                   \
+    "  and type <> all ((select types from paused)::text[]) and " before                                     \
     "  order by run_after, id limit @ for update skip locked)"
 
-/* $1…$8: watermarks; $9: owner; $10: lease in ms. Plan: four Index Scans on jobs_pick_idx under LockRows and Limit,
- * then Nested Loops over primary keys. */
+/* $1…$8: watermarks; $9: owner; $10: lease in ms. Plan: four Index Scans on jobs_pick_idx under LockRows
+ * and Limit, then Nested Loops over primary keys. */
 static const char claim_format[] =
     "with paused as materialized (select coalesce(array_agg(type), '{}') as types from paused_types)"
     ", " CLAIM_BAND(0, "$1", "$2", "true")
@@ -44,8 +51,10 @@ static const char claim_format[] =
                     "(select count(*) from b0) + (select count(*) from b1) + (select count(*) from b2) < @")
     ", p as materialized (select id from b0 union all select id from b1 union all select id from b2"
     "                     union all select id from b3 limit @)"
-    ", u as (update jobs j set status = 'running', lease_epoch = j.lease_epoch + 1, locked_by = $9, locked_at = now(),"
-    "          lease_until = now() + $10::bigint * interval '1 ms', started_at = coalesce(j.started_at, now()),"
+    ", u as (update jobs j set status = 'running', lease_epoch = j.lease_epoch + 1, locked_by = $9,"
+    " locked_at = now(),"
+    "          lease_until = now() + $10::bigint * interval '1 ms', started_at = coalesce(j.started_at,"
+    " now()),"
     "          progress_done = 0, progress_total = 0"
     "          from p where j.id = p.id returning j.*)" LEASE_ROWS;
 
@@ -77,16 +86,17 @@ const struct statement *statement_claim(unsigned size) {
     return row;
 }
 
-/* Takes over running jobs whose owner is gone: with a new epoch, so that the old one's writes miss. $1: owner,
- * $2: lease in ms; the condition picks them. */
-#define RESCUE(condition)                                                                                              \
-    "with p as materialized (select id from jobs where status = 'running' and " condition                              \
-    "   limit 200 for update skip locked)"                                                                             \
-    ", u as (update jobs j set lease_epoch = j.lease_epoch + 1, locked_by = $1, locked_at = now(),"                    \
-    "          lease_until = now() + $2::bigint * interval '1 ms' from p where j.id = p.id returning j.*)" LEASE_ROWS
+/* Takes over running jobs whose owner is gone: with a new epoch, so that the old one's writes miss. $1:
+ * owner, $2: lease in ms; the condition picks them. */
+#define RESCUE(condition)                                                                                    \
+    "with p as materialized (select id from jobs where status = 'running' and " condition                    \
+    "   limit 200 for update skip locked)"                                                                   \
+    ", u as (update jobs j set lease_epoch = j.lease_epoch + 1, locked_by = $1, locked_at = now(),"          \
+    "          lease_until = now() + $2::bigint * interval '1 ms' from p where j.id = p.id returning"        \
+    " j.*)" LEASE_ROWS
 
 /* An array of jobs and one of their epochs. */
-#define EPOCHS(first, second)                                                                                          \
+#define EPOCHS(first, second)                                                                                \
     " (select * from unnest(" first "::uuid[], " second "::bigint[]) as e(id, epoch) order by 1) d"
 
 const struct statement statements[STATEMENT_COUNT] = {
@@ -100,64 +110,81 @@ const struct statement statements[STATEMENT_COUNT] = {
         "                   and run_after > now() order by run_after limit 1) as later,"
         "               (select run_after from jobs where status in ('queued', 'retry') and priority = band"
         "                   and run_after <= now() order by run_after limit 1) as ready,"
-        "               (select count(*) from (select from jobs where status in ('queued', 'retry') and priority = band"
+        "               (select count(*) from (select from jobs where status in ('queued', 'retry') and"
+        " priority = band"
         "                   and run_after <= now() limit 1000) r) as waiting"
         "          from (values (0), (1), (2), (3)) v(band)) b", 0},
 
-    /* A worker holds these; the scheduler that leased them is gone. $1: owner, $2: lease ms, $3, $4: job, epoch */
+    /* A worker holds these; the scheduler that leased them is gone. $1: owner, $2: lease ms, $3, $4: job,
+     * epoch */
     [STATEMENT_ADOPT] = {"adopt",
         "with u as (update jobs j set locked_by = $1, lease_until = now() + $2::bigint * interval '1 ms' from"
         EPOCHS("$3", "$4")
-        " where j.id = d.id and j.lease_epoch = d.epoch and j.status::text = 'running' returning j.*)" LEASE_ROWS, 4},
+        " where j.id = d.id and j.lease_epoch = d.epoch and j.status::text = 'running' returning"
+        " j.*)" LEASE_ROWS, 4},
 
-    /* $3: minutes after which a lock of older software, which knew no leases, is stale. Plan: jobs_running_idx. */
+    /* $3: minutes after which a lock of older software, which knew no leases, is stale. Plan:
+     * jobs_running_idx. */
     [STATEMENT_RESCUE_EXPIRED] = {"rescue_expired",
-        RESCUE("(lease_until < now() or (lease_until is null and locked_at < now() - $3::bigint * interval '1 min'))"),
+        RESCUE("(lease_until < now() or (lease_until is null and locked_at < now() - $3::bigint * interval"
+        " '1 min'))"),
         3},
     /* $3: "node:", as every owner of this node begins */
     [STATEMENT_RESCUE_NODE] = {"rescue_node",
         RESCUE("locked_by <> $1 and left(locked_by, length($3::text)) = $3"), 3},
-    /* $3: jobs that are known; what else carries our own name was leased in a transaction whose answer was lost */
+    /* $3: jobs that are known; what else carries our own name was leased in a transaction whose answer was
+     * lost */
     [STATEMENT_RESCUE_OWN] = {"rescue_own", RESCUE("locked_by = $1 and id <> all ($3::uuid[])"), 3},
 
     /* $1, $2: job, epoch; $3: lease ms. Plan: Nested Loop over jobs_pkey. */
     [STATEMENT_EXTEND] = {"extend",
         "update jobs j set lease_until = now() + $3::bigint * interval '1 ms' from" EPOCHS("$1", "$2")
-        " where j.id = d.id and j.lease_epoch = d.epoch and j.status::text = 'running' returning j.id as job", 3},
+        " where j.id = d.id and j.lease_epoch = d.epoch and j.status::text = 'running' returning j.id as"
+        " job", 3},
 
     [STATEMENT_LOCK_FILES] = {"lock_files",
         "select id from files where id = any ($1::uuid[]) order by id for no key update", 1},
 
-    /* The one place where a running job leaves that state. $1: array of ends. Plan: Nested Loop over jobs_pkey. */
+    /* The one place where a running job leaves that state. $1: array of ends. Plan: Nested Loop over
+     * jobs_pkey. */
     [STATEMENT_FINISH_JOBS] = {"finish_jobs",
-        "with d as materialized (select * from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, status text,"
-        "    failed int, crashed int, delay bigint, code text, detail text, stage text, result jsonb, metrics text)"
+        "with d as materialized (select * from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint,"
+        " status text,"
+        "    failed int, crashed int, delay bigint, code text, detail text, stage text, result jsonb,"
+        " metrics text)"
         "    order by job)"
         ", u as (update jobs j set status = d.status::job_status_t, attempts = j.attempts + d.failed,"
         "    crashes = j.crashes + d.crashed,"
-        "    run_after = case when d.delay is null then j.run_after else now() + d.delay * interval '1 ms' end,"
-        "    result = case when d.status = 'done' then d.result || case when d.metrics is null then '{}'::jsonb"
+        "    run_after = case when d.delay is null then j.run_after else now() + d.delay * interval '1 ms'"
+        " end,"
+        "    result = case when d.status = 'done' then d.result || case when d.metrics is null then"
+        " '{}'::jsonb"
         "                       else jsonb_build_object('metrics', d.metrics::jsonb) end"
         "                  when d.code is null then j.result"
         "                  else j.result || jsonb_build_object('last_error',"
         "                         left(concat_ws(': ', d.code, d.detail), 800)) end,"
         "    error_code = case when d.status = 'done' then null else coalesce(d.code, j.error_code) end,"
-        "    error_detail = case when d.status = 'done' then null else coalesce(d.detail, j.error_detail) end,"
+        "    error_detail = case when d.status = 'done' then null else coalesce(d.detail, j.error_detail)"
+        " end,"
         "    stage = case when d.status = 'done' then null else coalesce(d.stage, j.stage) end,"
         "    locked_at = null, locked_by = null, lease_until = null,"
         "    finished_at = case when d.status in ('done', 'failed') then now() end"
         "   from d where j.id = d.job and j.lease_epoch = d.epoch and j.status::text = 'running'"
         "  returning j.id, j.file_id, j.tenant_id, j.type, j.status, j.attempts, j.error_code, j.run_after)"
         " insert into file_events (tenant_id, file_id, job_id, kind, data)"
-        " select tenant_id, file_id, id, 'job.status', jsonb_strip_nulls(jsonb_build_object('job', id, 'type', type,"
-        "        'status', status, 'attempts', attempts, 'error', case when status <> 'done' then error_code end,"
+        " select tenant_id, file_id, id, 'job.status', jsonb_strip_nulls(jsonb_build_object('job', id,"
+        " 'type', type,"
+        "        'status', status, 'attempts', attempts, 'error', case when status <> 'done' then error_code"
+        " end,"
         "        'run_after', case when status = 'retry' then run_after end)) from u"
         " returning job_id as job, file_id as file, id as event", 1},
 
-    /* $1: array of outputs of jobs that ended in this transaction. Those of a generation that a reprocess has
-     * overtaken, or of a deleted file, go to the garbage at once, as does the object that a row pointed to before. */
+    /* $1: array of outputs of jobs that ended in this transaction. Those of a generation that a reprocess
+     * has overtaken, or of a deleted file, go to the garbage at once, as does the object that a row
+     * pointed to before. */
     [STATEMENT_DERIVATIVES] = {"derivatives",
-        "with d as materialized (select d.*, j.file_id, f.generation = j.generation and f.status <> 'deleted' as wanted"
+        "with d as materialized (select d.*, j.file_id, f.generation = j.generation and f.status <>"
+        " 'deleted' as wanted"
         "   from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, kind text, key text, mime text,"
         "        size bigint, sha256 text, metadata text)"
         "   join jobs j on j.id = d.job and j.lease_epoch = d.epoch and j.status::text = 'done'"
@@ -186,21 +213,25 @@ const struct statement statements[STATEMENT_COUNT] = {
         "    reason = excluded.reason, updated_at = now()", 1},
 
     [STATEMENT_GARBAGE] = {"garbage",
-        "insert into object_deletions (key, run_after) select distinct on (key) key, now() + delay * interval '1 ms'"
+        "insert into object_deletions (key, run_after) select distinct on (key) key, now() + delay *"
+        " interval '1 ms'"
         "  from jsonb_to_recordset($1::jsonb) as d(key text, delay bigint) order by key"
         " on conflict (key) do nothing", 1},
 
-    [STATEMENT_REFRESH_FILES] = {"refresh_files", "select file, tenant, event from files_refresh($1::uuid[])", 1},
+    [STATEMENT_REFRESH_FILES] = {"refresh_files", "select file, tenant, event from"
+    " files_refresh($1::uuid[])", 1},
 
     [STATEMENT_PROGRESS] = {"progress",
         "with u as (update jobs j set progress_done = d.done, progress_total = d.total"
-        "   from (select * from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, done bigint, total bigint)"
+        "   from (select * from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, done bigint,"
+        " total bigint)"
         "          order by job) d"
         "  where j.id = d.job and j.lease_epoch = d.epoch and j.status::text = 'running'"
         "  returning j.id, j.file_id, j.tenant_id, j.progress_done, j.progress_total)"
         " insert into file_events (tenant_id, file_id, job_id, kind, data)"
         " select tenant_id, file_id, id, 'job.progress', jsonb_build_object('job', id, 'done', progress_done,"
-        "        'total', progress_total) from u returning file_id as file, tenant_id as tenant, id as event", 1},
+        "        'total', progress_total) from u returning file_id as file, tenant_id as tenant, id as"
+        " event", 1},
 
     [STATEMENT_NOTIFY] = {"notify", "select pg_notify('filemill_jobs', $1)", 1},
     [STATEMENT_PAUSE] = {"pause", "insert into paused_types (type) values ($1) on conflict do nothing", 1},
@@ -210,15 +241,16 @@ const struct statement statements[STATEMENT_COUNT] = {
 
     /* ---- maintenance ---- */
 
-    /* $1: minutes for rows of older software, which set no deadline. A PUT may still be under way: its object is
-     * deleted later. */
+    /* $1: minutes for rows of older software, which set no deadline. A PUT may still be under way: its
+     * object is deleted later. */
     [STATEMENT_EXPIRED_UPLOADS] = {"expired_uploads",
         "with p as materialized (select id from files where status = 'uploading' and"
         "    (upload_expires_at < now() or (upload_expires_at is null and created_at < now() - $1::bigint *"
         "     interval '1 min')) limit 200 for update skip locked)"
         ", u as (update files f set status = 'deleted', deleted_at = now(), purged_at = now() from p"
         "    where f.id = p.id returning f.id, f.tenant_id, f.r2_key_original)"
-        ", g as (insert into object_deletions (key, run_after) select r2_key_original, now() + interval '1 hour' from u"
+        ", g as (insert into object_deletions (key, run_after) select r2_key_original, now() + interval '1"
+        " hour' from u"
         "    on conflict (key) do nothing)"
         " insert into file_events (tenant_id, file_id, kind, data)"
         " select tenant_id, id, 'file.status', '{\"status\": \"deleted\"}' from u"
@@ -228,9 +260,11 @@ const struct statement statements[STATEMENT_COUNT] = {
     [STATEMENT_RETIRE_FILES] = {"retire_files",
         "with p as materialized (select id from files where status = 'deleted' and purged_at is null"
         "    and deleted_at < now() - $1::bigint * interval '1 day' limit 200 for update skip locked)"
-        ", u as (update files f set purged_at = now() from p where f.id = p.id returning f.id, f.r2_key_original)"
+        ", u as (update files f set purged_at = now() from p where f.id = p.id returning f.id,"
+        " f.r2_key_original)"
         " insert into object_deletions (key)"
-        " select r2_key_original from u union select d.r2_key from file_derivatives d join u on u.id = d.file_id"
+        " select r2_key_original from u union select d.r2_key from file_derivatives d join u on u.id ="
+        " d.file_id"
         " on conflict (key) do nothing", 1},
 
     /* Rows go when their objects are gone; $1: days that an aborted upload's row is kept. */
@@ -247,22 +281,25 @@ const struct statement statements[STATEMENT_COUNT] = {
     [STATEMENT_OLD_JOBS] = {"old_jobs",
         "delete from jobs j using (select j.id from jobs j join files f on f.id = j.file_id"
         "    where j.status in ('done', 'failed', 'cancelled') and j.finished_at < now() - $1::bigint *"
-        "    interval '1 day' and (j.status <> 'failed' or j.generation < f.generation) order by j.finished_at"
+        "    interval '1 day' and (j.status <> 'failed' or j.generation < f.generation) order by"
+        " j.finished_at"
         "    limit 1000) p where j.id = p.id", 1},
 
     [STATEMENT_OLD_EVENTS] = {"old_events",
-        "delete from file_events where id in (select id from file_events where created_at < now() - $1::bigint *"
+        "delete from file_events where id in (select id from file_events where created_at < now() -"
+        " $1::bigint *"
         " interval '1 day' order by created_at limit 5000)", 1},
 
-    /* A key that some row points to is no garbage, whoever said so: it is struck off in the same statement that
-     * takes the others. Until the answer comes nobody else takes those; each try waits longer. */
+    /* A key that some row points to is no garbage, whoever said so: it is struck off in the same statement
+     * that takes the others. Until the answer comes nobody else takes those; each try waits longer. */
     [STATEMENT_LEASE_GARBAGE] = {"lease_garbage",
         "with p as materialized (select key from object_deletions where run_after <= now() order by run_after"
         "    limit 64 for update skip locked)"
         ", r as materialized (select p.key,"
         "      exists (select from file_derivatives d join files f on f.id = d.file_id"
         "               where d.r2_key = p.key and f.purged_at is null)"
-        "      or exists (select from files f where f.r2_key_original = p.key and f.purged_at is null) as referenced"
+        "      or exists (select from files f where f.r2_key_original = p.key and f.purged_at is null) as"
+        " referenced"
         "    from p)"
         ", struck as (delete from object_deletions o using r where o.key = r.key and r.referenced)"
         " update object_deletions o set attempts = o.attempts + 1,"
@@ -270,6 +307,7 @@ const struct statement statements[STATEMENT_COUNT] = {
         "   from r where o.key = r.key and not r.referenced returning o.key", 0},
 
     [STATEMENT_DELETED_GARBAGE] = {"deleted_garbage",
-        "delete from object_deletions o using (select key from jsonb_to_recordset($1::jsonb) as d(key text) order by 1) d"
+        "delete from object_deletions o using (select key from jsonb_to_recordset($1::jsonb) as d(key text)"
+        " order by 1) d"
         " where o.key = d.key", 1},
 };

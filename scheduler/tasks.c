@@ -42,10 +42,14 @@ void tasks_accept(struct scheduler *scheduler, struct lease *lease) {
 
 static int task_sign(const struct scheduler *scheduler, const struct lease *lease, struct task_texts *texts,
                      struct message_task *task) {
-    struct storage_presign get = {
-        .method = "GET", .key = lease->key, .expires_s = TASK_URL_SECONDS, .internal = true, .content_length = -1};
+    struct storage_presign get = {.method = "GET",
+                                  .key = lease->key,
+                                  .expires_s = TASK_URL_SECONDS,
+                                  .internal = true,
+                                  .content_length = -1};
 
-    if (lease->key == NULL || storage_presign(scheduler->storage, &get, texts->input_url, STORAGE_URL_MAX) != 0)
+    if (lease->key == NULL ||
+        storage_presign(scheduler->storage, &get, texts->input_url, STORAGE_URL_MAX) != 0)
         return -1;
     task->input_url = texts->input_url;
     for (size_t i = 0; i < lease->processor->output_count; i++) {
@@ -56,8 +60,8 @@ static int task_sign(const struct scheduler *scheduler, const struct lease *leas
                                       .internal = true,
                                       .content_type = output->mime,
                                       .content_length = -1};
-        if (key_derivative(texts->keys[i], KEY_MAX, lease->tenant, lease->file, output->kind, output->extension,
-                           lease->job, lease->epoch, lease_is_first(lease)) != 0 ||
+        if (key_derivative(texts->keys[i], KEY_MAX, lease->tenant, lease->file, output->kind,
+                           output->extension, lease->job, lease->epoch, lease_is_first(lease)) != 0 ||
             storage_presign(scheduler->storage, &put, texts->urls[i], STORAGE_URL_MAX) != 0)
             return -1;
         task->outputs[i] = (struct message_output){
@@ -71,7 +75,8 @@ static uint64_t limit_of(int64_t setting, uint64_t row) {
     return setting > 0 ? (uint64_t)setting : row;
 }
 
-static void task_limit(const struct settings *settings, const struct processor_row *row, struct message_task *task) {
+static void task_limit(const struct settings *settings, const struct processor_row *row,
+                       struct message_task *task) {
     task->wall_ms = limit_of(settings->limit_wall_ms, row->wall_ms);
     task->no_progress_ms = limit_of(settings->limit_no_progress_ms, row->no_progress_ms);
     task->cpu_seconds = limit_of(settings->limit_cpu_seconds, row->cpu_seconds);
@@ -141,7 +146,8 @@ void tasks_dispatch(struct scheduler *scheduler) {
         lease->confirmed = true;
         worker->credit--;
         lease_free_input(lease);
-        log_debug("job=%s lease=%llu worker=%s state=sent", lease->job, (unsigned long long)lease->epoch, worker->name);
+        log_debug("job=%s lease=%llu worker=%s state=sent", lease->job, (unsigned long long)lease->epoch,
+                  worker->name);
     }
     counter_set(COUNT_WORKER_CREDIT, workers_credit(scheduler->workers));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Extending comes before rescuing in the transaction: after Postgres was away for longer than a lease, our own live
- * leases must not be taken for dead ones. */
+ * Extending comes before rescuing in the transaction: after Postgres was away for longer than a lease, our
+ * own live leases must not be taken for dead ones. */
 #include "scheduler/tick.h"
 
 #include <stdlib.h>
@@ -91,7 +91,8 @@ static void tick_on_answer(void *context, const struct database_answer *answer) 
     }
     for (size_t i = 0; i < tick->extends; i++)
         tick_drop_lost(tick, answer->results[i], tick->jobs[i]);
-    rescued = adoption_end_rescued(tick->scheduler->adoption, answer->results[tick->extends], "lease_expired");
+    rescued =
+        adoption_end_rescued(tick->scheduler->adoption, answer->results[tick->extends], "lease_expired");
     counter_add(COUNT_JOBS_REAPED, rescued);
     tick_look(tick, answer->results[tick->extends + 1]);
     tick_forget(tick);
@@ -106,7 +107,8 @@ static struct lease *tick_fill(struct lease *lease, struct buffer *jobs, struct 
     buffer_reset(epochs);
     for (; lease != NULL && count < EXTEND_BATCH; lease = lease->next, count++) {
         (void)buffer_append_format(jobs, "%c%s", count == 0 ? '{' : ',', lease->job);
-        (void)buffer_append_format(epochs, "%c%llu", count == 0 ? '{' : ',', (unsigned long long)lease->epoch);
+        (void)buffer_append_format(epochs, "%c%llu", count == 0 ? '{' : ',',
+                                   (unsigned long long)lease->epoch);
     }
     (void)buffer_append_text(jobs, "}");
     (void)buffer_append_text(epochs, "}");
@@ -126,14 +128,16 @@ static void tick_on_timer(void *context) {
 
     buffer_init(&job_array, ARRAY_MAX);
     buffer_init(&epoch_array, ARRAY_MAX);
-    if (tick->extended_ms == INT64_MIN || now_ms - tick->extended_ms >= scheduler->settings->lease_ms / 3 - 10) {
+    if (tick->extended_ms == INT64_MIN ||
+        now_ms - tick->extended_ms >= scheduler->settings->lease_ms / 3 - 10) {
         tick->extended_ms = now_ms;
         while (lease != NULL && count < EXTENDS_MAX) {
             lease = tick_fill(lease, &job_array, &epoch_array);
             tick->jobs[count] = buffer_take(&job_array, NULL);
             epochs[count] = buffer_take(&epoch_array, NULL);
-            queries[count] = (struct query){.statement = &statements[STATEMENT_EXTEND],
-                                            .values = {tick->jobs[count], epochs[count], scheduler->lease_text}};
+            queries[count] =
+                (struct query){.statement = &statements[STATEMENT_EXTEND],
+                               .values = {tick->jobs[count], epochs[count], scheduler->lease_text}};
             count++;
         }
     }

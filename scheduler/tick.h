@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The scheduler's pulse: in one transaction it extends every lease held here (it, not the worker, so that a busy
- * processor never looks dead), takes over leases of whoever did not, and looks when the next job becomes due. */
+ * The scheduler's pulse: in one transaction it extends every lease held here (it, not the worker, so that a
+ * busy processor never looks dead), takes over leases of whoever did not, and looks when the next job becomes
+ * due. */
 #ifndef SCHEDULER_TICK_H
 #define SCHEDULER_TICK_H
 

@@ -59,8 +59,8 @@ static void workers_unlink(struct workers *workers, struct peer *peer) {
     workers_count(workers);
 }
 
-/* Ends what a worker has. `confirmed_too`: all of it; else what it did not name since its last hello, which never
- * got there or whose result was lost, and is no attempt. */
+/* Ends what a worker has. `confirmed_too`: all of it; else what it did not name since its last hello, which
+ * never got there or whose result was lost, and is no attempt. */
 static void workers_end_leases(struct workers *workers, const struct peer *peer, bool confirmed_too) {
     struct scheduler *scheduler = workers->scheduler;
     struct lease *next;
@@ -78,7 +78,8 @@ static void workers_end_leases(struct workers *workers, const struct peer *peer,
 
 /* Its leases end; it may be heard again. */
 static void workers_mute(struct workers *workers, struct peer *peer, const char *why) {
-    log_info("worker=%s node=%s generation=%s state=gone reason=\"%s\"", peer->name, peer->node, peer->generation, why);
+    log_info("worker=%s node=%s generation=%s state=gone reason=\"%s\"", peer->name, peer->node,
+             peer->generation, why);
     peer->gone = true;
     if (peer->role == PEER_WORKER)
         workers_end_leases(workers, peer, true);
@@ -117,9 +118,11 @@ static unsigned role_of(const char *name) {
 }
 
 /* The same program as before under another routing id or generation. */
-static struct peer *workers_find_named(struct workers *workers, unsigned role, const struct message_hello *hello) {
+static struct peer *workers_find_named(struct workers *workers, unsigned role,
+                                       const struct message_hello *hello) {
     for (struct peer *peer = workers->first; peer != NULL; peer = peer->next)
-        if (peer->role == role && strcmp(peer->node, hello->node) == 0 && strcmp(peer->name, hello->name) == 0)
+        if (peer->role == role && strcmp(peer->node, hello->node) == 0 &&
+            strcmp(peer->name, hello->name) == 0)
             return peer;
     return NULL;
 }
@@ -137,13 +140,14 @@ static struct peer *workers_add(struct workers *workers, unsigned role, const st
     peer->next = workers->first;
     workers->first = peer;
     workers->count++;
-    log_info("worker=%s node=%s generation=%s role=%s pid=%llu slots=%llu sandbox=\"%s\" state=hello", hello->name,
-             hello->node, hello->generation, hello->role, (unsigned long long)hello->pid,
+    log_info("worker=%s node=%s generation=%s role=%s pid=%llu slots=%llu sandbox=\"%s\" state=hello",
+             hello->name, hello->node, hello->generation, hello->role, (unsigned long long)hello->pid,
              (unsigned long long)hello->slots, hello->sandbox);
     return peer;
 }
 
-void workers_on_hello(struct workers *workers, const struct channel_peer *id, const struct message_hello *hello) {
+void workers_on_hello(struct workers *workers, const struct channel_peer *id,
+                      const struct message_hello *hello) {
     unsigned role = role_of(hello->role);
     struct peer *peer = workers_find_named(workers, role, hello);
     struct peer *other = workers_find(workers, id);
@@ -257,7 +261,8 @@ struct peer *workers_choose(struct workers *workers) {
     struct peer *best = NULL;
 
     for (struct peer *peer = workers->first; peer != NULL; peer = peer->next)
-        if (peer->role == PEER_WORKER && !peer->gone && peer->credit > 0 && (best == NULL || peer->credit > best->credit))
+        if (peer->role == PEER_WORKER && !peer->gone && peer->credit > 0 &&
+            (best == NULL || peer->credit > best->credit))
             best = peer;
     return best;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Who is connected: workers with their credit, gateways, and the control peer. A peer is known from its hello
- * on; one that has been silent for 15 s, or comes back with a new generation, has died, and its leases end. */
+ * on; one that has been silent for 15 s, or comes back with a new generation, has died, and its leases end.
+ */
 #ifndef SCHEDULER_WORKERS_H
 #define SCHEDULER_WORKERS_H
 
@@ -30,7 +31,8 @@ void workers_free(struct workers *workers);
 
 /* NULL for one that has not said hello. Notes that it was heard. */
 struct peer *workers_hear(struct workers *workers, const struct channel_peer *id);
-void workers_on_hello(struct workers *workers, const struct channel_peer *id, const struct message_hello *hello);
+void workers_on_hello(struct workers *workers, const struct channel_peer *id,
+                      const struct message_hello *hello);
 void workers_on_credit(struct workers *workers, struct peer *peer, const struct message_credit *credit);
 /* Greets a peer that speaks before its hello, so that it says it. */
 void workers_greet(struct workers *workers, const struct channel_peer *id);

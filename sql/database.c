@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * The pool. Transactions wait in one line; each goes to the idlest connection, and several may be in flight on
- * one, in pipeline mode, so that a busy pool never waits for a round trip. Connections beyond the first are
- * opened when they are needed. While none can be had, what comes is refused at once.
- * Answers are put in a second line and delivered by a timer, so that a callback never runs inside database_run
- * or libpq's reading loop. */
+ * The pool. Transactions wait in one line; each goes to the idlest connection, and several may be in flight
+ * on one, in pipeline mode, so that a busy pool never waits for a round trip. Connections beyond the first
+ * are opened when they are needed. While none can be had, what comes is refused at once. Answers are put in a
+ * second line and delivered by a timer, so that a callback never runs inside database_run or libpq's reading
+ * loop. */
 #include "sql/database.h"
 
 #include <stdlib.h>
@@ -42,7 +42,7 @@ struct database {
     struct loop_timer *kick; /* sends what waits, delivers what is finished */
     struct loop_timer *tick; /* deadlines; armed while anything waits or runs */
     bool ticking;
-    bool down; /* the last attempt to connect failed and nothing is connected */
+    bool down;   /* the last attempt to connect failed and nothing is connected */
     bool *freed; /* set by database_free during a delivery */
 };
 
@@ -203,7 +203,8 @@ static struct connection *database_choose(struct database *database) {
 
     for (unsigned i = 0; i < database->options.connections; i++) {
         struct connection *connection = &database->connections[i];
-        if (connection->link.state == LINK_READY && (best == NULL || connection->in_flight.count < best->in_flight.count))
+        if (connection->link.state == LINK_READY &&
+            (best == NULL || connection->in_flight.count < best->in_flight.count))
             best = connection;
         if (connection->link.state == LINK_CLOSED && i > 0 && closed == NULL)
             closed = connection;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Postgres on the event loop: a pool of libpq connections in pipeline mode. The unit is a transaction that is
- * sent whole (one round trip): LOCAL settings, the statements, a Sync, which commits (or rolls all of it back).
- * Nothing but prepared names outlives a transaction in the session, so PgBouncer's transaction mode is fine. This
- * folder's link, transaction, result, listener and database sources are the home of libpq-fe.h.
+ * sent whole (one round trip): LOCAL settings, the statements, a Sync, which commits (or rolls all of it
+ * back). Nothing but prepared names outlives a transaction in the session, so PgBouncer's transaction mode is
+ * fine. This folder's link, transaction, result, listener and database sources are the home of libpq-fe.h.
  *
  * Statements are rows of a program's table. With prepare they are prepared once per connection by name; else
  * they are parsed each time. LIMITs are literals in the text, never parameters. */
@@ -48,17 +48,17 @@ struct database_local {
 
 enum database_outcome {
     DATABASE_OK,
-    DATABASE_UNAVAILABLE,  /* no connection, or too many waiting: nothing was done */
-    DATABASE_LOST,         /* the link broke: it may or may not have been committed */
-    DATABASE_REFUSED,      /* an SQL error: nothing was done; see sqlstate */
+    DATABASE_UNAVAILABLE, /* no connection, or too many waiting: nothing was done */
+    DATABASE_LOST,        /* the link broke: it may or may not have been committed */
+    DATABASE_REFUSED,     /* an SQL error: nothing was done; see sqlstate */
 };
 
 /* Answer of a transaction, valid during the callback. Results are numbered as the queries were. */
 struct database_answer {
     enum database_outcome outcome;
-    char sqlstate[6];          /* "23505"; "" if none */
-    const char *message;       /* server's message for the log, one line */
-    const char *constraint;    /* "" if none */
+    char sqlstate[6];       /* "23505"; "" if none */
+    const char *message;    /* server's message for the log, one line */
+    const char *constraint; /* "" if none */
     struct database_result *const *results;
     size_t result_count;
 };
@@ -69,11 +69,12 @@ struct database *database_new(struct loop *loop, const struct database_options *
 void database_free(struct database *database); /* no callbacks after this */
 bool database_is_available(const struct database *database);
 
-/* Queues one transaction; texts are copied. `done` is called exactly once, never from inside this call. Errors
- * 40001 and 40P01 are retried here up to three times. `locals` may be NULL. */
+/* Queues one transaction; texts are copied. `done` is called exactly once, never from inside this call.
+ * Errors 40001 and 40P01 are retried here up to three times. `locals` may be NULL. */
 void database_run(struct database *database, const struct database_local *locals, const struct query *queries,
                   size_t count, database_done_fn *done, void *context);
-/* Forgets the callback of everything queued or running with this context (the work itself may still happen). */
+/* Forgets the callback of everything queued or running with this context (the work itself may still happen).
+ */
 void database_forget(struct database *database, const void *context);
 
 size_t result_rows(const struct database_result *result);
@@ -83,8 +84,8 @@ const char *result_text(const struct database_result *result, size_t row, const 
 int64_t result_number(const struct database_result *result, size_t row, const char *column); /* 0 for NULL */
 bool result_bool(const struct database_result *result, size_t row, const char *column);
 
-/* LISTEN on one channel over a connection of its own (not through PgBouncer's transaction mode: reconnects are
- * tried for ever, quietly). NULL url: no listener. */
+/* LISTEN on one channel over a connection of its own (not through PgBouncer's transaction mode: reconnects
+ * are tried for ever, quietly). NULL url: no listener. */
 struct database_listener;
 struct database_listener *database_listen(struct loop *loop, const char *url, const char *channel,
                                           void (*fn)(void *context, const char *payload), void *context);

@@ -133,8 +133,9 @@ static void link_on_timer(void *context) {
 
 void link_open(struct link *link) {
     /* What stands before dbname is overridden by what the URL says. */
-    const char *const names[] = {"keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
-                                 "client_encoding", "fallback_application_name", "dbname", NULL};
+    const char *const names[] = {
+        "keepalives_idle", "keepalives_interval",       "keepalives_count", "tcp_user_timeout",
+        "client_encoding", "fallback_application_name", "dbname",           NULL};
     const char *const values[] = {"30", "10", "3", "30000", "UTF8", link->application_name, link->url, NULL};
 
     if (link->state != LINK_CLOSED)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * One libpq connection on the event loop: opening without blocking, a deadline for it, backoff between attempts,
- * flushing, and word of its end. Private to sql/: what travels over it is the pool's or the listener's matter.
- * Looking up a host name may block (libpq asks getaddrinfo); a Unix socket or an address does not. */
+ * One libpq connection on the event loop: opening without blocking, a deadline for it, backoff between
+ * attempts, flushing, and word of its end. Private to sql/: what travels over it is the pool's or the
+ * listener's matter. Looking up a host name may block (libpq asks getaddrinfo); a Unix socket or an address
+ * does not. */
 #ifndef SQL_LINK_H
 #define SQL_LINK_H
 

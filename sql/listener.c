@@ -41,7 +41,8 @@ static void listener_readable(void *context) {
         if (result == NULL)
             break;
         if (PQresultStatus(result) != PGRES_COMMAND_OK)
-            log_warn("state=listen_refused error=\"%s\"", PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+            log_warn("state=listen_refused error=\"%s\"",
+                     PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
         PQclear(result);
     }
     listener->freed = &freed;

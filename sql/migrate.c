@@ -74,9 +74,10 @@ static int check_applied(const PGresult *applied) {
         (void)text_parse_i64(PQgetvalue(applied, row, 0), 0, INT32_MAX, &version);
         known = migration_find(version);
         if (known == NULL) {
-            log_error("state=migrate_refused error=\"the database has migration %04d %s, which this build does "
-                      "not know: run the newer build\"",
-                      (int)version, PQgetvalue(applied, row, 1));
+            log_error(
+                "state=migrate_refused error=\"the database has migration %04d %s, which this build does "
+                "not know: run the newer build\"",
+                (int)version, PQgetvalue(applied, row, 1));
             return -1;
         }
         if (strcmp(known->checksum, PQgetvalue(applied, row, 2)) != 0) {
@@ -107,9 +108,11 @@ static int apply_next(PGconn *connection, const PGresult *applied, bool *more) {
         const struct migration *migration = &migrations[i];
         if (is_applied(applied, migration))
             continue;
-        text_format(note, sizeof note, "insert into schema_migrations (version, name, checksum) values (%d, '%s', '%s')",
+        text_format(note, sizeof note,
+                    "insert into schema_migrations (version, name, checksum) values (%d, '%s', '%s')",
                     migration->version, migration->name, migration->checksum);
-        if (run(connection, migration->text, migration->name) != 0 || run(connection, note, migration->name) != 0)
+        if (run(connection, migration->text, migration->name) != 0 ||
+            run(connection, note, migration->name) != 0)
             return -1;
         log_info("migration=%04d name=%s state=applied", migration->version, migration->name);
         *more = true;
@@ -118,8 +121,8 @@ static int apply_next(PGconn *connection, const PGresult *applied, bool *more) {
     return 0;
 }
 
-/* One transaction: lock, look, apply one. The lock goes with the transaction, so a second node that waited for it
- * sees what the first has done. */
+/* One transaction: lock, look, apply one. The lock goes with the transaction, so a second node that waited
+ * for it sees what the first has done. */
 static int apply_one(PGconn *connection, bool *more) {
     PGresult *applied;
     int status = -1;

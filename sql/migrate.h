@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Forward-only migrations. Each runs in a transaction of its own under an advisory lock, and is noted in
- * schema_migrations with the SHA-256 of its text; a text that changed after it ran, or a row of a version that
- * this build does not have, stops everything. */
+ * schema_migrations with the SHA-256 of its text; a text that changed after it ran, or a row of a version
+ * that this build does not have, stops everything. */
 #ifndef SQL_MIGRATE_H
 #define SQL_MIGRATE_H
 

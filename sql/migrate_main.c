@@ -62,7 +62,8 @@ static void ignore_notice(void *context, const char *message) {
 
 static PGconn *connect_within(const char *url, uint64_t wait_s) {
     int64_t deadline_ms = clock_monotonic_ms() + (int64_t)wait_s * 1000;
-    const char *const names[] = {"connect_timeout", "client_encoding", "fallback_application_name", "dbname", NULL};
+    const char *const names[] = {"connect_timeout", "client_encoding", "fallback_application_name", "dbname",
+                                 NULL};
     const char *const values[] = {"5", "UTF8", "filemill-migrate", url, NULL};
 
     for (;;) {

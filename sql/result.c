@@ -30,7 +30,8 @@ const char *result_text(const struct database_result *result, size_t row, const 
         warned = true;
         return NULL;
     }
-    return PQgetisnull(result->result, (int)row, number) ? NULL : PQgetvalue(result->result, (int)row, number);
+    return PQgetisnull(result->result, (int)row, number) ? NULL
+                                                         : PQgetvalue(result->result, (int)row, number);
 }
 
 int64_t result_number(const struct database_result *result, size_t row, const char *column) {

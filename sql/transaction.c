@@ -83,8 +83,8 @@ static void transaction_name_locals(struct transaction *transaction, size_t pair
         used = strlen("select");
         memcpy(text, "select", used);
         for (size_t i = 0; i < pairs; i++) {
-            text_format(text + used, sizeof texts[0] - used, "%s set_config($%zu, $%zu, true)", i == 0 ? "" : ",",
-                        2 * i + 1, 2 * i + 2);
+            text_format(text + used, sizeof texts[0] - used, "%s set_config($%zu, $%zu, true)",
+                        i == 0 ? "" : ",", 2 * i + 1, 2 * i + 2);
             used += strlen(text + used);
         }
     }
@@ -185,8 +185,8 @@ static int send_prepares(struct transaction *transaction, PGconn *connection, st
     size_t pairs = transaction->local_statement.parameters / 2;
 
     if (pairs > 0 && !prepared->locals[pairs]) {
-        if (PQsendPrepare(connection, transaction->local_name, transaction->local_statement.text, (int)(2 * pairs),
-                          NULL) != 1)
+        if (PQsendPrepare(connection, transaction->local_name, transaction->local_statement.text,
+                          (int)(2 * pairs), NULL) != 1)
             return -1;
         prepared->locals[pairs] = true;
         transaction->prepared[transaction->prepares++] = &transaction->local_statement;
@@ -202,8 +202,10 @@ static int send_statement(PGconn *connection, const struct statement *statement,
     int parameters = (int)statement->parameters;
 
     if (by_name)
-        return PQsendQueryPrepared(connection, statement->name, parameters, values, NULL, NULL, 0) == 1 ? 0 : -1;
-    return PQsendQueryParams(connection, statement->text, parameters, NULL, values, NULL, NULL, 0) == 1 ? 0 : -1;
+        return PQsendQueryPrepared(connection, statement->name, parameters, values, NULL, NULL, 0) == 1 ? 0
+                                                                                                        : -1;
+    return PQsendQueryParams(connection, statement->text, parameters, NULL, values, NULL, NULL, 0) == 1 ? 0
+                                                                                                        : -1;
 }
 
 int transaction_send(struct transaction *transaction, PGconn *connection, struct prepared *prepared) {
@@ -211,7 +213,8 @@ int transaction_send(struct transaction *transaction, PGconn *connection, struct
     if (prepared != NULL && send_prepares(transaction, connection, prepared) != 0)
         return -1;
     if (transaction->local_statement.parameters > 0 &&
-        send_statement(connection, &transaction->local_statement, transaction->local_values, prepared != NULL) != 0)
+        send_statement(connection, &transaction->local_statement, transaction->local_values,
+                       prepared != NULL) != 0)
         return -1;
     for (size_t i = 0; i < transaction->query_count; i++) {
         const struct statement *statement = transaction->statements[i];

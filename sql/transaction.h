@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * One transaction: a copy of what the caller asked for, its results as they come in, its answer. Private to
- * sql/. A pipeline up to its Sync is one transaction to Postgres, so BEGIN and COMMIT need not be sent: an error
- * rolls all of it back at the Sync and leaves the session clean for the next transaction in flight. */
+ * sql/. A pipeline up to its Sync is one transaction to Postgres, so BEGIN and COMMIT need not be sent: an
+ * error rolls all of it back at the Sync and leaves the session clean for the next transaction in flight. */
 #ifndef SQL_TRANSACTION_H
 #define SQL_TRANSACTION_H
 
@@ -49,8 +49,8 @@ void transaction_free(struct transaction *transaction);
 int transaction_send(struct transaction *transaction, PGconn *connection, struct prepared *prepared);
 /* Takes one result that PQgetResult gave (not the Sync's). */
 void transaction_take(struct transaction *transaction, PGresult *result);
-/* At the Sync: names that this transaction failed to prepare are forgotten, the outcome is settled. Returns true
- * if the same transaction should be sent again. */
+/* At the Sync: names that this transaction failed to prepare are forgotten, the outcome is settled. Returns
+ * true if the same transaction should be sent again. */
 bool transaction_settle(struct transaction *transaction, struct prepared *prepared);
 /* Back to how it was before it was sent. */
 void transaction_rewind(struct transaction *transaction);

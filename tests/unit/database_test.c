@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The pool against a real Postgres, whose URL stands in FILEMILL_TEST_DATABASE (tests/integration/test_database.py
- * starts one and runs this). Without it every test is skipped. */
+ * The pool against a real Postgres, whose URL stands in FILEMILL_TEST_DATABASE
+ * (tests/integration/test_database.py starts one and runs this). Without it every test is skipped. */
 #include "sql/database.h"
 
 #include <setjmp.h>
@@ -15,8 +15,10 @@
 #include "lib/text.h"
 
 static const struct statement one = {"one", "select 1 as one, null as nothing, true as yes", 0};
-static const struct statement echo = {"echo", "select $1::text as text, current_user as who, "
-                                              "current_setting('filemill.user_id', true) as caller", 1};
+static const struct statement echo = {"echo",
+                                      "select $1::text as text, current_user as who, "
+                                      "current_setting('filemill.user_id', true) as caller",
+                                      1};
 static const struct statement make = {"make", "create table if not exists pool_test (n int primary key)", 0};
 static const struct statement insert = {"insert", "insert into pool_test values ($1::int)", 1};
 static const struct statement count_rows = {"count", "select count(*) as n from pool_test", 0};
@@ -128,8 +130,8 @@ static void wait_all(struct fixture *fixture) {
     assert_false(fixture->called_inside);
 }
 
-static enum database_outcome ask(struct fixture *fixture, const struct statement *statement, const char *value,
-                                 const char *column) {
+static enum database_outcome ask(struct fixture *fixture, const struct statement *statement,
+                                 const char *value, const char *column) {
     fixture->column = column;
     submit(fixture, NULL, &(struct query){.statement = statement, .values = {value}}, 1);
     wait_all(fixture);
