@@ -68,9 +68,14 @@ lint: packages-test $(BUILD)/build.ninja
 format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
+# All programs in one folder, since they find each other there; people call the link.
 install: build
-	@DESTDIR=$(DESTDIR) meson configure $(BUILD) -Dprefix=$(PREFIX)
-	@DESTDIR=$(DESTDIR) meson install -C $(BUILD)
+	@install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/filemill/samples
+	@find $(BUILD) -maxdepth 1 -type f -name 'filemill*' -perm -100 \
+	    -exec install -m 755 -t $(DESTDIR)$(PREFIX)/libexec/filemill {} +
+	@find samples -maxdepth 1 -type f \( -name '*.pdf' -o -name '*.jpg' \) \
+	    -exec install -m 644 -t $(DESTDIR)$(PREFIX)/libexec/filemill/samples {} +
+	@ln -sfn ../libexec/filemill/filemill $(DESTDIR)$(PREFIX)/bin/filemill
 
 clean:
 	@rm -rf build build-asan build-clang
