@@ -16,7 +16,9 @@ for folder in config lib proto http storage sql supervisor gateway scheduler wor
             break
         fi
         name=$(basename "$file")
-        grep -qE "(^|[^a-z_])$(echo "$name" | sed 's/\./\\./')([^a-z_]|$)" "$design" || {
+        # `claim.c`, or the pair as `claim.[ch]` or `claim.h/.c`
+        stem=${name%.*}
+        grep -qE "(^|[^a-z_])$stem\.(${name##*.}|\[ch\]|h[/,])" "$design" || {
             echo "$design does not name $name"
             status=1
         }
