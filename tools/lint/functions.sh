@@ -4,7 +4,7 @@
 set -u
 build=$1
 [ -e "$build/compile_commands.json" ] || { echo "$build has no compile_commands.json"; exit 1; }
-config='{Checks: "-*,readability-function-size,bugprone-sizeof-expression,bugprone-suspicious-memset-usage,bugprone-suspicious-string-compare,bugprone-suspicious-realloc-usage,bugprone-infinite-loop,bugprone-signal-handler,cert-err34-c,clang-analyzer-core.*,clang-analyzer-unix.*",
+config='{Checks: "-*,readability-function-size,bugprone-suspicious-memset-usage,bugprone-suspicious-string-compare,bugprone-suspicious-realloc-usage,bugprone-infinite-loop,bugprone-signal-handler,cert-err34-c,clang-analyzer-core.*,clang-analyzer-unix.*",
 CheckOptions: [{key: readability-function-size.LineThreshold, value: 80},
 {key: readability-function-size.ParameterThreshold, value: 6},
 {key: readability-function-size.NestingThreshold, value: 4},
