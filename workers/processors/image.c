@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "workers/deaths.h"
 
+#define STRICT "fail_on=error"   /* as the loader's option: thumbnail's own does not reach every loader */
 #define PROGRESSIVE_JPEG_BYTES 6 /* per pixel, measured */
 #define SHRINKING_FACTOR 3       /* a baseline JPEG is shrunk while it is decoded: more pixels are allowed */
 
@@ -85,7 +86,7 @@ static uint64_t sample_bytes(const VipsImage *image) {
 static uint64_t decoding_cost(VipsImage *image, const struct loader *loader) {
     uint64_t pixels = (uint64_t)image->Xsize * (uint64_t)image->Ysize;
 
-    if (loader->decoding == DECODE_WHOLE)
+    if (loader->decoding == DECODE_WHOLE || image->Type == VIPS_INTERPRETATION_CMYK)
         return pixels * 4;
     if (!is_interlaced(image))
         return 0;
@@ -117,6 +118,8 @@ static void read_header(VipsImage *image, int frames, struct image_header *heade
     header->width = lies ? image->Ysize : image->Xsize;
     header->height = lies ? image->Xsize : image->Ysize;
     header->frames = frames;
+    header->profiled = vips_image_get_typeof(image, VIPS_META_ICC_NAME) != 0;
+    header->inked = image->Type == VIPS_INTERPRETATION_CMYK;
 }
 
 int image_check(struct processor_context *context, bool animation, struct image_header *header) {
@@ -169,35 +172,69 @@ static VipsImage *normalize(VipsImage *image) {
     return status == 0 ? converted : NULL;
 }
 
-VipsImage *image_decode(struct processor_context *context, const struct image_header *header, int width,
-                        int height) {
+/* A picture without a profile is sRGB already; libvips 8.14 would send its colours through CIELAB of another
+ * white, which is not lossless at all. The intent is perceptual as in browsers: some profiles have no other,
+ * for those of screens it makes no difference. */
+static VipsImage *decode_light(struct processor_context *context, const struct image_header *header,
+                               int width, int height) {
     VipsImage *image = NULL;
     /* libvips does not write to the buffer, it only lacks the const. */
     void *input = (void *)(uintptr_t)context->input;
+    int status = vips_thumbnail_buffer(
+        input, context->input_size, &image, width, "height", height, "size", VIPS_SIZE_DOWN, "option_string",
+        header->frames > 1 ? STRICT ",n=-1" : STRICT, "intent", VIPS_INTENT_PERCEPTUAL,
+        /* NULL ends the list, for a picture without a profile */
+        header->profiled ? "export_profile" : NULL, "srgb", NULL);
 
-    /* libvips 8.14 takes fail_on here and drops it: the loader's own option works. Without it a truncated
-     * picture passes silently. */
-    if (vips_thumbnail_buffer(input, context->input_size, &image, width, "height", height, "size",
-                              VIPS_SIZE_DOWN, "option_string",
-                              header->frames > 1 ? "[n=-1,fail_on=error]" : "[fail_on=error]",
-                              "export_profile", "srgb", "intent", VIPS_INTENT_RELATIVE, NULL) == 0)
+    return status == 0 ? image : NULL;
+}
+
+/* vips_thumbnail of 8.14.1 takes its own profile of ink even when there is one in the file. */
+static VipsImage *decode_ink(struct processor_context *context, int width, int height) {
+    VipsImage *image = vips_image_new_from_buffer(context->input, context->input_size, STRICT, NULL);
+    VipsImage *light = NULL, *upright = NULL, *small = NULL;
+
+    if (image != NULL &&
+        vips_icc_transform(image, &light, "srgb", "embedded", TRUE, "input_profile", "cmyk", "intent",
+                           VIPS_INTENT_PERCEPTUAL, NULL) == 0 &&
+        vips_autorot(light, &upright, NULL) == 0)
+        (void)vips_thumbnail_image(upright, &small, width, "height", height, "size", VIPS_SIZE_DOWN, NULL);
+    g_clear_object(&image);
+    g_clear_object(&light);
+    g_clear_object(&upright);
+    return small;
+}
+
+VipsImage *image_decode(struct processor_context *context, const struct image_header *header, int width,
+                        int height) {
+    VipsImage *image =
+        header->inked ? decode_ink(context, width, height) : decode_light(context, header, width, height);
+
+    if (image != NULL)
         image = normalize(image);
     if (image == NULL)
         (void)image_fail(context);
     return image;
 }
 
-VipsImage *image_shrink(struct processor_context *context, VipsImage *image, int longest) {
-    VipsImage *smaller = NULL, *copy;
+VipsImage *image_compute(struct processor_context *context, VipsImage *image) {
+    VipsImage *copy = vips_image_copy_memory(image);
 
-    if (vips_thumbnail_image(image, &smaller, longest, "height", longest, "size", VIPS_SIZE_DOWN, NULL) == 0)
-        smaller = normalize(smaller);
-    copy = smaller == NULL ? NULL : vips_image_copy_memory(smaller);
-    if (smaller != NULL)
-        g_object_unref(smaller);
+    g_object_unref(image);
     if (copy == NULL)
         (void)image_fail(context);
     return copy;
+}
+
+VipsImage *image_shrink(struct processor_context *context, VipsImage *image, int longest) {
+    VipsImage *smaller = NULL;
+
+    if (vips_thumbnail_image(image, &smaller, longest, "height", longest, "size", VIPS_SIZE_DOWN, NULL) == 0)
+        smaller = normalize(smaller);
+    if (smaller != NULL)
+        return image_compute(context, smaller);
+    (void)image_fail(context);
+    return NULL;
 }
 
 VipsImage *image_flatten(struct processor_context *context, VipsImage *image,

@@ -14,6 +14,8 @@
 struct image_header {
     int width, height; /* of one frame, upright */
     int frames;        /* 1 unless animation was asked for and there is one */
+    bool profiled;     /* there is a colour profile */
+    bool inked;        /* CMYK */
 };
 
 /* In the nursery, by any number of processors. 0 or -1. */
@@ -30,6 +32,9 @@ int image_check(struct processor_context *context, bool animation, struct image_
 VipsImage *image_decode(struct processor_context *context, const struct image_header *header, int width,
                         int height);
 
+/* Takes the image and computes it into memory: what it was made from is not read again. NULL after
+ * processor_fail. */
+VipsImage *image_compute(struct processor_context *context, VipsImage *image);
 /* As a copy in memory, fitting a square of that many pixels, never enlarged. NULL after processor_fail. */
 VipsImage *image_shrink(struct processor_context *context, VipsImage *image, int longest);
 /* Takes the image; without alpha afterwards, over the background. NULL after processor_fail. */

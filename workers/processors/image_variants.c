@@ -317,7 +317,6 @@ static VipsImage *decode(struct processor_context *context, const struct order *
                          const struct image_header *header) {
     int largest = largest_size(order);
     VipsImage *image = image_decode(context, header, largest, largest);
-    VipsImage *copy = NULL;
 
     if (image == NULL)
         return NULL;
@@ -325,10 +324,10 @@ static VipsImage *decode(struct processor_context *context, const struct order *
     if (context->memory_bytes != 0 && bytes > context->memory_bytes / 2)
         (void)processor_fail(context, "too_many_pixels", "%d frames take %d MiB", header->frames,
                              (int)(bytes >> 20));
-    else if ((copy = vips_image_copy_memory(image)) == NULL)
-        (void)image_fail(context);
+    else
+        return image_compute(context, image);
     g_object_unref(image);
-    return copy;
+    return NULL;
 }
 
 static int run(struct processor_context *context) {

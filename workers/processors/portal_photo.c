@@ -56,11 +56,10 @@ static int replace(struct photo *photo, VipsImage *image) {
 
 /* From here on nothing reads what came before. */
 static int settle(struct photo *photo) {
-    VipsImage *copy = vips_image_copy_memory(photo->image);
+    VipsImage *image = photo->image;
 
-    if (copy == NULL)
-        (void)image_fail(photo->context);
-    return replace(photo, copy);
+    photo->image = NULL;
+    return replace(photo, image_compute(photo->context, image));
 }
 
 /* --- DECODE -------------------------------------------------------------------------------------- */
