@@ -48,6 +48,8 @@ enum pdf_status pdf_page_text(struct pdf *pdf, int page, char **text, size_t *si
 enum pdf_status pdf_page_words(struct pdf *pdf, int page, int (*word)(void *context, const struct pdf_word *word),
                                void *context);
 enum pdf_status pdf_page_draw(struct pdf *pdf, int page, double dpi, struct pdf_bitmap *bitmap);
+/* The same in gray: one byte per pixel. */
+enum pdf_status pdf_page_draw_gray(struct pdf *pdf, int page, double dpi, struct pdf_bitmap *bitmap);
 
 #ifdef __cplusplus
 }

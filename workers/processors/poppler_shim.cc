@@ -76,8 +76,8 @@ int degrees(poppler::page::orientation_enum orientation) {
     return 0;
 }
 
-enum pdf_status copy_rows(const poppler::image &image, struct pdf_bitmap *bitmap) {
-    const size_t stride = static_cast<size_t>(image.width()) * 3;
+enum pdf_status copy_rows(const poppler::image &image, size_t pixel_bytes, struct pdf_bitmap *bitmap) {
+    const size_t stride = static_cast<size_t>(image.width()) * pixel_bytes;
     unsigned char *pixels = static_cast<unsigned char *>(std::malloc(stride * static_cast<size_t>(image.height())));
     if (pixels == nullptr)
         return PDF_NO_MEMORY;
@@ -177,17 +177,26 @@ enum pdf_status pdf_page_words(struct pdf *pdf, int number, int (*word)(void *, 
     });
 }
 
-enum pdf_status pdf_page_draw(struct pdf *pdf, int number, double dpi, struct pdf_bitmap *bitmap) {
+static enum pdf_status draw(struct pdf *pdf, int number, double dpi, poppler::image::format_enum format,
+                            size_t pixel_bytes, struct pdf_bitmap *bitmap) {
     return guarded([&] {
         const std::unique_ptr<poppler::page> page(pdf->document->create_page(number));
         if (!page)
             return PDF_BROKEN;
         poppler::page_renderer renderer;
         renderer.set_render_hints(poppler::page_renderer::antialiasing | poppler::page_renderer::text_antialiasing);
-        renderer.set_image_format(poppler::image::format_rgb24);
+        renderer.set_image_format(format);
         const poppler::image image = renderer.render_page(page.get(), dpi, dpi);
         if (!image.is_valid())
             return PDF_BROKEN;
-        return copy_rows(image, bitmap);
+        return copy_rows(image, pixel_bytes, bitmap);
     });
+}
+
+enum pdf_status pdf_page_draw(struct pdf *pdf, int number, double dpi, struct pdf_bitmap *bitmap) {
+    return draw(pdf, number, dpi, poppler::image::format_rgb24, 3, bitmap);
+}
+
+enum pdf_status pdf_page_draw_gray(struct pdf *pdf, int number, double dpi, struct pdf_bitmap *bitmap) {
+    return draw(pdf, number, dpi, poppler::image::format_gray8, 1, bitmap);
 }
