@@ -48,10 +48,13 @@ static int task_sign(const struct scheduler *scheduler, const struct lease *leas
                                   .internal = true,
                                   .content_length = -1};
 
+    /* A processor that makes nothing of a file that holds nothing has nothing to fetch. */
+    bool no_input = lease->processor->output_count == 0 && lease->size_bytes == 0;
+
     if (lease->key == NULL ||
-        storage_presign(scheduler->storage, &get, texts->input_url, STORAGE_URL_MAX) != 0)
+        (!no_input && storage_presign(scheduler->storage, &get, texts->input_url, STORAGE_URL_MAX) != 0))
         return -1;
-    task->input_url = texts->input_url;
+    task->input_url = no_input ? "" : texts->input_url;
     for (size_t i = 0; i < lease->processor->output_count; i++) {
         const struct processor_output *output = &lease->processor->outputs[i];
         struct storage_presign put = {.method = "PUT",
