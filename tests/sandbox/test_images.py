@@ -179,6 +179,18 @@ def test_no_metadata_in_any_format(driver, tmp_path, suffix):
         assert_bare(kind, output.read_bytes())
 
 
+@pytest.mark.parametrize("width", [511, 512, 1300])
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exact": True}], ids=["lossy", "lossless", "alpha"])
+def test_wide_webp_is_read_without_threads(driver, tmp_path, width, options):
+    image = gradient(width, 200)
+    if "exact" in options:
+        image.putalpha(200)
+    result = Variants(driver, tmp_path, save(image, tmp_path / "in.webp", **options), "image/webp", formats=["png"],
+                      sizes=[2000])
+    assert result.reason == "", result.answer
+    assert difference(result.image("png"), image) < 5
+
+
 # --- orientation and colour ---------------------------------------------------------------------------------
 
 @needs_corpus

@@ -8,6 +8,7 @@
 
 #include "lib/log.h"
 #include "workers/deaths.h"
+#include "workers/processors/webp.h"
 
 #define STRICT "fail_on=error"   /* as the loader's option: thumbnail's own does not reach every loader */
 #define PROGRESSIVE_JPEG_BYTES 6 /* per pixel, measured */
@@ -313,7 +314,7 @@ int image_warm(void) {
     if (warm)
         return 0;
     (void)g_log_set_default_handler(on_glib_message, NULL);
-    if (VIPS_INIT("filemill-nursery") != 0)
+    if (VIPS_INIT("filemill-nursery") != 0 || webp_stay_single() != 0)
         return -1;
     vips_concurrency_set(1);
     vips_cache_set_max(0);

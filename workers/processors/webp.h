@@ -10,6 +10,9 @@
 
 struct webp_animation;
 
+/* In the nursery: libwebp starts no thread from now on. 0 or -1. */
+int webp_stay_single(void);
+
 /* Encodes and appends to the output. 0, or -1 after processor_fail. */
 int webp_write(struct processor_context *context, int output, const struct pixels *pixels, int quality);
 
