@@ -7,7 +7,7 @@
 #define CLAHE_SHARE 8 /* a window is this part of a side */
 #define CLAHE_LEAST 16
 #define CLAHE_MOST 90 /* so that the limit below stays in the range that libvips takes, 1 to 100 */
-#define CLAHE_SLOPE 3
+#define CLAHE_SLOPE 2
 #define LEVELS 256
 #define LIGHTNESS_TO_BYTE 2.55
 
