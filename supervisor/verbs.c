@@ -164,6 +164,7 @@ static void print_export(const char *name, const char *value) {
     fputs("'\n", stdout);
 }
 
+/* No name here is one that `filemill serve` reads: a shell that has these can start another node. */
 int verb_env(struct cli *cli) {
     struct instance instance;
     char error[512];
@@ -174,15 +175,15 @@ int verb_env(struct cli *cli) {
         char *base = settings->public_url != NULL ? memory_copy_text(settings->public_url)
                                                   : memory_format("http://%s:%lld", settings->gateway_address,
                                                                   (long long)settings->gateway_port);
-        print_export("FILEMILL_STATE_DIRECTORY", instance.layout.state);
-        print_export("FILEMILL_PUBLIC_URL", base);
-        print_export("DATABASE_URL", settings->database_url);
+        print_export("API_BASE", base);
+        print_export("STATE_DIRECTORY", instance.layout.state);
+        print_export("PSQL_URL", settings->database_url);
         print_export("AWS_ENDPOINT_URL", settings->storage_endpoint);
         print_export("AWS_ACCESS_KEY_ID", settings->storage_access_key);
         print_export("AWS_SECRET_ACCESS_KEY", settings->storage_secret_key);
         print_export("AWS_REGION", settings->storage_region);
         print_export("AWS_DEFAULT_REGION", settings->storage_region);
-        print_export("FILEMILL_STORAGE_BUCKET", settings->storage_bucket);
+        print_export("AWS_BUCKET", settings->storage_bucket);
         free(base);
         instance_clear(&instance);
     } else if (status == 0) {

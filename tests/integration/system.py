@@ -178,7 +178,7 @@ class System:
         """Rows of a query by the operator, over a connection of its own."""
         import psycopg2
         import psycopg2.extras
-        connection = psycopg2.connect(self.shell["DATABASE_URL"])
+        connection = psycopg2.connect(self.shell["PSQL_URL"])
         try:
             connection.autocommit = True
             with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
@@ -198,7 +198,7 @@ class System:
 
     @property
     def bucket(self):
-        return self.shell["FILEMILL_STORAGE_BUCKET"]
+        return self.shell["AWS_BUCKET"]
 
     # -- the API ------------------------------------------------------------------------------------------------
 

@@ -801,7 +801,7 @@ def test_config_lists_every_option_without_secrets(node):
 
 
 def test_env_is_safe_for_a_shell(node):
-    script = f'eval "$({node.bin}/filemill env)"; echo "$FILEMILL_PUBLIC_URL $AWS_ENDPOINT_URL $DATABASE_URL"'
+    script = f'eval "$({node.bin}/filemill env)"; echo "$API_BASE $AWS_ENDPOINT_URL $PSQL_URL"'
     result = subprocess.run(["sh", "-c", script], env=node.environment, capture_output=True, text=True, check=True)
     public, endpoint, database = result.stdout.split()
     assert public == f"http://127.0.0.1:{node.port}" and endpoint == f"http://127.0.0.1:{node.store_port}"
@@ -823,7 +823,7 @@ def run_as_ordinary_user(tmp):
 def query(node, text, url=None):
     import psycopg2
     if url is None:
-        url = re.search(r"DATABASE_URL='([^']+)'", node.command("env").stdout).group(1)
+        url = re.search(r"PSQL_URL='([^']+)'", node.command("env").stdout).group(1)
     connection = psycopg2.connect(url)
     try:
         connection.autocommit = True
