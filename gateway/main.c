@@ -97,7 +97,7 @@ static void connect_parts(struct gateway *gateway) {
                                                         .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
                                                         .max_waiting = MAX_WAITING,
                                                     });
-    gateway->scheduler = scheduler_link_new(gateway->loop, settings->channel_endpoint, settings->node,
+    gateway->scheduler = scheduler_link_new(gateway->loop, settings->channel_endpoint, url, settings->node,
                                             on_scheduler_event, gateway);
 }
 

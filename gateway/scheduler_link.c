@@ -2,6 +2,7 @@
  * The gateway's end of the scheduler's socket; see scheduler_link.h and proto/PROTOCOL.md. */
 #include "gateway/scheduler_link.h"
 
+#include "gateway/waker.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/memory.h"
@@ -15,7 +16,8 @@
 #define SILENCE_MS 5000
 
 struct scheduler_link {
-    struct channel *channel; /* NULL: no scheduler on this node */
+    struct channel *channel; /* NULL: no scheduler on this node; then there is a waker */
+    struct waker *waker;
     struct loop_timer *timer;
     char node[64];
     char name[32];
@@ -85,8 +87,9 @@ static void tick(void *context) {
     loop_timer_set(link->timer, PING_MS);
 }
 
-struct scheduler_link *scheduler_link_new(struct loop *loop, const char *endpoint, const char *node,
-                                          scheduler_link_event_fn *on_event, void *context) {
+struct scheduler_link *scheduler_link_new(struct loop *loop, const char *endpoint, const char *database_url,
+                                          const char *node, scheduler_link_event_fn *on_event,
+                                          void *context) {
     struct scheduler_link *link = memory_new(sizeof *link);
     char host[64] = "localhost";
     if (node == NULL) {
@@ -98,6 +101,7 @@ struct scheduler_link *scheduler_link_new(struct loop *loop, const char *endpoin
     link->on_event = on_event;
     link->context = context;
     if (endpoint == NULL) {
+        link->waker = waker_new(loop, database_url);
         return link;
     }
     link->channel = channel_connect(loop, endpoint, on_message, on_bad, link);
@@ -117,6 +121,7 @@ void scheduler_link_free(struct scheduler_link *link) {
         loop_timer_free(link->timer);
         channel_free(link->channel, 100);
     }
+    waker_free(link->waker);
     free(link);
 }
 
@@ -125,6 +130,10 @@ bool scheduler_link_is_up(const struct scheduler_link *link) {
 }
 
 void scheduler_link_poke(struct scheduler_link *link, uint64_t jobs) {
+    if (link->waker != NULL) {
+        waker_wake(link->waker);
+        return;
+    }
     (void)send_message(link, &(struct message){.type = MESSAGE_POKE, .poke = {.jobs = jobs}});
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The gateway's end of the scheduler's socket: hello until welcomed, pings, pokes and cancels out, events in.
+ * On a node without a scheduler a poke wakes those of the other nodes through Postgres (waker.h).
  * Nothing here is needed for correctness: the database tells the scheduler all the same, a second later. */
 #ifndef GATEWAY_SCHEDULER_LINK_H
 #define GATEWAY_SCHEDULER_LINK_H
@@ -13,9 +14,10 @@ struct scheduler_link;
 
 typedef void scheduler_link_event_fn(void *context, const char *file);
 
-/* Endpoint NULL: no scheduler on this node; every call below is then harmless. */
-struct scheduler_link *scheduler_link_new(struct loop *loop, const char *endpoint, const char *node,
-                                          scheduler_link_event_fn *on_event, void *context);
+/* Endpoint NULL: no scheduler on this node; pokes then go to `database_url`, and every other call below is
+ * harmless. */
+struct scheduler_link *scheduler_link_new(struct loop *loop, const char *endpoint, const char *database_url,
+                                          const char *node, scheduler_link_event_fn *on_event, void *context);
 void scheduler_link_free(struct scheduler_link *link);
 /* Heard of within the last few seconds; true where there is none to hear of. */
 bool scheduler_link_is_up(const struct scheduler_link *link);
