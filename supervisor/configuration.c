@@ -99,6 +99,13 @@ static bool names_storage(const struct settings *settings) {
            (settings->storage_provider != NULL && strcmp(settings->storage_provider, "filemill") != 0);
 }
 
+/* A node that is nothing but a store is one, with the keys that it is given; the other roles run one for
+ * themselves where nobody else's is named. */
+static bool runs_store(const struct configuration *configuration) {
+    return configuration->roles == ROLE_STORE ||
+           ((configuration->roles & ROLE_STORE) != 0 && !names_storage(&configuration->settings));
+}
+
 static int decide(struct configuration *configuration, char *error, size_t error_size) {
     const struct settings *settings = &configuration->settings;
     const char *problem = NULL;
@@ -109,13 +116,16 @@ static int decide(struct configuration *configuration, char *error, size_t error
     bool names_database = settings->database_url != NULL || settings->gateway_database_url != NULL ||
                           settings->scheduler_database_url != NULL;
     configuration->embedded_postgres = wants_database && !names_database;
-    configuration->embedded_store = (configuration->roles & ROLE_STORE) != 0 && !names_storage(settings);
+    configuration->embedded_store = runs_store(configuration);
 
     if ((configuration->roles & ROLE_WORKER) != 0 && (configuration->roles & ROLE_SCHEDULER) == 0)
         problem = "roles: worker needs scheduler on the same node";
     else if (configuration->roles != ROLE_STORE && !configuration->embedded_store && !names_storage(settings))
         problem = "storage-endpoint: needed where store is not among the roles";
-    else if (configuration->embedded_store && settings->store_port == settings->gateway_port)
+    else if ((settings->storage_access_key == NULL) != (settings->storage_secret_key == NULL))
+        problem = "storage-access-key: goes together with storage-secret-key; one of them is not set";
+    else if (configuration->embedded_store && (configuration->roles & ROLE_GATEWAY) != 0 &&
+             settings->store_port == settings->gateway_port)
         problem = "store-port: is the same as gateway-port";
     if (problem == NULL)
         return 0;

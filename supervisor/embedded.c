@@ -86,10 +86,16 @@ static void fill_storage(struct configuration *configuration, const struct varia
     struct settings *settings = &configuration->settings;
 
     set(configuration, "storage-provider", memory_copy_text("filemill"));
-    set(configuration, "storage-endpoint",
-        memory_format("http://%s:%lld", reachable(settings->store_address), (long long)settings->store_port));
-    set(configuration, "storage-access-key", memory_copy_text(variables_get(secrets, "STORE_ACCESS_KEY")));
-    set(configuration, "storage-secret-key", memory_copy_text(variables_get(secrets, "STORE_SECRET_KEY")));
+    if (settings->storage_endpoint == NULL)
+        set(configuration, "storage-endpoint",
+            memory_format("http://%s:%lld", reachable(settings->store_address),
+                          (long long)settings->store_port));
+    if (settings->storage_access_key == NULL) {
+        set(configuration, "storage-access-key",
+            memory_copy_text(variables_get(secrets, "STORE_ACCESS_KEY")));
+        set(configuration, "storage-secret-key",
+            memory_copy_text(variables_get(secrets, "STORE_SECRET_KEY")));
+    }
     if (settings->storage_bucket == NULL)
         set(configuration, "storage-bucket", memory_copy_text("filemill"));
     if (settings->storage_region == NULL)

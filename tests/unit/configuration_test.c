@@ -59,11 +59,14 @@ static void test_what_is_embedded(void **state) {
         {{"FILEMILL_STORAGE_BUCKET=mine"}, true, true, NULL},
         {{"FILEMILL_STORAGE_PROVIDER=filemill"}, true, true, NULL},
         {{"FILEMILL_ROLES=store"}, false, true, NULL},
+        {{"FILEMILL_ROLES=store", "FILEMILL_STORAGE_ENDPOINT=http://store:8081"}, false, true, NULL},
+        {{"R2_ACCESS_KEY_ID=one"}, false, false, "storage-access-key"},
         {{"FILEMILL_ROLES=gateway, store"}, true, true, NULL},
         {{"FILEMILL_ROLES=gateway"}, false, false, "storage-endpoint"},
         {{"FILEMILL_ROLES=worker,store"}, false, false, "roles"},
         {{"FILEMILL_ROLES=,"}, false, false, "roles"},
         {{"FILEMILL_STORE_PORT=8080"}, false, false, "store-port"},
+        {{"FILEMILL_ROLES=store", "FILEMILL_STORE_PORT=8080"}, false, true, NULL},
     };
 
     (void)state;
