@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Text of a PDF: `pdf_text`, in raw order with a form feed after each page, the same bytes as `pdftotext -raw`
  * writes; and `pdf_pages`, a JSON object with one line per page: its size, rotation, label, number of
- * characters and its words with their boxes. Sizes come before contents, because counting pages is cheap even
+ * characters, how good its text is and why (pdf_grade.h), and its words with their boxes. Sizes come before contents, because counting pages is cheap even
  * in a file made to burn processor time. */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 #include "lib/text.h"
 #include "workers/processor.h"
 #include "workers/processors/pdf.h"
+#include "workers/processors/pdf_grade.h"
 
 #define OUTPUT_TEXT 0
 #define OUTPUT_PAGES 1
@@ -23,6 +24,10 @@ struct extraction {
     uint64_t characters;
     uint64_t words;
     uint64_t broken_pages;
+    struct pdf_content *content; /* NULL: not opened yet, or not to be had */
+    bool content_tried;
+    struct pdf_grade grade; /* of the page at hand */
+    uint64_t pages_need_ocr;
 };
 
 static const struct {
@@ -99,8 +104,10 @@ static int write_page_json(struct extraction *extraction, int page, uint64_t cha
                                    page == 0 ? "" : ",", page + 1, facts.width, facts.height, facts.rotation);
     result |= add_string(json, facts.label == NULL ? "" : facts.label,
                          facts.label == NULL ? 0 : strlen(facts.label));
-    result |= buffer_append_format(json, ",\"chars\":%" PRIu64 "%s,\"words\":[", characters,
+    result |= buffer_append_format(json, ",\"chars\":%" PRIu64 "%s", characters,
                                    status == PDF_OK ? "" : ",\"error\":\"unreadable\"");
+    result |= buffer_append_format(json, ",\"source\":\"%s\",\"grade\":\"%s\",\"reason\":\"%s\",\"words\":[",
+                                   extraction->grade.source, extraction->grade.grade, extraction->grade.reason);
     free(facts.label);
     if (status == PDF_OK && pdf_page_words(extraction->pdf, page, add_word, extraction) == PDF_NO_MEMORY)
         return fail(extraction->context, PDF_NO_MEMORY);
@@ -108,6 +115,23 @@ static int write_page_json(struct extraction *extraction, int page, uint64_t cha
     if (result != 0)
         return processor_fail(extraction->context, "output_limit", "page %d has too many words", page + 1);
     return processor_write(extraction->context, OUTPUT_PAGES, json->data, json->size);
+}
+
+/* The content is looked at only where the text leaves a question: a document of plain text pays for neither. */
+static void grade_page(struct extraction *extraction, int page, const char *text, size_t size) {
+    struct processor_context *context = extraction->context;
+    bool plain = text != NULL && pdf_grade_is_plain(text, size);
+    struct pdf_marks marks;
+    bool known = false;
+
+    if (!extraction->content_tried) {
+        extraction->content = pdf_content_open(context->input, context->input_size);
+        extraction->content_tried = true;
+    }
+    if (text != NULL && extraction->content != NULL && (!plain || pdf_content_has_scan(extraction->content, page)))
+        known = pdf_content_marks(extraction->content, page, &marks) == 0;
+    extraction->grade = pdf_grade_page(text, size, known ? &marks : NULL);
+    extraction->pages_need_ocr += extraction->grade.needs_ocr;
 }
 
 static int extract_page(struct extraction *extraction, int page) {
@@ -121,6 +145,7 @@ static int extract_page(struct extraction *extraction, int page) {
     if (status == PDF_NO_MEMORY)
         return fail(context, status);
     extraction->broken_pages += status != PDF_OK;
+    grade_page(extraction, page, status == PDF_OK ? text : NULL, size);
     extraction->characters += characters;
     if (context->outputs[OUTPUT_TEXT] >= 0 && size > 0)
         result = processor_write(context, OUTPUT_TEXT, text, size);
@@ -161,6 +186,7 @@ static int extract_pages(struct extraction *extraction) {
         processor_fact(context, output, "pages", (uint64_t)count);
     processor_fact(context, OUTPUT_TEXT, "characters", extraction->characters);
     processor_fact(context, -1, "unreadable_pages", extraction->broken_pages);
+    processor_fact(context, -1, "pages_need_ocr", extraction->pages_need_ocr);
     return 0;
 }
 
