@@ -15,6 +15,7 @@
 #include <string>
 #include <unistd.h>
 #include <vector>
+#include <zlib.h>
 
 #define POINTERHOLDER_TRANSITION 4 /* std::shared_ptr only */
 #include <qpdf/Buffer.hh>
@@ -76,8 +77,21 @@ __attribute__((format(printf, 1, 2))) std::string printed(const char *format, ..
 
 /* --- the font ------------------------------------------------------------------------------------------- */
 
+/* Ours are deflated here: the writer is told to leave every stream as it is. */
+QPDFObjectHandle make_stream(QPDF &document, const std::string &data) {
+    uLongf size = compressBound(data.size());
+    std::string deflated(size, '\0');
+    if (compress(reinterpret_cast<Bytef *>(deflated.data()), &size,
+                 reinterpret_cast<const Bytef *>(data.data()), data.size()) != Z_OK)
+        throw std::bad_alloc();
+    deflated.resize(size);
+    QPDFObjectHandle stream = QPDFObjectHandle::newStream(&document);
+    stream.replaceStreamData(deflated, QPDFObjectHandle::newName("/FlateDecode"), QPDFObjectHandle::newNull());
+    return stream;
+}
+
 QPDFObjectHandle indirect_stream(QPDF &document, const std::string &data) {
-    return document.makeIndirectObject(QPDFObjectHandle::newStream(&document, data));
+    return document.makeIndirectObject(make_stream(document, data));
 }
 
 QPDFObjectHandle make_font(QPDF &document) {
@@ -345,8 +359,8 @@ int ocr_pdf_add_text(struct ocr_pdf *pdf, int index, const struct ocr_page *page
         const std::string place = matrix(shown_box(target), shown_rotation(target), page->turn);
         const std::string content = "\nQ\nq " + place + "BT 3 Tr\n" + text_of(*page) + "ET\nQ\n";
         add_font(*pdf, target);
-        target.addPageContents(QPDFObjectHandle::newStream(&pdf->document, "q\n"), true);
-        target.addPageContents(QPDFObjectHandle::newStream(&pdf->document, content), false);
+        target.addPageContents(make_stream(pdf->document, "q\n"), true);
+        target.addPageContents(make_stream(pdf->document, content), false);
         return 0;
     });
 }
@@ -356,7 +370,7 @@ int ocr_pdf_write(struct ocr_pdf *pdf, int (*write)(void *context, const void *b
         sink target(write, context);
         QPDFWriter writer(pdf->document);
         writer.setOutputPipeline(&target);
-        writer.setDecodeLevel(qpdf_dl_none); /* what is compressed stays as it is */
+        writer.setStreamDataMode(qpdf_s_preserve);
         writer.setPreserveEncryption(false);
         writer.setDeterministicID(true);
         writer.write();

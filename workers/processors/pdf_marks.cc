@@ -64,6 +64,17 @@ class collector : public Pipeline {
     size_t most;
 };
 
+/* Appends a stream's content, as far as there is room; qpdf may turn the refusal into a warning. */
+void collect(QPDFObjectHandle &stream, collector &target, pdf_marks *marks) {
+    const char end = ' ';
+    try {
+        stream.pipeStreamData(&target, 0, qpdf_dl_generalized, true);
+        target.write(reinterpret_cast<const unsigned char *>(&end), 1);
+    } catch (const std::length_error &) {
+        marks->is_cut = true;
+    }
+}
+
 class counter {
   public:
     counter(const QPDFObjectHandle::Rectangle &page, pdf_marks *target) : box(page), marks(target) {
@@ -136,11 +147,7 @@ class counter {
         collector content(spare);
         QPDFObjectHandle own = entries.getKey("/Resources");
         state inner = now;
-        try {
-            form.pipeStreamData(&content, 0, qpdf_dl_generalized, true);
-        } catch (const std::length_error &) {
-            marks->is_cut = true;
-        }
+        collect(form, content, marks);
         spare -= content.bytes.size();
         if (entries.getKey("/Matrix").isMatrix()) {
             const QPDFObjectHandle::Matrix m = entries.getKey("/Matrix").getArrayAsMatrix();
@@ -212,10 +219,9 @@ int pdf_content_marks(struct pdf_content *content, int number, struct pdf_marks 
     return guarded([&] {
         QPDFPageObjectHelper &page = content->pages.at(static_cast<size_t>(number));
         collector bytes(most_bytes);
-        try {
-            page.pipeContents(&bytes);
-        } catch (const std::length_error &) {
-            marks->is_cut = true;
+        /* Not all at once as qpdf would: it keeps the whole of it in memory. */
+        for (auto &part : page.getObjectHandle().getPageContents()) {
+            collect(part, bytes, marks);
         }
         counter(page.getCropBox().getArrayAsRectangle(), marks)
             .read(bytes.bytes, page.getAttribute("/Resources", false), state(), 0);
