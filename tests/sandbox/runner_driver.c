@@ -228,6 +228,8 @@ static void on_input(void *context, uint32_t events) {
     (void)events;
     if (count <= 0) {
         driver->input_ended = true;
+        loop_watch_free(driver->input);
+        driver->input = NULL;
         finish_if_idle(driver);
         return;
     }
@@ -241,31 +243,35 @@ static void on_input(void *context, uint32_t events) {
     }
 }
 
+static int serve(struct driver *driver) {
+    answer(json_pack("{ss si ss sb}", "event", "ready", "pid", (int)nursery_client_pid(driver->client), "layers",
+                     nursery_client_layers(driver->client), "complete",
+                     nursery_client_sandbox_is_complete(driver->client)));
+    driver->input = loop_watch_new(driver->loop, STDIN_FILENO, LOOP_READ, on_input, driver);
+    int status = loop_run(driver->loop);
+    loop_watch_free(driver->input);
+    return status;
+}
+
 static int drive(void) {
     static const struct nursery_events events = {.ended = on_ended, .gone = on_gone, .started = on_started,
                                                  .renewed = on_renewed};
     struct driver *driver = memory_new(sizeof *driver);
-    struct settings settings;
-    struct loop_watch *input;
+    struct settings settings = {0};
+    int status = 4;
 
     settings_load(&settings, "driver");
     driver->loop = loop_new();
     driver->line = memory_new(LINE_MAX_BYTES);
     driver->client = nursery_client_new(driver->loop, &settings, getenv("NURSERY_PROGRAM"), &events, driver);
-    if (driver->client == NULL)
-        return 4;
-    answer(json_pack("{ss si ss sb}", "event", "ready", "pid", (int)nursery_client_pid(driver->client), "layers",
-                     nursery_client_layers(driver->client), "complete",
-                     nursery_client_sandbox_is_complete(driver->client)));
-    input = loop_watch_new(driver->loop, STDIN_FILENO, LOOP_READ, on_input, driver);
-    (void)input;
-    while (!driver->input_ended || driver->running > 0) {
-        int status = loop_run(driver->loop);
-        if (status != 0 || driver->input_ended)
-            return status;
-    }
+    if (driver->client != NULL)
+        status = serve(driver);
     nursery_client_free(driver->client);
-    return 0;
+    loop_free(driver->loop);
+    settings_clear(&settings);
+    free(driver->line);
+    free(driver);
+    return status;
 }
 
 /* --- controls --------------------------------------------------------------------------------------------- */
@@ -293,8 +299,9 @@ int main(int argc, char **argv) {
     if (argc == 3 && strcmp(argv[1], "control") == 0)
         return control(argv[2]);
     if (argc == 2 && strcmp(argv[1], "probes") == 0) {
-        for (size_t i = 0; i < selftest_probe_count; i++)
-            puts(selftest_probes[i].name);
+        const struct selftest_probe *probe;
+        for (size_t i = 0; (probe = selftest_probe_at(i)) != NULL; i++)
+            puts(probe->name);
         return 0;
     }
     return drive();

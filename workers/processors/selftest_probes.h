@@ -12,9 +12,7 @@ struct selftest_probe {
     int (*attempt)(void);
 };
 
-extern const struct selftest_probe selftest_probes[];
-extern const size_t selftest_probe_count;
-
+const struct selftest_probe *selftest_probe_at(size_t index);       /* NULL beyond the last */
 const struct selftest_probe *selftest_probe_find(const char *name); /* NULL if unknown */
 
 #endif
