@@ -117,9 +117,7 @@ static bool is_own_key(const struct lease *lease, const struct message_output *o
         if (strcmp(row->kind, output->kind) != 0)
             continue;
         *mime = row->mime;
-        return key_derivative(key, sizeof key, lease->tenant, lease->file, row->kind, row->extension,
-                              lease->job, lease->epoch, lease_is_first(lease)) == 0 &&
-               strcmp(key, output->key) == 0;
+        return lease_key(key, lease, row, lease->epoch) == 0 && strcmp(key, output->key) == 0;
     }
     return false;
 }
@@ -179,8 +177,7 @@ static char *write_possible_garbage(const struct lease *lease, uint64_t epoch) {
     buffer_init(&buffer, ELEMENT_MAX);
     for (size_t i = 0; lease->processor != NULL && epoch > 0 && i < lease->processor->output_count; i++) {
         const struct processor_output *row = &lease->processor->outputs[i];
-        if (key_derivative(key, sizeof key, lease->tenant, lease->file, row->kind, row->extension, lease->job,
-                           epoch, lease->generation == 0 && epoch == 1) == 0)
+        if (lease_key(key, lease, row, epoch) == 0)
             broken |= append_garbage(&buffer, key, GARBAGE_DELAY_MS);
     }
     return element_take(&buffer, broken);

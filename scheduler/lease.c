@@ -10,6 +10,7 @@
 #include "lib/memory.h"
 #include "lib/text.h"
 #include "scheduler/workers.h"
+#include "storage/keys.h"
 
 #define BUCKETS 4096
 
@@ -219,6 +220,15 @@ size_t leases_count(const struct leases *leases) {
     return leases->count;
 }
 
-bool lease_is_first(const struct lease *lease) {
-    return lease->generation == 0 && lease->epoch == 1;
+int lease_key(char *target, const struct lease *lease, const struct processor_output *output,
+              uint64_t epoch) {
+    const struct key_parts parts = {.tenant = lease->tenant,
+                                    .file = lease->file,
+                                    .kind = output->kind,
+                                    .extension = output->extension,
+                                    .job = lease->job,
+                                    .epoch = epoch,
+                                    .first = lease->generation == 0 && epoch == 1};
+
+    return key_derivative(target, KEY_MAX, &parts);
 }

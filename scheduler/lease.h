@@ -61,7 +61,8 @@ struct lease *leases_first_ready(const struct leases *leases);
 void leases_pop_ready(struct leases *leases);
 size_t leases_ready_count(const struct leases *leases);
 
-/* Is this the first lease ever of the file's type: its outputs get the plain keys. */
-bool lease_is_first(const struct lease *lease);
+/* The object key of one output as of the lease's `epoch`; the first lease ever of the file's type has the
+ * plain keys. `target` holds KEY_MAX; -1 when no key can be made. */
+int lease_key(char *target, const struct lease *lease, const struct processor_output *output, uint64_t epoch);
 
 #endif

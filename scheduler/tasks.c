@@ -63,8 +63,7 @@ static int task_sign(const struct scheduler *scheduler, const struct lease *leas
                                       .internal = true,
                                       .content_type = output->mime,
                                       .content_length = -1};
-        if (key_derivative(texts->keys[i], KEY_MAX, lease->tenant, lease->file, output->kind,
-                           output->extension, lease->job, lease->epoch, lease_is_first(lease)) != 0 ||
+        if (lease_key(texts->keys[i], lease, output, lease->epoch) != 0 ||
             storage_presign(scheduler->storage, &put, texts->urls[i], STORAGE_URL_MAX) != 0)
             return -1;
         task->outputs[i] = (struct message_output){

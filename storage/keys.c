@@ -34,11 +34,12 @@ int key_original(char *target, size_t size, const char *tenant, const char *owne
     return key_is_valid(target) ? 0 : -1;
 }
 
-int key_derivative(char *target, size_t size, const char *tenant, const char *file, const char *kind,
-                   const char *extension, const char *job, uint64_t epoch, bool first) {
-    int result = first ? text_format(target, size, "t/%s/derived/%s/%s.%s", tenant, file, kind, extension)
-                       : text_format(target, size, "t/%s/derived/%s/%s.%s-%llu.%s", tenant, file, kind, job,
-                                     (unsigned long long)epoch, extension);
+int key_derivative(char *target, size_t size, const struct key_parts *parts) {
+    int result = parts->first ? text_format(target, size, "t/%s/derived/%s/%s.%s", parts->tenant, parts->file,
+                                            parts->kind, parts->extension)
+                              : text_format(target, size, "t/%s/derived/%s/%s.%s-%llu.%s", parts->tenant,
+                                            parts->file, parts->kind, parts->job,
+                                            (unsigned long long)parts->epoch, parts->extension);
 
     return result == 0 && key_is_valid(target) ? 0 : -1;
 }

@@ -49,16 +49,28 @@ static void extensions_are_cleaned(void **state) {
     assert_string_equal(extension, "jp");
 }
 
+static int derivative(char *key, const char *kind, const char *extension, const char *job, uint64_t epoch,
+                      bool first) {
+    const struct key_parts parts = {.tenant = TENANT,
+                                    .file = FILE_ID,
+                                    .kind = kind,
+                                    .extension = extension,
+                                    .job = job,
+                                    .epoch = epoch,
+                                    .first = first};
+
+    return key_derivative(key, KEY_MAX, &parts);
+}
+
 static void keys_have_the_layout_of_the_api(void **state) {
     char key[KEY_MAX];
 
     (void)state;
     assert_int_equal(key_original(key, sizeof(key), TENANT, OWNER, FILE_ID, "pdf"), 0);
     assert_string_equal(key, "t/" TENANT "/u/" OWNER "/" FILE_ID ".pdf");
-    assert_int_equal(key_derivative(key, sizeof(key), TENANT, FILE_ID, "thumb_400", "webp", JOB, 1, true), 0);
+    assert_int_equal(derivative(key, "thumb_400", "webp", JOB, 1, true), 0);
     assert_string_equal(key, "t/" TENANT "/derived/" FILE_ID "/thumb_400.webp");
-    assert_int_equal(key_derivative(key, sizeof(key), TENANT, FILE_ID, "thumb_400", "webp", JOB, 7, false),
-                     0);
+    assert_int_equal(derivative(key, "thumb_400", "webp", JOB, 7, false), 0);
     assert_string_equal(key, "t/" TENANT "/derived/" FILE_ID "/thumb_400." JOB "-7.webp");
 }
 
@@ -67,9 +79,8 @@ static void keys_of_two_leases_differ(void **state) {
     char second[KEY_MAX];
 
     (void)state;
-    assert_int_equal(key_derivative(first, sizeof(first), TENANT, FILE_ID, "text", "txt", JOB, 1, false), 0);
-    assert_int_equal(key_derivative(second, sizeof(second), TENANT, FILE_ID, "text", "txt", JOB, 2, false),
-                     0);
+    assert_int_equal(derivative(first, "text", "txt", JOB, 1, false), 0);
+    assert_int_equal(derivative(second, "text", "txt", JOB, 2, false), 0);
     assert_string_not_equal(first, second);
 }
 
@@ -82,9 +93,9 @@ static void bad_parts_make_no_key(void **state) {
     assert_int_equal(key_original(key, sizeof(key), TENANT, OWNER, FILE_ID, ""), -1);
     assert_int_equal(key_original(key, sizeof(key), TENANT, OWNER, FILE_ID, "p/f"), -1);
     assert_int_equal(key_original(key, sizeof(key), TENANT, OWNER, FILE_ID, "PDF"), -1);
-    assert_int_equal(key_derivative(key, sizeof(key), TENANT, FILE_ID, "../x", "txt", JOB, 1, true), -1);
-    assert_int_equal(key_derivative(key, sizeof(key), TENANT, FILE_ID, "", "txt", JOB, 1, true), -1);
-    assert_int_equal(key_derivative(key, sizeof(key), TENANT, FILE_ID, "text", "txt", "job", 1, false), -1);
+    assert_int_equal(derivative(key, "../x", "txt", JOB, 1, true), -1);
+    assert_int_equal(derivative(key, "", "txt", JOB, 1, true), -1);
+    assert_int_equal(derivative(key, "text", "txt", "job", 1, false), -1);
     assert_int_equal(key_original(small, sizeof(small), TENANT, OWNER, FILE_ID, "pdf"), -1);
 }
 
