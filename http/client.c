@@ -178,6 +178,7 @@ static void deliver_ended(void *context) {
 
     do {
         transfer = client->first;
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): what was freed has unlinked itself by `place` */
         while (transfer != NULL && !(transfer->ended && transfer->done != NULL))
             transfer = transfer->next;
         if (transfer != NULL)
@@ -278,11 +279,15 @@ struct http_client *http_client_new(struct loop *loop, unsigned max_connections)
 void http_client_free(struct http_client *client) {
     if (client == NULL)
         return;
-    while (client->first != NULL)
-        transfer_free(client->first);
+    for (struct http_transfer *transfer = client->first, *next; transfer != NULL; transfer = next) {
+        next = transfer->next;
+        transfer_free(transfer);
+    }
     (void)curl_multi_cleanup(client->multi);
-    while (client->first_socket != NULL)
-        socket_free(client->first_socket);
+    for (struct transfer_socket *socket = client->first_socket, *next; socket != NULL; socket = next) {
+        next = socket->next;
+        socket_free(socket);
+    }
     loop_timer_free(client->timer);
     loop_timer_free(client->finish_timer);
     free(client);

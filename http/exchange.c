@@ -200,6 +200,7 @@ static void complete_request(struct http_request *request) {
     request->in_handler = false;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): libmicrohttpd gives it eight arguments */
 enum MHD_Result exchange_access(void *context, struct MHD_Connection *mhd, const char *url,
                                 const char *method, const char *version, const char *bytes, size_t *size,
                                 void **place) {

@@ -73,8 +73,10 @@ struct linger_list *linger_new(struct loop *loop) {
 void linger_free(struct linger_list *linger) {
     if (linger == NULL)
         return;
-    while (linger->first != NULL)
-        straggler_free(linger->first);
+    for (struct straggler *straggler = linger->first, *next; straggler != NULL; straggler = next) {
+        next = straggler->next;
+        straggler_free(straggler);
+    }
     free(linger);
 }
 

@@ -385,8 +385,10 @@ void loop_free(struct loop *loop) {
         fatal("event=loop_freed_while_running");
     struct handle_list *lists[] = {&loop->watches, &loop->timers, &loop->signals_list, &loop->prepares};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-        while (lists[i]->first != NULL)
-            handle_release(lists[i]->first);
+        for (struct handle *handle = lists[i]->first, *next; handle != NULL; handle = next) {
+            next = handle->next;
+            handle_release(handle);
+        }
     }
     if (loop->signal_fd >= 0)
         close(loop->signal_fd);

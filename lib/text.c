@@ -91,6 +91,10 @@ bool text_starts_with(const char *text, const char *prefix) {
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+char text_lower(char character) {
+    return character >= 'A' && character <= 'Z' ? (char)(character - 'A' + 'a') : character;
+}
+
 bool text_ends_with(const char *text, const char *suffix) {
     size_t text_size = strlen(text);
     size_t suffix_size = strlen(suffix);

@@ -150,7 +150,7 @@ static const char *usual_name(const char *media_type, char *scratch, size_t scra
     size_t size = strcspn(media_type, "; \t");
     size = size < scratch_size ? size : scratch_size - 1;
     for (size_t i = 0; i < size; i++) {
-        scratch[i] = (char)tolower((unsigned char)media_type[i]);
+        scratch[i] = text_lower(media_type[i]);
     }
     scratch[size] = '\0';
     for (size_t i = 0; i < sizeof alias_rows / sizeof alias_rows[0]; i++) {

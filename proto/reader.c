@@ -90,7 +90,10 @@ static int take_count(const struct reader *reader, struct token *token, uint32_t
 }
 
 static void take_signed(struct token *token, uint64_t number, size_t width) {
-    uint64_t sign = UINT64_C(1) << (8 * width - 1);
+    uint64_t sign = 0x80;
+    for (size_t i = 1; i < width; i++) {
+        sign <<= 8;
+    }
     if ((number & sign) == 0) {
         token->number = number;
         return;

@@ -124,7 +124,7 @@ static void tick_on_timer(void *context) {
     struct buffer job_array, epoch_array;
     struct query queries[EXTENDS_MAX + 2];
     struct lease *lease = leases_first(scheduler->leases);
-    size_t count = 0;
+    size_t count = 0, extends;
 
     buffer_init(&job_array, ARRAY_MAX);
     buffer_init(&epoch_array, ARRAY_MAX);
@@ -141,13 +141,13 @@ static void tick_on_timer(void *context) {
             count++;
         }
     }
-    tick->extends = count;
+    tick->extends = extends = count;
     text_format(minutes, sizeof minutes, "%lld", (long long)scheduler->settings->stale_lock_minutes);
     queries[count++] = (struct query){.statement = &statements[STATEMENT_RESCUE_EXPIRED],
                                       .values = {scheduler->owner, scheduler->lease_text, minutes}};
     queries[count++] = (struct query){.statement = &statements[STATEMENT_LOOK]};
     scheduler_run(scheduler, queries, count, tick_on_answer, tick);
-    for (size_t i = 0; i < tick->extends; i++)
+    for (size_t i = 0; i < extends; i++)
         free(epochs[i]);
 }
 

@@ -197,8 +197,8 @@ static int store_output(struct task *task, size_t i) {
         return 0;
     if (transfer_hash(fd, bytes, output->sha256) != 0)
         return -1;
-    output->transfer = transfer_store(tasks->host.http, tasks->host.settings, &task->order.outputs[i], fd, bytes,
-                                      on_stored, output);
+    output->transfer = transfer_store(tasks->host.http, tasks->host.settings, &task->order.outputs[i],
+                                      (struct transfer_source){.fd = fd, .bytes = bytes}, on_stored, output);
     task->stores_pending += output->transfer != NULL;
     return output->transfer == NULL ? -1 : 0;
 }

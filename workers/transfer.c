@@ -111,7 +111,7 @@ struct http_transfer *transfer_fetch(struct http_client *client, const struct se
 }
 
 struct http_transfer *transfer_store(struct http_client *client, const struct settings *settings,
-                                     const struct message_output *output, int fd, uint64_t bytes,
+                                     const struct message_output *output, struct transfer_source source,
                                      http_client_done_fn *done, void *context) {
     char type[HEADER_SIZE];
     const char *headers[] = {type, NULL};
@@ -119,8 +119,8 @@ struct http_transfer *transfer_store(struct http_client *client, const struct se
         .method = "PUT",
         .url = output->url,
         .headers = headers,
-        .upload_fd = fd,
-        .upload_bytes = bytes,
+        .upload_fd = source.fd,
+        .upload_bytes = source.bytes,
         .sink_fd = -1,
         .max_bytes = ANSWER_MAX_BYTES,
         .max_body = ANSWER_KEPT_BYTES,

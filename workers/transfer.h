@@ -20,9 +20,15 @@ const struct reason_row *transfer_output_reason(const struct http_client_reply *
 struct http_transfer *transfer_fetch(struct http_client *client, const struct settings *settings,
                                      const struct message_task *task, int fd, http_client_done_fn *done,
                                      void *context);
-/* Starts storing `bytes` of `fd`. */
+/* The first `bytes` bytes of a file. */
+struct transfer_source {
+    int fd;
+    uint64_t bytes;
+};
+
+/* Starts storing `source`. */
 struct http_transfer *transfer_store(struct http_client *client, const struct settings *settings,
-                                     const struct message_output *output, int fd, uint64_t bytes,
+                                     const struct message_output *output, struct transfer_source source,
                                      http_client_done_fn *done, void *context);
 
 /* Hex SHA-256 of a file's first `bytes` bytes; `target` holds 65. -1 with errno. */

@@ -132,7 +132,10 @@ static int open_container(struct audio_reader *reader) {
     /* Not enough memory is what demuxers also say where a header is cut: it is the header that is wrong. */
     if (error == AVERROR(ENOMEM))
         error = AVERROR_INVALIDDATA;
-    return error == 0 ? 0 : fail_with_av(reader->context, error, "not a sound file");
+    if (reader->format != NULL)
+        return 0;
+    (void)fail_with_av(reader->context, error, "not a sound file");
+    return -1;
 }
 
 static int is_known_codec(enum AVCodecID codec) {

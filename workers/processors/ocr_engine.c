@@ -132,7 +132,7 @@ static void *or_exit(void *memory) {
 static struct ocr_element *add_element(struct ocr_page *page, enum ocr_level level) {
     struct ocr_element *element;
 
-    if (page->count == page->capacity) {
+    if (page->elements == NULL || page->count == page->capacity) {
         page->capacity = page->capacity == 0 ? 1024 : page->capacity * 2;
         page->elements = or_exit(realloc(page->elements, page->capacity * sizeof *page->elements));
     }

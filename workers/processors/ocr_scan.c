@@ -72,10 +72,10 @@ static bool scan_jpeg(const unsigned char *bytes, size_t size, struct ocr_scan *
 /* --- PNG ------------------------------------------------------------------------------------------------- */
 
 static bool read_png_header(const unsigned char *bytes, size_t size, struct ocr_scan *scan) {
-    static const unsigned char signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+    static const unsigned char magic[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
     unsigned type;
 
-    if (size < PNG_HEADER_BYTES || memcmp(bytes, signature, 8) != 0 || memcmp(bytes + 12, "IHDR", 4) != 0)
+    if (size < PNG_HEADER_BYTES || memcmp(bytes, magic, 8) != 0 || memcmp(bytes + 12, "IHDR", 4) != 0)
         return false;
     type = bytes[25];
     scan->width = (int)be32(bytes + 16);

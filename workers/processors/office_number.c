@@ -3,7 +3,6 @@
  * from old Macs, since the first day of 1904. */
 #include "workers/processors/office_number.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -65,7 +64,7 @@ static struct letters read_code(const char *at) {
         } else if (strncasecmp(at, "General", 7) == 0) {
             at += 7;
         } else {
-            int letter = tolower((unsigned char)*at++);
+            char letter = text_lower(*at++);
             letters.day |= letter == 'd' || letter == 'y';
             letters.month |= letter == 'm';
             letters.clock |= letter == 'h' || letter == 's';

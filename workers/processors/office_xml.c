@@ -27,6 +27,7 @@ static void stop(struct office_xml *xml) {
     xmlStopParser(xml->parser);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): libxml2 gives it nine arguments */
 static void on_start(void *opaque, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri,
                      int namespaces, const xmlChar **namespace_list, int count, int defaulted,
                      const xmlChar **values) {

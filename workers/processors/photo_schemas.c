@@ -47,7 +47,7 @@ static void squeeze(char *target, size_t size, const char *name) {
 
     for (; *name != '\0' && length + 1 < size; name++) {
         if (is_plain(*name))
-            target[length++] = (char)tolower((unsigned char)*name);
+            target[length++] = text_lower(*name);
     }
     target[length] = '\0';
 }

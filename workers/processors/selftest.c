@@ -27,7 +27,7 @@ struct act {
 };
 
 static int act_crash(struct processor_context *context, json_int_t amount) {
-    volatile char *nowhere = NULL;
+    char *volatile nowhere = NULL;
 
     (void)context;
     (void)amount;
@@ -90,11 +90,15 @@ static int act_walk(struct processor_context *context, json_int_t amount) {
 }
 
 static int act_allocate(struct processor_context *context, json_int_t amount) {
+    static void **last; /* each chunk keeps the one before it */
+
     for (json_int_t taken = 0; taken < amount; taken += CHUNK) {
-        char *memory = malloc(CHUNK);
+        void **memory = malloc(CHUNK);
         if (memory == NULL)
             return processor_fail(context, "memory_limit", "no memory left");
         memset(memory, 1, CHUNK);
+        *memory = last;
+        last = memory;
     }
     return 0;
 }
