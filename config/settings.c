@@ -103,9 +103,10 @@ const struct option_row settings_rows[] = {
          "Postgres as the scheduler logs in. Unset: database-url, changing role in each transaction."},
     {ROW_NUMBER("database-pool", "DATABASE_POOL", database_pool, "8", 1, 100, "connections"),
      .audience = FOR_GATEWAY | FOR_SCHEDULER, .description = "Connections of one process to Postgres."},
-    {ROW_BOOL("database-prepare", "DATABASE_PREPARE", database_prepare, "on"),
+    {ROW_BOOL("database-prepare", "DATABASE_PREPARE", database_prepare, "off"),
      .audience = FOR_GATEWAY | FOR_SCHEDULER,
-     .description = "Use prepared statements; off behind PgBouncer before 1.21."},
+     .description = "Use prepared statements: faster, but not behind PgBouncer before 1.21. The embedded "
+                    "Postgres always does."},
 
     /* storage */
     {ROW_CHOICE("storage-provider", "STORAGE_PROVIDER", storage_provider, NULL,
@@ -175,7 +176,8 @@ const struct option_row settings_rows[] = {
     {ROW_NUMBER("batch", "BATCH", batch, "64", 1, 1000, "jobs"), .audience = FOR_SCHEDULER,
      .description = "Most jobs leased or completed in one transaction."},
     {ROW_NUMBER("upload-expiry", "UPLOAD_EXPIRY_MINUTES", upload_expiry_minutes, "1440", 1, 525600, "min"),
-     .audience = FOR_GATEWAY | FOR_SCHEDULER, .description = "An upload that was not finalized by then is given up."},
+     .audience = FOR_GATEWAY | FOR_SCHEDULER,
+     .description = "An upload that was not finalized by then is given up."},
     {ROW_NUMBER("deleted-retention", "DELETED_RETENTION_DAYS", deleted_retention_days, "30", 0, 36500,
                 "days"),
      .audience = FOR_SCHEDULER, .description = "How long a deleted file's objects are kept."},
@@ -194,8 +196,9 @@ const struct option_row settings_rows[] = {
      .description = "Documents that one worker runs at a time; 0: one per processor core."},
     {ROW_NUMBER("worker-prefetch", "WORKER_PREFETCH", worker_prefetch, "0", 0, 100000, "documents"),
      .audience = FOR_SUPERVISOR | FOR_WORKER,
-     .description = "Documents that one worker takes beyond those it runs, to fetch their bytes meanwhile; 0: as "
-                    "many as it runs."},
+     .description =
+         "Documents that one worker takes beyond those it runs, to fetch their bytes meanwhile; 0: as "
+         "many as it runs."},
     {ROW_NUMBER("worker-memory", "WORKER_MEMORY_BYTES", worker_memory_bytes, "1073741824", 64 * MIB,
                 1024 * GIB, "bytes"),
      .audience = FOR_SUPERVISOR | FOR_WORKER,

@@ -277,7 +277,7 @@ bool transaction_settle(struct transaction *transaction, struct prepared *prepar
     state = error_field(transaction, PG_DIAG_SQLSTATE);
     if (!warned && (strcmp(state, "42P05") == 0 || (strcmp(state, "26000") == 0 && transaction->tries > 0))) {
         warned = true;
-        log_warn("state=prepared_statement_lost hint=\"behind PgBouncer set FILEMILL_DATABASE_PREPARE=off\"");
+        log_warn("state=prepared_statement_lost hint=\"this pooler needs FILEMILL_DATABASE_PREPARE=off\"");
     }
     for (size_t i = 0; i < sizeof again / sizeof again[0]; i++)
         if (strcmp(state, again[i]) == 0)

@@ -116,6 +116,7 @@ void embedded_fill(struct configuration *configuration, const struct layout *lay
             database_url(layout, "filemill_gateway_login", variables_get(secrets, "GATEWAY_PASSWORD")));
         set(configuration, "scheduler-database-url",
             database_url(layout, "filemill_scheduler_login", variables_get(secrets, "SCHEDULER_PASSWORD")));
+        set(configuration, "database-prepare", memory_copy_text("on"));
     }
     if (configuration->embedded_store)
         fill_storage(configuration, secrets);
