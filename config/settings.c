@@ -5,6 +5,7 @@
  * unit. */
 #include "config/settings.h"
 
+#include "lib/memory.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,10 +32,9 @@
 #define FOR_SIGNERS (FOR_SUPERVISOR | FOR_GATEWAY | FOR_SCHEDULER)
 #define FOR_ENGINES (FOR_SUPERVISOR | FOR_WORKER | FOR_NURSERY)
 
-const struct option_row settings_rows[] = {
-    /* general */
+static const struct option_row rows[] = {
     {ROW_TEXT("state-directory", "STATE_DIRECTORY", state_directory, NULL),
-     .audience = FOR_SUPERVISOR | FOR_STORE | FOR_TOKEN | FOR_DEMO,
+     .audience = FOR_SUPERVISOR | FOR_STORE | FOR_TOKEN | FOR_DEMO, .heading = "General",
      .description = "Where embedded services keep their data. Unset: /var/lib/filemill as root, else "
                     "$XDG_STATE_HOME/filemill or ~/.local/state/filemill."},
     {ROW_TEXT("user", "USER", user, NULL), .audience = FOR_SUPERVISOR,
@@ -48,9 +48,9 @@ const struct option_row settings_rows[] = {
     {ROW_NUMBER("drain", "DRAIN_MS", drain_ms, "25000", 0, DAY_MS, "ms"), .audience = FOR_SERVICES,
      .description = "How long a stop waits for running documents before it gives them back."},
 
-    /* gateway */
     {ROW_TEXT("gateway-address", "GATEWAY_ADDRESS", gateway_address, "127.0.0.1"),
-     .audience = FOR_SUPERVISOR | FOR_GATEWAY | FOR_DEMO, .description = "Address that the API listens on."},
+     .audience = FOR_SUPERVISOR | FOR_GATEWAY | FOR_DEMO, .heading = "Gateway",
+     .description = "Address that the API listens on."},
     {ROW_NUMBER("gateway-port", "GATEWAY_PORT", gateway_port, "8080", 1, 65535, NULL), .aliases = "PORT",
      .audience = FOR_SUPERVISOR | FOR_GATEWAY | FOR_DEMO, .description = "TCP port that the API listens on."},
     {ROW_NUMBER("gateway-processes", "GATEWAY_PROCESSES", gateway_processes, "1", 1, 64, "processes"),
@@ -72,16 +72,19 @@ const struct option_row settings_rows[] = {
     {ROW_NUMBER("rate", "RATE_PER_MINUTE", rate_per_minute, "1200", 0, 100000000, "requests/min"),
      .audience = FOR_GATEWAY, .description = "Requests of one user per minute before 429; 0: no limit."},
     {ROW_TEXT("jwks-url", "JWKS_URL", jwks_url, NULL), .audience = FOR_SUPERVISOR | FOR_GATEWAY,
-     .description = "Keys that tokens are checked with. Unset: derived from supabase-url."},
+     .description =
+         "Where the JWK set that tokens are checked with is fetched. Unset: derived from supabase-url."},
     {ROW_TEXT("jwks-file", "JWKS_FILE", jwks_file, NULL),
      .audience = FOR_SUPERVISOR | FOR_GATEWAY | FOR_TOKEN,
-     .description = "The same as a file. Unset with no other key: one is made in the state directory."},
+     .description = "Keys that tokens are checked with, as a JWK set in a file; filemill-token signs with a "
+                    "private key in it."},
     {ROW_TEXT("supabase-url", "SUPABASE_URL", supabase_url, NULL),
      .aliases = "SUPABASE_PROJECT_URL,SUPABASE_URL", .audience = FOR_SUPERVISOR | FOR_GATEWAY,
-     .description = "Supabase project whose users may log in."},
+     .description = "Supabase project whose users' tokens are accepted, as https://<project>.supabase.co."},
     {ROW_TEXT("jwt-secret", "JWT_SECRET", jwt_secret, NULL), .aliases = "SUPABASE_JWT_SECRET",
      .audience = FOR_GATEWAY | FOR_TOKEN, .secret = true,
-     .description = "Shared secret of tokens signed with HS256, the older way."},
+     .description = "Secret of tokens signed with HS256, at least 32 bytes. Unset with no other key: one is "
+                    "made at the first start and kept in the state directory."},
     {ROW_TEXT("jwt-audience", "JWT_AUDIENCE", jwt_audience, "authenticated"), .aliases = "SUPABASE_JWT_AUD",
      .audience = FOR_GATEWAY | FOR_TOKEN, .description = "Audience that a token must name."},
     {ROW_TEXT("jwt-issuer", "JWT_ISSUER", jwt_issuer, NULL), .audience = FOR_GATEWAY | FOR_TOKEN,
@@ -89,9 +92,8 @@ const struct option_row settings_rows[] = {
     {ROW_NUMBER("jwt-leeway", "JWT_LEEWAY_SECONDS", jwt_leeway_seconds, "30", 0, 300, "s"),
      .audience = FOR_GATEWAY, .description = "Clock difference that a token's times may show."},
 
-    /* database */
     {ROW_TEXT("database-url", "DATABASE_URL", database_url, NULL), .aliases = "DATABASE_URL,SUPABASE_DB_URL",
-     .audience = FOR_GATEWAY | FOR_SCHEDULER | FOR_MIGRATE, .secret = true,
+     .audience = FOR_GATEWAY | FOR_SCHEDULER | FOR_MIGRATE, .secret = true, .heading = "Database",
      .description = "Postgres, as the owner of the schema. Unset: an embedded cluster."},
     {ROW_TEXT("gateway-database-url", "GATEWAY_DATABASE_URL", gateway_database_url, NULL),
      .audience = FOR_GATEWAY, .secret = true,
@@ -108,10 +110,9 @@ const struct option_row settings_rows[] = {
      .description = "Use prepared statements: faster, but not behind PgBouncer before 1.21. The embedded "
                     "Postgres always does."},
 
-    /* storage */
     {ROW_CHOICE("storage-provider", "STORAGE_PROVIDER", storage_provider, NULL,
                 "r2|aws|spaces|b2|minio|filemill"),
-     .audience = FOR_SIGNERS | FOR_WORKER,
+     .audience = FOR_SIGNERS | FOR_WORKER, .heading = "Storage",
      .description = "Whose S3 dialect it is. Unset: told from the variables that are set."},
     {ROW_TEXT("storage-endpoint", "STORAGE_ENDPOINT", storage_endpoint, NULL),
      .aliases = "DO_SPACES_ENDPOINT,SPACES_ENDPOINT,B2_ENDPOINT",
@@ -153,9 +154,8 @@ const struct option_row settings_rows[] = {
     {ROW_NUMBER("store-port", "STORE_PORT", store_port, "8081", 1, 65535, NULL),
      .audience = FOR_SUPERVISOR | FOR_STORE, .description = "TCP port that the embedded store listens on."},
 
-    /* scheduler */
     {ROW_NUMBER("max-attempts", "MAX_ATTEMPTS", max_attempts, "10", 1, 1000, "attempts"),
-     .aliases = "MAX_ATTEMPTS,MAX_RETRIES", .audience = FOR_GATEWAY | FOR_SCHEDULER,
+     .aliases = "MAX_ATTEMPTS,MAX_RETRIES", .audience = FOR_GATEWAY | FOR_SCHEDULER, .heading = "Scheduler",
      .description = "Attempts of a job before it fails for good."},
     {ROW_NUMBER("lease", "LEASE_MS", lease_ms, "30000", 1000, DAY_MS, "ms"), .audience = FOR_SCHEDULER,
      .description = "How long a lease holds unless the scheduler extends it."},
@@ -188,9 +188,8 @@ const struct option_row settings_rows[] = {
      .audience = FOR_SCHEDULER,
      .description = "Crashes of the same bytes under one processor before the pair is quarantined."},
 
-    /* workers */
     {ROW_NUMBER("worker-processes", "WORKER_PROCESSES", worker_processes, "1", 1, 64, "processes"),
-     .audience = FOR_SUPERVISOR, .description = "Workers of this node."},
+     .audience = FOR_SUPERVISOR, .heading = "Workers", .description = "Workers of this node."},
     {ROW_NUMBER("worker-slots", "WORKER_SLOTS", worker_slots, "0", 0, 256, "documents"),
      .aliases = "CONCURRENCY", .audience = FOR_ENGINES,
      .description = "Documents that one worker runs at a time; 0: one per processor core."},
@@ -231,9 +230,9 @@ const struct option_row settings_rows[] = {
     {ROW_NUMBER("limit-pixels", "LIMIT_PIXELS", limit_pixels, "100000000", 1, INT64_C(10000000000), "pixels"),
      .audience = FOR_SCHEDULER, .description = "Most pixels of one image."},
 
-    /* between the supervisor and its children */
     {ROW_TEXT("channel", "CHANNEL_ENDPOINT", channel_endpoint, NULL),
      .audience = FOR_GATEWAY | FOR_SCHEDULER | FOR_WORKER,
+     .heading = "Set by the supervisor for its children",
      .description = "Address of the scheduler's socket; set by the supervisor, not by people."},
     {ROW_TEXT("gateway-password", "GATEWAY_PASSWORD", gateway_password, NULL), .audience = FOR_MIGRATE,
      .secret = true,
@@ -242,10 +241,10 @@ const struct option_row settings_rows[] = {
      .secret = true,
      .description = "Password that filemill-migrate --login-passwords gives the role filemill_scheduler."},
 };
-const size_t settings_row_count = sizeof settings_rows / sizeof settings_rows[0];
+const struct option_table settings_table = {rows, sizeof rows / sizeof rows[0]};
 
 int settings_read(struct settings *settings, char *const *environment, char *error, size_t error_size) {
-    return options_load(settings_rows, settings_row_count, settings, environment, error, error_size);
+    return options_load(&settings_table, settings, environment, error, error_size);
 }
 
 void settings_load(struct settings *settings, const char *program) {
@@ -271,10 +270,25 @@ char **settings_environment(const struct settings *settings, unsigned audience) 
     if (audience == FOR_SCHEDULER && view.scheduler_database_url != NULL) {
         view.database_url = NULL;
     }
-    return options_environment(settings_rows, settings_row_count, &view, audience);
+    return options_environment(&settings_table, &view, audience);
 }
 
 void settings_clear(struct settings *settings) {
-    options_clear(settings_rows, settings_row_count, settings);
+    options_clear(&settings_table, settings);
     memset(settings, 0, sizeof *settings);
+}
+
+char *settings_state_directory(const struct settings *settings) {
+    const char *base = getenv("XDG_STATE_HOME");
+    const char *home = getenv("HOME");
+
+    if (settings->state_directory != NULL)
+        return memory_copy_text(settings->state_directory);
+    if (geteuid() == 0)
+        return memory_copy_text("/var/lib/filemill");
+    if (base != NULL && *base == '/')
+        return memory_format("%s/filemill", base);
+    if (home != NULL && *home == '/')
+        return memory_format("%s/.local/state/filemill", home);
+    return NULL;
 }

@@ -25,7 +25,8 @@ enum settings_audience {
 
 struct settings {
     /* general */
-    char *state_directory; /* NULL: /var/lib/filemill as root, else $XDG_STATE_HOME or ~/.local/state /filemill */
+    char *state_directory; /* NULL: /var/lib/filemill as root, else $XDG_STATE_HOME or ~/.local/state
+                              /filemill */
     char *user;            /* whom children run as when started by root; NULL: filemill, else nobody */
     char *log_level;
     char *roles; /* comma separated: all, gateway, scheduler, worker, store */
@@ -42,7 +43,7 @@ struct settings {
     int64_t download_url_seconds;
     char *cors_origins; /* comma separated or * */
     int64_t rate_per_minute;
-    char *jwks_url;  /* derived from supabase_url when NULL */
+    char *jwks_url; /* derived from supabase_url when NULL */
     char *jwks_file;
     char *supabase_url;
     char *jwt_secret;
@@ -56,8 +57,8 @@ struct settings {
     int64_t database_pool;
     bool database_prepare; /* protocol-level prepared statements; off behind PgBouncer < 1.21 */
     /* storage */
-    char *storage_provider; /* r2|aws|spaces|b2|minio|filemill; NULL: guessed from the variables set */
-    char *storage_endpoint; /* scheme://host[:port]; NULL with no other variable: embedded store */
+    char *storage_provider;        /* r2|aws|spaces|b2|minio|filemill; NULL: guessed from the variables set */
+    char *storage_endpoint;        /* scheme://host[:port]; NULL with no other variable: embedded store */
     char *storage_public_endpoint; /* what clients reach, when it differs from what workers reach */
     char *storage_region;
     char *storage_bucket;
@@ -86,12 +87,13 @@ struct settings {
     /* workers */
     int64_t worker_processes;
     int64_t worker_slots;
-    int64_t worker_prefetch; /* tasks held beyond the running ones; 0: as many as slots */
-    int64_t worker_memory_bytes; /* budget of one worker for bytes in flight plus expected cost of running tasks */
+    int64_t worker_prefetch;     /* tasks held beyond the running ones; 0: as many as slots */
+    int64_t worker_memory_bytes; /* budget of one worker for bytes in flight plus expected cost of running
+                                    tasks */
     int64_t nursery_documents;   /* the nursery renews itself after so many */
     int64_t transfer_timeout_ms;
     int64_t transfer_low_speed_ms; /* abort when slower than 1 kB/s for so long */
-    bool sandbox_required; /* refuse to start without seccomp and Landlock */
+    bool sandbox_required;         /* refuse to start without seccomp and Landlock */
     bool sandbox_namespaces;
     int64_t limit_wall_ms; /* 0: the processor's own */
     int64_t limit_cpu_seconds;
@@ -106,17 +108,20 @@ struct settings {
     char *scheduler_password;
 };
 
-extern const struct option_row settings_rows[];
-extern const size_t settings_row_count;
+extern const struct option_table settings_table;
 
 /* Loads from `environment` for a child program: logs one line and exits 2 on a bad value; then calls log_init
  * with `program` and the chosen level. */
 void settings_load(struct settings *settings, const char *program);
 /* Fills zeroed `settings` from `environment` as options_load does: 0, or -1 with one line in `error`. */
 int settings_read(struct settings *settings, char *const *environment, char *error, size_t error_size);
-/* Environment of a child of one audience: what options_environment gives, less the owner's database URL where the
- * child has a login of its own. options_free_environment frees it. */
+/* Environment of a child of one audience: what options_environment gives, less the owner's database URL where
+ * the child has a login of its own. options_free_environment frees it. */
 char **settings_environment(const struct settings *settings, unsigned audience);
 void settings_clear(struct settings *settings);
+
+/* The state directory that is meant, as it was given or by default; NULL when there is no home to put it in.
+ * The caller frees it. */
+char *settings_state_directory(const struct settings *settings);
 
 #endif

@@ -243,7 +243,7 @@ static bool row_owns(const struct option_row *row, const char *name) {
 }
 
 /* A variable under our own prefix that no row knows is most likely a misspelt option. */
-static int refuse_unknown(const struct option_row *rows, size_t count, char *const *environment, char *error,
+static int refuse_unknown(const struct option_table *table, char *const *environment, char *error,
                           size_t error_size) {
     for (size_t i = 0; environment[i] != NULL; i++) {
         char name[128];
@@ -253,8 +253,8 @@ static int refuse_unknown(const struct option_row *rows, size_t count, char *con
         if (!text_starts_with(environment[i], OWN_PREFIX))
             continue;
         (void)text_format(name, sizeof(name), "%.*s", size > 127 ? 127 : (int)size, environment[i]);
-        for (size_t row = 0; row < count && !known; row++)
-            known = row_owns(&rows[row], name);
+        for (size_t row = 0; row < table->count && !known; row++)
+            known = row_owns(&table->rows[row], name);
         if (!known && !is_plumbing(name)) {
             (void)text_format(error, error_size, "%s: no such option", name);
             return -1;
@@ -263,31 +263,31 @@ static int refuse_unknown(const struct option_row *rows, size_t count, char *con
     return 0;
 }
 
-int options_load(const struct option_row *rows, size_t count, void *target, char *const *environment,
-                 char *error, size_t error_size) {
-    for (size_t i = 0; i < count; i++) {
-        if (load_row(&rows[i], target, environment, error, error_size) != 0)
+int options_load(const struct option_table *table, void *target, char *const *environment, char *error,
+                 size_t error_size) {
+    for (size_t i = 0; i < table->count; i++) {
+        if (load_row(&table->rows[i], target, environment, error, error_size) != 0)
             return -1;
     }
-    return refuse_unknown(rows, count, environment, error, error_size);
+    return refuse_unknown(table, environment, error, error_size);
 }
 
-int options_set(const struct option_row *rows, size_t count, void *target, const char *name,
-                const char *value, char *error, size_t error_size) {
+int options_set(const struct option_table *table, void *target, const char *name, const char *value,
+                char *error, size_t error_size) {
     char label[128];
 
     (void)text_format(label, sizeof(label), "--%s", name);
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(rows[i].name, name) == 0)
-            return store(&rows[i], target, label, value, error, error_size);
+    for (size_t i = 0; i < table->count; i++) {
+        if (strcmp(table->rows[i].name, name) == 0)
+            return store(&table->rows[i], target, label, value, error, error_size);
     }
     (void)text_format(error, error_size, "%s: no such option", label);
     return -1;
 }
 
-void options_clear(const struct option_row *rows, size_t count, void *target) {
-    for (size_t i = 0; i < count; i++)
-        store_nothing(&rows[i], target);
+void options_clear(const struct option_table *table, void *target) {
+    for (size_t i = 0; i < table->count; i++)
+        store_nothing(&table->rows[i], target);
 }
 
 /* The current value as text, or NULL when it is unset; numbers are written into `scratch`. */
@@ -316,16 +316,15 @@ static const char *value_text(const struct option_row *row, const void *target, 
     return *(char *const *)place;
 }
 
-char **options_environment(const struct option_row *rows, size_t count, const void *target,
-                           unsigned audience) {
-    char **environment = memory_new_array(count + 1, sizeof(*environment));
+char **options_environment(const struct option_table *table, const void *target, unsigned audience) {
+    char **environment = memory_new_array(table->count + 1, sizeof(*environment));
     size_t used = 0;
 
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < table->count; i++) {
         char scratch[32];
-        const char *value = value_text(&rows[i], target, scratch, sizeof(scratch));
-        if ((rows[i].audience & audience) != 0 && value != NULL)
-            environment[used++] = memory_format("%s=%s", rows[i].variable, value);
+        const char *value = value_text(&table->rows[i], target, scratch, sizeof(scratch));
+        if ((table->rows[i].audience & audience) != 0 && value != NULL)
+            environment[used++] = memory_format("%s=%s", table->rows[i].variable, value);
     }
     return environment;
 }
@@ -380,14 +379,16 @@ static void print_plain(const struct option_row *row, const void *target, FILE *
     fprintf(stream, "\n%s=%s\n", row->variable, value != NULL ? value : "");
 }
 
-void options_print(const struct option_row *rows, size_t count, const void *target, bool markdown,
-                   FILE *stream) {
-    if (markdown)
-        fputs("| Variable | Default | Values | Meaning |\n|---|---|---|---|\n", stream);
-    for (size_t i = 0; i < count; i++) {
+void options_print(const struct option_table *table, const void *target, bool markdown, FILE *stream) {
+    for (size_t i = 0; i < table->count; i++) {
+        const char *heading = table->rows[i].heading;
+        if (markdown && heading != NULL)
+            fprintf(stream, "%s## %s\n\n", i > 0 ? "\n" : "", heading);
+        if (markdown && (i == 0 || heading != NULL))
+            fputs("| Variable | Default | Values | Meaning |\n|---|---|---|---|\n", stream);
         if (markdown)
-            print_markdown(&rows[i], stream);
+            print_markdown(&table->rows[i], stream);
         else
-            print_plain(&rows[i], target, stream);
+            print_plain(&table->rows[i], target, stream);
     }
 }

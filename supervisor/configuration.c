@@ -147,7 +147,7 @@ int configuration_load(struct configuration *configuration, const struct sources
                       error_size) != 0)
         goto clear_variables;
     for (size_t i = 0; i < sources->flag_count; i++) {
-        if (options_set(settings_rows, settings_row_count, &configuration->settings, sources->names[i],
+        if (options_set(&settings_table, &configuration->settings, sources->names[i],
                         sources->values[i], error, error_size) != 0)
             goto clear_variables;
     }

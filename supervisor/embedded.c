@@ -61,7 +61,7 @@ int embedded_secrets(struct variables *secrets, const struct layout *layout, cha
 static void set(struct configuration *configuration, const char *name, char *value) {
     char error[256];
 
-    if (options_set(settings_rows, settings_row_count, &configuration->settings, name, value, error,
+    if (options_set(&settings_table, &configuration->settings, name, value, error,
                     sizeof error) != 0)
         fatal("event=embedded_setting_refused error=\"%s\"", error);
     free(value);

@@ -32,18 +32,11 @@ static char *absolute(const char *path) {
 }
 
 static char *find_state(const struct settings *settings) {
-    const char *base = getenv("XDG_STATE_HOME");
-    const char *home = getenv("HOME");
+    char *directory = settings_state_directory(settings);
+    char *whole = directory != NULL ? absolute(directory) : NULL;
 
-    if (settings->state_directory != NULL)
-        return absolute(settings->state_directory);
-    if (geteuid() == 0)
-        return memory_copy_text("/var/lib/filemill");
-    if (base != NULL && *base == '/')
-        return memory_format("%s/filemill", base);
-    if (home != NULL && *home == '/')
-        return memory_format("%s/.local/state/filemill", home);
-    return NULL;
+    free(directory);
+    return whole;
 }
 
 /* FNV-1a: tells state directories apart in a short name; nothing secret about it. */

@@ -143,11 +143,11 @@ int verb_config(struct cli *cli) {
     if (status != 0)
         return status;
     if (has_switch(cli, "--markdown")) {
-        options_print(settings_rows, settings_row_count, NULL, true, stdout);
+        options_print(&settings_table, NULL, true, stdout);
         return 0;
     }
     if (instance_find(&instance, &cli->sources, error, sizeof error) == 0)
-        options_print(settings_rows, settings_row_count, &instance.configuration.settings, false, stdout);
+        options_print(&settings_table, &instance.configuration.settings, false, stdout);
     else
         status = verb_complain(2, error);
     instance_clear(&instance);

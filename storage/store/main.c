@@ -26,21 +26,6 @@ struct program {
     char hosts[2][256];
 };
 
-static void default_state_directory(char *target, size_t size) {
-    const char *state_home = getenv("XDG_STATE_HOME");
-    const char *home = getenv("HOME");
-    int cut;
-
-    if (geteuid() == 0)
-        cut = text_copy(target, size, "/var/lib/filemill");
-    else if (state_home != NULL && state_home[0] == '/')
-        cut = text_format(target, size, "%s/filemill", state_home);
-    else
-        cut = text_format(target, size, "%s/.local/state/filemill", home != NULL ? home : "/nonexistent");
-    if (cut != 0)
-        fatal("option=state-directory reason=\"too long\"");
-}
-
 static void make_parents(const char *path) {
     char part[4096];
 
@@ -53,16 +38,12 @@ static void make_parents(const char *path) {
 }
 
 static struct disk *open_disk(const struct settings *settings) {
-    char state[3072];
+    char *state = settings_state_directory(settings);
     char directory[4096];
 
-    if (settings->state_directory != NULL && settings->state_directory[0] != '\0') {
-        if (text_copy(state, sizeof(state), settings->state_directory) != 0)
-            fatal("option=state-directory reason=\"too long\"");
-    } else {
-        default_state_directory(state, sizeof(state));
-    }
-    (void)text_format(directory, sizeof(directory), "%s/store", state);
+    if (state == NULL || text_format(directory, sizeof(directory), "%s/store", state) != 0)
+        fatal("option=state-directory reason=\"%s\"", state == NULL ? "there is no home" : "too long");
+    free(state);
     make_parents(directory);
     return disk_open(directory);
 }

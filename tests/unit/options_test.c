@@ -58,6 +58,7 @@ static const struct option_row rows[] = {
      .offset = offsetof(struct settings, embedded),
      .fallback = "on",
      .audience = WORKER,
+     .heading = "Parts",
      .description = "Run the embedded parts."},
     {.name = "mode",
      .variable = "FILEMILL_MODE",
@@ -78,18 +79,19 @@ static const struct option_row rows[] = {
 };
 #define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
 
+static const struct option_table table = {rows, ROW_COUNT};
 static struct settings settings;
 static char error[256];
 
 static int clear(void **state) {
     (void)state;
-    options_clear(rows, ROW_COUNT, &settings);
+    options_clear(&table, &settings);
     error[0] = '\0';
     return 0;
 }
 
 static int load(const char *const *environment) {
-    return options_load(rows, ROW_COUNT, &settings, (char *const *)environment, error, sizeof(error));
+    return options_load(&table, &settings, (char *const *)environment, error, sizeof(error));
 }
 
 static int load_one(const char *variable) {
@@ -97,7 +99,7 @@ static int load_one(const char *variable) {
 }
 
 static int set(const char *name, const char *value) {
-    return options_set(rows, ROW_COUNT, &settings, name, value, error, sizeof(error));
+    return options_set(&table, &settings, name, value, error, sizeof(error));
 }
 
 static void fallbacks_fill_what_nobody_set(void **state) {
@@ -211,14 +213,14 @@ static void a_child_gets_its_audience_and_no_more(void **state) {
     (void)state;
     assert_int_equal(load((const char *const[]){"PORT=99", "APP_SECRET=hush", "FILEMILL_EMBEDDED=off", NULL}),
                      0);
-    char **gateway = options_environment(rows, ROW_COUNT, &settings, GATEWAY);
+    char **gateway = options_environment(&table, &settings, GATEWAY);
     assert_true(contains(gateway, "FILEMILL_HOST=127.0.0.1"));
     assert_true(contains(gateway, "FILEMILL_PORT=99"));
     assert_true(contains(gateway, "FILEMILL_KEY=hush"));
     assert_null(gateway[3]); /* the limit is unset */
     options_free_environment(gateway);
 
-    char **worker = options_environment(rows, ROW_COUNT, &settings, WORKER);
+    char **worker = options_environment(&table, &settings, WORKER);
     assert_true(contains(worker, "FILEMILL_EMBEDDED=off"));
     assert_true(contains(worker, "FILEMILL_MODE=strict"));
     assert_null(worker[2]);
@@ -233,15 +235,15 @@ static void a_childs_environment_loads_to_the_same_values(void **state) {
     assert_int_equal(load((const char *const[]){"PORT=99", "FILEMILL_LIMIT=3M", "FILEMILL_EMBEDDED=off",
                                                 "FILEMILL_MODE=relaxed", "FILEMILL_KEY=a=b c", NULL}),
                      0);
-    char **environment = options_environment(rows, ROW_COUNT, &settings, GATEWAY | WORKER);
-    assert_int_equal(options_load(rows, ROW_COUNT, &child, environment, error, sizeof(error)), 0);
+    char **environment = options_environment(&table, &settings, GATEWAY | WORKER);
+    assert_int_equal(options_load(&table, &child, environment, error, sizeof(error)), 0);
     options_free_environment(environment);
     assert_int_equal(child.port, 99);
     assert_int_equal(child.limit_bytes, 3145728);
     assert_false(child.embedded);
     assert_string_equal(child.mode, "relaxed");
     assert_string_equal(child.key, "a=b c");
-    options_clear(rows, ROW_COUNT, &child);
+    options_clear(&table, &child);
 }
 
 static char *printed(bool markdown) {
@@ -250,7 +252,7 @@ static char *printed(bool markdown) {
     FILE *stream = open_memstream(&text, &size);
 
     assert_non_null(stream);
-    options_print(rows, ROW_COUNT, &settings, markdown, stream);
+    options_print(&table, &settings, markdown, stream);
     fclose(stream);
     return text;
 }
@@ -262,6 +264,7 @@ static void a_secret_is_never_shown(void **state) {
                                                        .max = 9,
                                                        .secret = true,
                                                        .description = "Pin."}};
+    const struct option_table secret_table = {secret_number, 1};
     int64_t pin = 0;
 
     (void)state;
@@ -273,9 +276,8 @@ static void a_secret_is_never_shown(void **state) {
     assert_non_null(strstr(plain, "FILEMILL_KEY=(set, not shown)\n"));
     free(plain);
     free(markdown);
-    assert_int_equal(options_load(secret_number, 1, &pin,
-                                  (char *const *)(const char *const[]){"PIN=1234", NULL}, error,
-                                  sizeof(error)),
+    assert_int_equal(options_load(&secret_table, &pin, (char *const *)(const char *const[]){"PIN=1234", NULL},
+                                  error, sizeof(error)),
                      -1);
     assert_null(strstr(error, "1234"));
     assert_non_null(strstr(error, "PIN"));
@@ -294,6 +296,9 @@ static void the_reference_prints_every_row(void **state) {
                            "`PORT`, `HTTP_PORT`. |\n"));
     assert_non_null(
         strstr(markdown, "| `FILEMILL_MODE` | `strict` | strict, relaxed, off | How strict. |\n"));
+    assert_non_null(strstr(markdown,
+                           "\n\n## Parts\n\n| Variable | Default | Values | Meaning |\n|---|---|---|---|\n| "
+                           "`FILEMILL_EMBEDDED` |"));
     for (size_t i = 0; i < ROW_COUNT; i++) {
         assert_non_null(strstr(plain, rows[i].variable));
         assert_non_null(strstr(markdown, rows[i].variable));

@@ -249,7 +249,7 @@ static void a_child_reads_what_its_parent_wrote(void **state) {
     char error[512] = "";
     assert_int_equal(load(&parent, environment, error), 0);
     assert_int_equal(parent.worker_memory_bytes, 256 * 1024 * 1024);
-    char **told = options_environment(settings_rows, settings_row_count, &parent, FOR_ALL);
+    char **told = options_environment(&settings_table, &parent, FOR_ALL);
     assert_int_equal(load(&child, told, error), 0);
     assert_int_equal(child.lease_ms, 12345);
     assert_int_equal(child.rate_per_minute, 0);
@@ -261,8 +261,8 @@ static void a_child_reads_what_its_parent_wrote(void **state) {
 }
 
 static bool is_in_table(const char *variable) {
-    for (size_t i = 0; i < settings_row_count; i++) {
-        if (strcmp(settings_rows[i].variable, variable) == 0) {
+    for (size_t i = 0; i < settings_table.count; i++) {
+        if (strcmp(settings_table.rows[i].variable, variable) == 0) {
             return true;
         }
     }
@@ -271,15 +271,15 @@ static bool is_in_table(const char *variable) {
 
 static void the_table_is_sound(void **state) {
     assert_false(is_in_table("FILEMILL_NOTHING"));
-    for (size_t i = 0; i < settings_row_count; i++) {
-        const struct option_row *row = &settings_rows[i];
+    for (size_t i = 0; i < settings_table.count; i++) {
+        const struct option_row *row = &settings_table.rows[i];
         assert_true(text_starts_with(row->variable, "FILEMILL_"));
         assert_true(row->audience != 0);
         assert_true(text_ends_with(row->description, "."));
         for (size_t earlier = 0; earlier < i; earlier++) {
-            assert_string_not_equal(row->name, settings_rows[earlier].name);
-            assert_string_not_equal(row->variable, settings_rows[earlier].variable);
-            assert_int_not_equal(row->offset, settings_rows[earlier].offset);
+            assert_string_not_equal(row->name, settings_table.rows[earlier].name);
+            assert_string_not_equal(row->variable, settings_table.rows[earlier].variable);
+            assert_int_not_equal(row->offset, settings_table.rows[earlier].offset);
         }
     }
 }
@@ -290,9 +290,9 @@ static void every_field_has_its_row(void **state) {
                                    [OPTION_CHOICE] = sizeof(char *),
                                    [OPTION_NUMBER] = sizeof(int64_t),
                                    [OPTION_BOOL] = sizeof(int64_t)};
-    for (size_t i = 0; i < settings_row_count; i++) {
-        size_t start = settings_rows[i].offset;
-        size_t size = sizes[settings_rows[i].type];
+    for (size_t i = 0; i < settings_table.count; i++) {
+        size_t start = settings_table.rows[i].offset;
+        size_t size = sizes[settings_table.rows[i].type];
         for (size_t byte = start; byte < start + size && byte < sizeof covered; byte++) {
             covered[byte] = true;
         }
