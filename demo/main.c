@@ -3,6 +3,7 @@
  * (or the files named on the command line) through the running instance and shows what came out. */
 #include "config/settings.h"
 #include "demo/api.h"
+#include "demo/token.h"
 #include "demo/upload.h"
 #include "demo/view.h"
 #include "lib/memory.h"
@@ -10,19 +11,14 @@
 #include "lib/text.h"
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
 
 #define FILES_MAX 16
 #define DEMO_USER "00000000-0000-4000-8000-00000000d311"
-#define TOKEN_MAX 8192
 
 struct demo {
     struct settings settings;
@@ -36,42 +32,6 @@ struct demo {
     size_t count;
     size_t finished;
 };
-
-/* The token comes from the program that makes them for developers; -1 if it failed. */
-static int make_token(struct demo *demo) {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return -1;
-    char *path = memory_format("%s/filemill-token", process_own_directory());
-    char *arguments[] = {path, "--user", DEMO_USER, NULL};
-    const struct process_descriptor descriptors[] = {{.from = ends[1], .to = STDOUT_FILENO}};
-    const struct process_plan plan = {.path = path,
-                                      .arguments = arguments,
-                                      .environment = environ,
-                                      .descriptors = descriptors,
-                                      .descriptor_count = 1};
-    int pidfd = -1, status = -1;
-    char token[TOKEN_MAX];
-    size_t size = 0;
-    pid_t pid = process_spawn(&plan, &pidfd);
-    close(ends[1]);
-    if (pid > 0) {
-        ssize_t got;
-        while (size < sizeof token - 1 && (got = read(ends[0], token + size, sizeof token - 1 - size)) > 0)
-            size += (size_t)got;
-        waitpid(pid, &status, 0);
-        close(pidfd);
-    }
-    close(ends[0]);
-    free(path);
-    while (size > 0 && token[size - 1] == '\n')
-        size--;
-    token[size] = '\0';
-    if (pid <= 0 || status != 0 || size == 0)
-        return -1;
-    demo->api.token = memory_copy_text(token);
-    return 0;
-}
 
 static int by_name(const void *left, const void *right) {
     return strcmp(*(char *const *)left, *(char *const *)right);
@@ -169,7 +129,8 @@ static void prepare(struct demo *demo, int count, char **files) {
     demo->output_directory = memory_copy_text("filemill-demo");
     if (mkdir(demo->output_directory, 0755) != 0 && errno != EEXIST)
         fatal_errno("msg=\"cannot make the output folder\" folder=%s", demo->output_directory);
-    if (make_token(demo) != 0)
+    demo->api.token = token_make(DEMO_USER);
+    if (demo->api.token == NULL)
         fatal("msg=\"filemill-token made no token\"");
     demo->api.base_url = demo->settings.public_url != NULL
                              ? memory_copy_text(demo->settings.public_url)
