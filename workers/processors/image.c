@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "lib/text.h"
 #include "workers/deaths.h"
 #include "workers/processors/webp.h"
 
@@ -21,6 +22,7 @@ struct loader {
     const char *name; /* of the libvips class */
     enum decoding decoding;
     bool moves; /* can be an animation */
+    bool paged;
 };
 
 static const struct loader loaders[] = {
@@ -28,7 +30,7 @@ static const struct loader loaders[] = {
     {.mime = "image/png", .name = "VipsForeignLoadPngBuffer", .decoding = DECODE_BY_ROWS},
     {.mime = "image/webp", .name = "VipsForeignLoadWebpBuffer", .decoding = DECODE_WHOLE, .moves = true},
     {.mime = "image/gif", .name = "VipsForeignLoadNsgifBuffer", .decoding = DECODE_WHOLE, .moves = true},
-    {.mime = "image/tiff", .name = "VipsForeignLoadTiffBuffer", .decoding = DECODE_BY_ROWS},
+    {.mime = "image/tiff", .name = "VipsForeignLoadTiffBuffer", .decoding = DECODE_BY_ROWS, .paged = true},
     {.mime = "image/heic", .name = "VipsForeignLoadHeifBuffer", .decoding = DECODE_WHOLE},
     {.mime = "image/heif", .name = "VipsForeignLoadHeifBuffer", .decoding = DECODE_WHOLE},
     {.mime = "image/avif", .name = "VipsForeignLoadHeifBuffer", .decoding = DECODE_WHOLE},
@@ -118,14 +120,28 @@ static void read_header(VipsImage *image, int frames, struct image_header *heade
 
     header->width = lies ? image->Ysize : image->Xsize;
     header->height = lies ? image->Xsize : image->Ysize;
+    header->turned = lies;
     header->frames = frames;
     header->profiled = vips_image_get_typeof(image, VIPS_META_ICC_NAME) != 0;
     header->inked = image->Type == VIPS_INTERPRETATION_CMYK;
 }
 
-int image_check(struct processor_context *context, bool animation, struct image_header *header) {
+#define OPTION_SIZE 48
+
+/* For the loader: strict where pixels are wanted; all frames, or one page. */
+static void loader_option(const struct image_header *header, const char *start, char *option) {
+    if (header->frames > 1)
+        (void)text_format(option, OPTION_SIZE, "%s,n=-1", start);
+    else if (header->page > 0)
+        (void)text_format(option, OPTION_SIZE, "%s,page=%d", start, header->page);
+    else
+        (void)text_copy(option, OPTION_SIZE, start);
+}
+
+static int check(struct processor_context *context, bool animation, int page, struct image_header *header) {
     const struct loader *loader = find_loader(context->mime);
     const char *found;
+    char option[OPTION_SIZE];
     VipsImage *image;
     int status, frames;
 
@@ -134,18 +150,32 @@ int image_check(struct processor_context *context, bool animation, struct image_
     found = vips_foreign_find_load_buffer(context->input, context->input_size);
     if (found == NULL || strcmp(found, loader->name) != 0)
         return processor_fail(context, "bad_input", "the bytes are not %s", loader->mime);
-    image = vips_image_new_from_buffer(context->input, context->input_size, "", NULL);
+    *header = (struct image_header){.page = page};
+    loader_option(header, "access=random", option);
+    image = vips_image_new_from_buffer(context->input, context->input_size, option, NULL);
     if (image == NULL)
         return image_fail(context);
     frames = animation && loader->moves ? vips_image_get_n_pages(image) : 1;
     status = check_size(context, image, loader, frames);
     read_header(image, frames, header);
-    if (status == 0) {
-        processor_fact(context, -1, "width", (uint64_t)image->Xsize);
-        processor_fact(context, -1, "height", (uint64_t)image->Ysize);
-    }
+    header->pages = loader->paged ? vips_image_get_n_pages(image) : 1;
     g_object_unref(image);
     return status;
+}
+
+int image_check(struct processor_context *context, bool animation, struct image_header *header) {
+    bool lies;
+
+    if (check(context, animation, 0, header) != 0)
+        return -1;
+    lies = header->turned;
+    processor_fact(context, -1, "width", (uint64_t)(lies ? header->height : header->width));
+    processor_fact(context, -1, "height", (uint64_t)(lies ? header->width : header->height));
+    return 0;
+}
+
+int image_check_page(struct processor_context *context, int page, struct image_header *header) {
+    return check(context, false, page, header);
 }
 
 /* --- pixels -------------------------------------------------------------------------------------- */
@@ -181,9 +211,13 @@ static VipsImage *decode_light(struct processor_context *context, const struct i
     VipsImage *image = NULL;
     /* libvips does not write to the buffer, it only lacks the const. */
     void *input = (void *)(uintptr_t)context->input;
-    int status = vips_thumbnail_buffer(
+    char option[OPTION_SIZE];
+    int status;
+
+    loader_option(header, STRICT, option);
+    status = vips_thumbnail_buffer(
         input, context->input_size, &image, width, "height", height, "size", VIPS_SIZE_DOWN, "option_string",
-        header->frames > 1 ? STRICT ",n=-1" : STRICT, "intent", VIPS_INTENT_PERCEPTUAL,
+        option, "intent", VIPS_INTENT_PERCEPTUAL,
         /* NULL ends the list, for a picture without a profile */
         header->profiled ? "export_profile" : NULL, "srgb", NULL);
 
@@ -191,10 +225,13 @@ static VipsImage *decode_light(struct processor_context *context, const struct i
 }
 
 /* vips_thumbnail of 8.14.1 takes its own profile of ink even when there is one in the file. */
-static VipsImage *decode_ink(struct processor_context *context, int width, int height) {
-    VipsImage *image = vips_image_new_from_buffer(context->input, context->input_size, STRICT, NULL);
-    VipsImage *light = NULL, *upright = NULL, *small = NULL;
+static VipsImage *decode_ink(struct processor_context *context, const struct image_header *header, int width,
+                             int height) {
+    char option[OPTION_SIZE];
+    VipsImage *light = NULL, *upright = NULL, *small = NULL, *image;
 
+    loader_option(header, STRICT, option);
+    image = vips_image_new_from_buffer(context->input, context->input_size, option, NULL);
     if (image != NULL &&
         vips_icc_transform(image, &light, "srgb", "embedded", TRUE, "input_profile", "cmyk", "intent",
                            VIPS_INTENT_PERCEPTUAL, NULL) == 0 &&
@@ -209,7 +246,7 @@ static VipsImage *decode_ink(struct processor_context *context, int width, int h
 VipsImage *image_decode(struct processor_context *context, const struct image_header *header, int width,
                         int height) {
     VipsImage *image =
-        header->inked ? decode_ink(context, width, height) : decode_light(context, header, width, height);
+        header->inked ? decode_ink(context, header, width, height) : decode_light(context, header, width, height);
 
     if (image != NULL)
         image = normalize(image);

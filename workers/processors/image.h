@@ -14,8 +14,11 @@
 struct image_header {
     int width, height; /* of one frame, upright */
     int frames;        /* 1 unless animation was asked for and there is one */
+    bool turned;       /* as stored, width and height are the other way round */
     bool profiled;     /* there is a colour profile */
     bool inked;        /* CMYK */
+    int pages;         /* of a TIFF; else 1 */
+    int page;          /* of a TIFF, from 0: the one that is meant */
 };
 
 /* In the nursery, by any number of processors. 0 or -1. */
@@ -25,6 +28,9 @@ int image_warm(void);
  * frames of a GIF or WebP are counted, and count together against the limits. 0, or -1 after processor_fail.
  */
 int image_check(struct processor_context *context, bool animation, struct image_header *header);
+
+/* The same for one page of a TIFF, without facts. */
+int image_check_page(struct processor_context *context, int page, struct image_header *header);
 
 /* Decodes what image_check has accepted to fit width x height: upright, 8 bits, sRGB, 3 bands or 4 with
  * alpha, never enlarged. All frames (as many as the header says) stand below each other. NULL after

@@ -18,6 +18,8 @@
 #define LEAST_DPI 10
 #define POINTS_PER_INCH 72.0
 #define MM_PER_INCH 25.4
+#define LEAST_FILE_DPI 70 /* less is no resolution but a default of some program */
+#define MOST_FILE_DPI 2400
 #define SCREEN_DPI 96
 #define LONGEST_POINTS 842.0 /* of a picture without a resolution: A4 */
 #define FAILED_MAX_BYTES (1u << 20)
@@ -30,6 +32,13 @@ struct reading {
     uint64_t pages_total, pages_done, pages_failed, pages_turned, pages_levelled;
     uint64_t words, characters;
     double confidence; /* of all characters, summed */
+};
+
+struct picture {
+    struct image_header header;
+    struct pixels pixels;
+    int orientation; /* EXIF, of the file */
+    int dpi;         /* 0: unknown */
 };
 
 static const char *const status_words[] = {
@@ -72,6 +81,22 @@ static int read_page(struct reading *reading, PIX *picture, struct ocr_page *pag
     return 0;
 }
 
+/* How many of the document's pages are to be read. */
+static int count_pages(struct reading *reading, int count) {
+    struct processor_context *context = reading->context;
+
+    for (int index = 0; index < count; index++)
+        reading->pages_total += ocr_order_has(&reading->order, index);
+    if (reading->pages_total == 0)
+        return processor_fail(context, "bad_parameters", "pages: the document has %d", count);
+    if (context->pages != 0 && reading->pages_total > context->pages)
+        return processor_fail(context, "too_many_pages", "%" PRIu64 " pages, %" PRIu64 " allowed",
+                              reading->pages_total, context->pages);
+    context->page_count = reading->pages_total;
+    processor_progress(context, 0, reading->pages_total);
+    return 0;
+}
+
 /* --- pictures -------------------------------------------------------------------------------------------- */
 
 static uint64_t pixel_cap(const struct processor_context *context) {
@@ -102,74 +127,100 @@ static int file_dpi(const struct processor_context *context, int *orientation) {
     *orientation = image == NULL ? 1 : vips_image_get_orientation(image);
     if (image != NULL)
         g_object_unref(image);
-    return dpi >= 70 && dpi <= 2400 ? (int)lround(dpi) : 0;
+    return dpi >= LEAST_FILE_DPI && dpi <= MOST_FILE_DPI ? (int)lround(dpi) : 0;
 }
 
-static int add_scan(struct reading *reading, const struct pixels *pixels, int orientation, int dpi) {
+/* A page of the searchable PDF; what it holds is kept until the PDF is written. */
+static int add_scan(struct reading *reading, const struct picture *picture) {
     struct processor_context *context = reading->context;
-    struct ocr_scan_memory *memory = calloc(1, sizeof *memory); /* kept until the PDF is written */
+    const struct pixels *pixels = &picture->pixels;
+    struct ocr_scan_memory *memory = calloc(1, sizeof *memory);
     struct ocr_scan scan;
-    double scale;
     int longest = pixels->width > pixels->height ? pixels->width : pixels->height;
+    double scale = POINTS_PER_INCH / (picture->dpi == 0 ? SCREEN_DPI : picture->dpi);
 
     if (memory == NULL ||
-        (!ocr_scan_of_file(context->mime, context->input, context->input_size, orientation, &scan, memory) &&
+        (!ocr_scan_of_file(context->mime, context->input, context->input_size, picture->header.page,
+                           picture->orientation, &scan, memory) &&
          ocr_scan_of_pixels(pixels, &scan, memory) != 0))
-        return processor_fail(context, "memory_limit", "no memory left for the PDF");
-    scale = POINTS_PER_INCH / (dpi == 0 ? SCREEN_DPI : dpi);
-    if (dpi == 0 && longest * scale > LONGEST_POINTS)
+        return -1;
+    if (picture->dpi == 0 && longest * scale > LONGEST_POINTS)
         scale = LONGEST_POINTS / longest;
     return ocr_pdf_add_scan(reading->searchable, &scan, pixels->width * scale, pixels->height * scale);
 }
 
 /* Upright pixels without alpha, as many as may be read. */
-static int decode(struct processor_context *context, struct pixels *pixels, double *shrunk) {
+static int decode(struct processor_context *context, struct picture *picture) {
     static const unsigned char white[3] = {255, 255, 255};
-    struct image_header header;
+    const struct image_header *header = &picture->header;
+    double share = sqrt((double)pixel_cap(context) / ((double)header->width * header->height));
     VipsImage *image;
-    double share;
     int status;
 
-    if (image_check(context, false, &header) != 0)
-        return -1;
-    share = sqrt((double)pixel_cap(context) / ((double)header.width * header.height));
-    *shrunk = share < 1 ? share : 1;
-    image = image_decode(context, &header, (int)fmax(1, header.width * *shrunk),
-                         (int)fmax(1, header.height * *shrunk));
+    share = share < 1 ? share : 1;
+    image = image_decode(context, header, (int)fmax(1, header->width * share),
+                         (int)fmax(1, header->height * share));
     image = image == NULL ? NULL : image_flatten(context, image, white);
-    status = image == NULL ? -1 : image_pixels(context, image, pixels);
+    status = image == NULL ? -1 : image_pixels(context, image, &picture->pixels);
     if (image != NULL)
         g_object_unref(image);
+    picture->dpi = (int)lround(picture->dpi * share);
     return status;
 }
 
-static int read_picture(struct reading *reading) {
-    struct processor_context *context = reading->context;
-    struct ocr_page page = {.number = 1};
-    struct pixels pixels;
-    double shrunk;
-    int orientation, dpi;
-    PIX *picture;
+/* NULL after processor_fail. */
+static PIX *open_picture(struct reading *reading, struct picture *picture, struct ocr_page *page) {
+    PIX *gray;
 
-    if (decode(context, &pixels, &shrunk) != 0)
+    if (decode(reading->context, picture) != 0)
+        return NULL;
+    page->dpi = picture->dpi;
+    page->turn.page_width = picture->pixels.width;
+    page->turn.page_height = picture->pixels.height;
+    if (reading->searchable != NULL && add_scan(reading, picture) != 0)
+        reading->searchable = NULL;
+    gray = gray_of(&picture->pixels);
+    g_free((void *)(uintptr_t)picture->pixels.bytes);
+    if (gray == NULL)
+        (void)processor_fail(reading->context, "memory_limit", "no memory left");
+    return gray;
+}
+
+/* One of several pages that can't be decoded is a failed page, not a failed document. */
+static void forgive(struct processor_context *context) {
+    context->error = NULL;
+    context->detail[0] = '\0';
+}
+
+static int read_picture(struct reading *reading, struct picture picture, int index) {
+    struct processor_context *context = reading->context;
+    struct ocr_page page = {.number = index + 1};
+    PIX *gray = NULL;
+
+    if (index == 0 || image_check_page(context, index, &picture.header) == 0)
+        gray = open_picture(reading, &picture, &page);
+    if (gray == NULL && reading->pages_total == 1)
         return -1;
-    dpi = file_dpi(context, &orientation);
-    dpi = reading->order.dpi != 0 ? reading->order.dpi : dpi;
-    page.dpi = (int)lround(dpi * shrunk);
-    page.turn.page_width = pixels.width;
-    page.turn.page_height = pixels.height;
-    reading->pages_total = context->page_count = 1;
-    processor_progress(context, 0, 1);
-    if (reading->order.wanted[OCR_PDF]) {
-        reading->searchable = ocr_pdf_new();
-        if (reading->searchable != NULL && add_scan(reading, &pixels, orientation, page.dpi) != 0)
-            reading->searchable = NULL;
+    if (gray == NULL)
+        forgive(context);
+    return read_page(reading, gray, &page,
+                     reading->searchable == NULL ? 0 : ocr_pdf_page_count(reading->searchable) - 1);
+}
+
+static int read_pictures(struct reading *reading) {
+    struct picture first = {.dpi = 0};
+
+    if (image_check(reading->context, false, &first.header) != 0 ||
+        count_pages(reading, first.header.pages) != 0)
+        return -1;
+    first.dpi = file_dpi(reading->context, &first.orientation);
+    first.dpi = reading->order.dpi != 0 ? reading->order.dpi : first.dpi;
+    reading->searchable = reading->order.wanted[OCR_PDF] ? ocr_pdf_new() : NULL;
+    for (int index = 0; index < first.header.pages; index++) {
+        if (ocr_order_has(&reading->order, index) && read_picture(reading, first, index) != 0)
+            return -1;
     }
-    picture = gray_of(&pixels);
-    g_free((void *)(uintptr_t)pixels.bytes);
-    if (picture == NULL)
-        return processor_fail(context, "memory_limit", "no memory left");
-    return read_page(reading, picture, &page, 0);
+    return 0;
 }
 
 /* --- PDFs ------------------------------------------------------------------------------------------------ */
@@ -224,15 +275,8 @@ static int read_pdf(struct reading *reading) {
     if (count <= 0)
         return processor_fail(context, status == PDF_NO_MEMORY ? "memory_limit" : "bad_input",
                               "not a readable PDF");
-    for (int index = 0; index < count; index++)
-        reading->pages_total += ocr_order_has(&reading->order, index);
-    if (reading->pages_total == 0)
-        return processor_fail(context, "bad_parameters", "pages: the document has %d", count);
-    if (context->pages != 0 && reading->pages_total > context->pages)
-        return processor_fail(context, "too_many_pages", "%" PRIu64 " pages, %" PRIu64 " allowed",
-                              reading->pages_total, context->pages);
-    context->page_count = reading->pages_total;
-    processor_progress(context, 0, reading->pages_total);
+    if (count_pages(reading, count) != 0)
+        return -1;
     if (reading->order.wanted[OCR_PDF])
         reading->searchable = ocr_pdf_open(context->input, context->input_size);
     if (reading->searchable != NULL && ocr_pdf_page_count(reading->searchable) != count)
@@ -293,7 +337,7 @@ static int run(struct processor_context *context) {
         ocr_engine_choose(context, reading.order.languages) != 0 ||
         ocr_formats_begin(context, &reading.order) != 0)
         return -1;
-    status = strcmp(context->mime, "application/pdf") == 0 ? read_pdf(&reading) : read_picture(&reading);
+    status = strcmp(context->mime, "application/pdf") == 0 ? read_pdf(&reading) : read_pictures(&reading);
     /* Nothing is freed: the process ends with the document. */
     return status == 0 ? finish(&reading) : -1;
 }

@@ -70,6 +70,11 @@ static void configure(char *target, size_t size, const char *variable, const cha
         (void)text_copy(target, size, fallback);
 }
 
+/* In the nursery's own end: libtesseract complains of what is still loaded. */
+static void unload(void) {
+    TessBaseAPIDelete(engine.api);
+}
+
 /* Without its data the service still starts: jobs that need it are told so. */
 int ocr_engine_warm(void) {
     setMsgSeverity(L_SEVERITY_NONE);
@@ -81,7 +86,7 @@ int ocr_engine_warm(void) {
         log_warn("engine=tesseract state=cold languages=%s folder=%s", engine.warm, engine.folder);
     else
         (void)text_copy(engine.languages, sizeof engine.languages, engine.warm);
-    return 0;
+    return engine.api == NULL || atexit(unload) == 0 ? 0 : -1;
 }
 
 int ocr_engine_choose(struct processor_context *context, const char *languages) {

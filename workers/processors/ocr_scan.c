@@ -132,6 +132,7 @@ struct tiff {
     const unsigned char *bytes;
     size_t size;
     bool big; /* the byte order */
+    size_t directory;
 };
 
 static size_t tiff_number(const struct tiff *tiff, size_t at, size_t width) {
@@ -144,13 +145,12 @@ static size_t tiff_number(const struct tiff *tiff, size_t at, size_t width) {
     return value;
 }
 
-/* The single value of a tag of the first directory; `fallback` if it isn't there, 0 if there are several. */
+/* The single value of a tag of the directory; `fallback` if it isn't there, 0 if there are several. */
 static size_t tiff_tag(const struct tiff *tiff, unsigned tag, size_t fallback) {
-    size_t directory = tiff_number(tiff, 4, 4);
-    size_t count = tiff_number(tiff, directory, 2);
+    size_t count = tiff_number(tiff, tiff->directory, 2);
 
     for (size_t i = 0; i < count; i++) {
-        size_t entry = directory + 2 + i * 12;
+        size_t entry = tiff->directory + 2 + i * 12;
         if (tiff_number(tiff, entry, 2) != tag)
             continue;
         size_t width = tiff_number(tiff, entry + 2, 2) == 3 ? 2 : 4;
@@ -166,10 +166,16 @@ enum {
 };
 
 /* One strip of G4 is what CCITTFaxDecode reads. */
-static bool scan_tiff(const unsigned char *bytes, size_t size, struct ocr_scan *scan) {
+static bool scan_tiff(const unsigned char *bytes, size_t size, int page, struct ocr_scan *scan) {
     struct tiff tiff = {.bytes = bytes, .size = size, .big = size > 0 && bytes[0] == 'M'};
-    size_t strip = tiff_tag(&tiff, TIFF_STRIP, 0), length = tiff_tag(&tiff, TIFF_STRIP_BYTES, 0);
-    size_t colours = tiff_tag(&tiff, TIFF_COLOURS, 2);
+    size_t strip, length, colours;
+
+    tiff.directory = tiff_number(&tiff, 4, 4);
+    for (int i = 0; i < page; i++)
+        tiff.directory = tiff_number(&tiff, tiff.directory + 2 + 12 * tiff_number(&tiff, tiff.directory, 2), 4);
+    strip = tiff_tag(&tiff, TIFF_STRIP, 0);
+    length = tiff_tag(&tiff, TIFF_STRIP_BYTES, 0);
+    colours = tiff_tag(&tiff, TIFF_COLOURS, 2);
 
     if (tiff_tag(&tiff, TIFF_COMPRESSION, 1) != TIFF_G4 || tiff_tag(&tiff, TIFF_BITS, 1) != 1 ||
         tiff_tag(&tiff, TIFF_SAMPLES, 1) != 1 || tiff_tag(&tiff, TIFF_FILL_ORDER, 1) != 1 ||
@@ -188,7 +194,7 @@ static bool scan_tiff(const unsigned char *bytes, size_t size, struct ocr_scan *
     return scan->width > 0 && scan->height > 0;
 }
 
-bool ocr_scan_of_file(const char *mime, const unsigned char *bytes, size_t size, int orientation,
+bool ocr_scan_of_file(const char *mime, const unsigned char *bytes, size_t size, int page, int orientation,
                       struct ocr_scan *scan, struct ocr_scan_memory *memory) {
     bool works = false;
 
@@ -198,7 +204,7 @@ bool ocr_scan_of_file(const char *mime, const unsigned char *bytes, size_t size,
     else if (strcmp(mime, "image/png") == 0)
         works = orientation <= 1 && scan_png(bytes, size, scan, memory);
     else if (strcmp(mime, "image/tiff") == 0)
-        works = scan_tiff(bytes, size, scan);
+        works = scan_tiff(bytes, size, page, scan);
     if (!works)
         ocr_scan_clear(memory);
     return works;
@@ -241,7 +247,7 @@ static int store_black_white(const struct pixels *pixels, struct ocr_scan *scan,
     status = pixWriteMemTiff(&tiff, &size, picture, IFF_TIFF_G4);
     pixDestroy(&picture);
     memory->bytes = tiff;
-    return status == 0 && scan_tiff(tiff, size, scan) ? 0 : -1;
+    return status == 0 && scan_tiff(tiff, size, 0, scan) ? 0 : -1;
 }
 
 /* Rows as PNG predicts them: each as the difference to the one above. */

@@ -12,8 +12,8 @@ struct ocr_scan_memory {
     unsigned char *bytes, *palette; /* free() */
 };
 
-/* True when the file's own bytes do; `orientation` is what its EXIF says. */
-bool ocr_scan_of_file(const char *mime, const unsigned char *bytes, size_t size, int orientation,
+/* True when the file's own bytes do; `orientation` is what its EXIF says, `page` that of a TIFF, from 0. */
+bool ocr_scan_of_file(const char *mime, const unsigned char *bytes, size_t size, int page, int orientation,
                       struct ocr_scan *scan, struct ocr_scan_memory *memory);
 /* From upright pixels without alpha: black and white as G4, the rest deflated. 0, or -1 without memory. */
 int ocr_scan_of_pixels(const struct pixels *pixels, struct ocr_scan *scan, struct ocr_scan_memory *memory);
