@@ -1,15 +1,26 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Installs what is missing of packages.txt: `install-packages.sh SECTION…` (build, runtime, test; none: all).
+# Installs what is missing of packages.txt: `install-packages.sh SECTION…` (build, runtime, test, or a part of
+# runtime: database, engines; none: all). `install-packages.sh --list SECTION…` only prints their names.
 # Asks nothing when everything is there. As an ordinary user it goes through sudo. On a system that is not
 # Debian it says what to install, and stops.
 set -eu
 list=$(dirname "$0")/packages.txt
+only_list=
+[ "${1:-}" = --list ] && only_list=yes && shift
 
 wanted=$(awk -v sections="$*" '
-    /^# section: / { take = sections == "" || index(" " sections " ", " " $3 " ") > 0; next }
+    /^# section: / {
+        take = sections == ""
+        for (i = 3; i <= NF; i++) take = take || index(" " sections " ", " " $i " ") > 0
+        next
+    }
     /^#/ || /^$/ { next }
     take { print $1 }' "$list")
+if [ -n "$only_list" ]; then
+    echo "$wanted"
+    exit 0
+fi
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     # Somebody who has built before knows what he does; a first build is told what it needs.

@@ -1,0 +1,66 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# `image-root.sh DIRECTORY PACKAGE…`: fills DIRECTORY with what an image needs of this system and no more: the
+# programs under /usr/local, the packages named (data, certificates, Postgres), a shell with a few tools, and every
+# shared library that any of these loads. Packages that are there in part are recorded in /var/lib/dpkg/status.d,
+# where scanners look.
+set -euo pipefail
+root=$1
+shift
+tools='bash dash cat env head id ls mkdir rm sleep tail'
+# Loaded by name, not by link: HEIF for libvips, character sets for libxml2.
+plugins='/usr/lib/*/vips-modules-*/vips-heif.so /usr/lib/*/gconv'
+
+copy() { # keeps links, owners and modes; directories on the way come with theirs
+    tar -C / -c --no-recursion -T - | tar -C "$root" -x
+}
+
+# What packages own; of Postgres also those that its meta package stands for.
+files_of() {
+    local package
+    for package in "$@"; do
+        dpkg-query -L "$package"
+        [ "$package" != postgresql ] || dpkg-query -W -f '${Package} ${db:Status-Status}\n' 'postgresql-*' |
+            awk '$1 ~ /^postgresql-(client-)?[0-9]+$/ && $2 == "installed" { print $1 }' |
+            xargs -r -n 1 dpkg-query -L
+    done | grep -vE '^/\.?$|^/usr/share/(doc|man|locale|lintian)(/|$)' | sort -u
+}
+
+libraries_of() {
+    find "$root" -type f \( -perm -100 -o -name '*.so*' \) -exec ldd {} + 2>/dev/null |
+        awk '$2 == "=>" && $3 ~ /^\// { print $3 } $1 ~ /^\/lib/ { print $1 }' | sort -u
+}
+
+mkdir -p "$root"
+printf '%s\n' bin lib lib64 sbin etc dev proc sys run usr usr/bin usr/lib usr/lib64 usr/share var var/lib tmp var/tmp \
+    etc/{passwd,group,shadow,nsswitch.conf,debian_version,os-release,ld.so.conf,ld.so.conf.d,ssl,ssl/certs} \
+    usr/lib/os-release | while read -r path; do [ ! -e "/$path" ] || echo "$path"; done | copy
+chmod 1777 "$root/tmp" "$root/var/tmp"
+find /usr/local /etc/ld.so.conf.d /etc/ssl/certs /etc/fonts /etc/alternatives -not -type d 2>/dev/null | sed 's|^/||' | copy
+for tool in $tools; do echo "usr/bin/$tool"; done | while read -r path; do
+    [ -e "/$path" ] && echo "$path" || echo "bin/${path##*/}"
+done | copy
+ln -sf dash "$root/usr/bin/sh"
+files_of fontconfig-config "$@" | while read -r path; do [ ! -e "$path" ] || echo "${path#/}"; done | copy
+# shellcheck disable=SC2086 # patterns
+find $plugins -not -type d | sed 's|^/||' | copy
+libraries_of | while read -r library; do
+    install -D -m 755 "$(readlink -f "$library")" "$root$(readlink -f "${library%/*}")/${library##*/}"
+done
+ldconfig -r "$root"
+
+install -d "$root/var/lib/dpkg/status.d" "$root/var/lib"
+libraries_of | xargs -n 1 readlink -f | while read -r library; do
+    { dpkg-query -S "$library" || dpkg-query -S "${library#/usr}"; } 2>/dev/null
+done | sed 's/:.*//' | sort -u - <(printf '%s\n' base-files "$@") | while read -r package; do
+    dpkg-query -s "$package" >"$root/var/lib/dpkg/status.d/$package"
+done
+install -d -m 700 -o filemill -g filemill "$root/var/lib/filemill"
+
+# Nothing may be missing: each program and plug-in finds all that it names.
+if find "$root" -type f \( -perm -100 -o -name '*.so*' \) -printf '/%P\n' | grep -v '^/usr/local/libexec/.*/healthcheck$' |
+    chroot "$root" /bin/bash -c 'while read -r file; do /lib64/ld-linux-x86-64.so.2 --list "$file" 2>/dev/null; done' |
+    grep 'not found'; then
+    echo "image-root.sh: the libraries above are missing" >&2
+    exit 1
+fi
