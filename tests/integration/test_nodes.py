@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: MIT
+"""One Filemill spread over nodes: a store, a gateway and processors, each its own `filemill serve` with a state
+directory of its own. They share Postgres and the object store and nothing else: no socket, no folder, no channel."""
+import concurrent.futures
+import os
+import signal
+import statistics
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from postgres import Postgres
+from system import BUILD, System, eventually, fetch, free_port, one_page_pdf
+import test_kit as kit
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fault"))
+from invariants import violations  # noqa: E402
+
+FILES = int(os.environ.get("FILEMILL_TEST_FILES", "200"))
+
+
+class Node(System):
+    """A part of a Filemill. `settings` are those of the whole; `roles` says which part."""
+
+    def __init__(self, name, roles, **settings):
+        super().__init__(roles=roles, node=name, **settings)
+        self.name, self.roles = name, roles
+
+    def is_ready(self):
+        assert self.process.poll() is None, f"serve exited {self.process.returncode}:\n{self.log()[-4000:]}"
+        return self.command("health", check=False).returncode == 0
+
+    def kill(self):
+        """As a machine that loses its power: everything of it at once."""
+        for pid in [self.process.pid, *(pid for pid, _ in self.descendants())]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait()
+
+
+class Nodes:
+    """Speaks like one System: the API is the gateway's, SQL and S3 are everybody's."""
+
+    def __init__(self, **settings):
+        self.settings = settings
+        self.postgres = Postgres(settings=["log_statement = 'mod'"])
+        self.nodes = []
+
+    def __enter__(self):
+        self.postgres.start()
+        self.postgres.migrate("--login-passwords", environment={"FILEMILL_GATEWAY_PASSWORD": "gateway",
+                                                                "FILEMILL_SCHEDULER_PASSWORD": "scheduler"})
+        try:
+            self.start_all()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def start_all(self):
+        store_port = free_port()
+        self.endpoint = f"http://127.0.0.1:{store_port}"
+        self.settings.update(storage_provider="filemill", storage_endpoint=self.endpoint, storage_bucket="shared",
+                             storage_access_key="one-key", storage_secret_key=uuid.uuid4().hex,
+                             jwt_secret=uuid.uuid4().hex)
+        self.store = self.add("store", "store", store_port=store_port)
+        self.gateway = self.add("front", "gateway", gateway_database_url=self.postgres.url("filemill_gateway"))
+        self.processors = [self.add_processor(f"processor-{number}") for number in (1, 2)]
+
+    def add(self, name, roles, **more):
+        node = Node(name, roles, **{**self.settings, **more})
+        self.nodes.append(node)
+        return node.start()
+
+    def add_processor(self, name):
+        return self.add(name, "scheduler,worker", scheduler_database_url=self.postgres.url("filemill_scheduler"))
+
+    def __exit__(self, kind, error, trace):
+        for node in reversed(self.nodes):
+            if error is not None:
+                print(f"--- {node.name}\n{node.log()[-3000:]}")
+            node.close()
+        self.postgres.close()
+
+    @property
+    def base(self):
+        return self.gateway.base
+
+    @property
+    def bucket(self):
+        return self.settings["storage_bucket"]
+
+    def command(self, *arguments, **more):
+        return self.gateway.command(*arguments, **more)
+
+    def sql(self, query, *values):
+        return self.postgres.query(query, values or None)
+
+    def s3(self):
+        self.gateway.shell = {"AWS_ENDPOINT_URL": self.endpoint,
+                              "AWS_ACCESS_KEY_ID": self.settings["storage_access_key"],
+                              "AWS_SECRET_ACCESS_KEY": self.settings["storage_secret_key"]}
+        return self.gateway.s3()
+
+    def pids(self, program):
+        return [pid for node in self.processors for pid in node.pids(program)]
+
+    user = System.user
+
+
+@pytest.fixture(scope="module")
+def system():
+    with Nodes(backoff_unit_ms=200, lease_ms=5000, worker_slots=2) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def user(system):
+    return system.user().bootstrap()
+
+
+# The test kit, against the whole.
+sent = kit.sent
+for _name in [name for name in dir(kit) if name.startswith("test_")]:
+    globals()[_name] = getattr(kit, _name)
+
+
+def test_each_node_runs_its_own_part(system):
+    parts = {node.name: {entry["name"] for entry in node.stats()["services"]} for node in system.nodes}
+    assert parts == {"store": {"store"}, "front": {"gateway"}, "processor-1": {"scheduler", "worker"},
+                     "processor-2": {"scheduler", "worker"}}
+
+
+def test_a_job_is_taken_up_before_anybody_polls(system, user):
+    """The gateway has no scheduler to poke; it wakes the others through Postgres, after its commit."""
+    delays = []
+    for number in range(12):
+        file_id = user.send(f"{number}.pdf", "application/pdf", one_page_pdf(f"wake {number}"))
+        user.wait(file_id)
+        row, = system.sql("select extract(epoch from min(locked_at) - min(created_at))::float as delay from jobs "
+                          "where file_id = %s", file_id)
+        job, = system.sql("select extract(epoch from max(updated_at) - min(created_at))::float as whole from jobs "
+                          "where file_id = %s", file_id)
+        delays.append(row["delay"] if row["delay"] is not None else job["whole"])
+    # Polls come every second: without a wake half of them would wait longer than half of one.
+    assert statistics.median(delays) < 0.3, delays
+
+
+def test_pokes_are_one_notice_in_a_transaction_of_its_own(system, user):
+    """None in the inserting transaction, and not one for each file."""
+    import select
+    connection = system.postgres.connect()
+    with connection.cursor() as cursor:
+        cursor.execute("listen filemill_jobs")
+    files = [user.upload(f"{n}.pdf", "application/pdf", one_page_pdf(f"burst {n}")) for n in range(40)]
+    started = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(8) as clients:
+        assert all(answer.status == 200 for answer in clients.map(user.finalize, files))
+    seconds = time.monotonic() - started
+    time.sleep(0.3)
+    select.select([connection], [], [], 1)
+    connection.poll()
+    ours = [notice for notice in connection.notifies if notice.payload == "gateway"]
+    connection.close()
+    assert 1 <= len(ours) <= seconds / 0.05 + 2, (len(ours), seconds)
+    for file_id in files:
+        assert user.wait(file_id)["status"] == "ready"
+
+
+def test_events_of_another_node_reach_a_stream(system, user):
+    import urllib.request
+    file_id = user.upload("stream.pdf", "application/pdf", one_page_pdf("stream"))
+    request = urllib.request.Request(f"{system.base}/v1/files/{file_id}/events",
+                                     headers={"Authorization": f"Bearer {user.token}"})
+    with urllib.request.urlopen(request, timeout=30) as stream:
+        assert user.finalize(file_id).status == 200
+        deadline, text = time.monotonic() + 30, b""
+        while time.monotonic() < deadline and b'"ready"' not in text:
+            line = stream.readline()
+            if not line:
+                break
+            text += line
+    assert b'"ready"' in text, text
+
+
+def test_a_running_job_is_cancelled_on_another_node(system, user):
+    for nursery in system.pids("filemill-nursery"):
+        os.kill(nursery, signal.SIGSTOP)
+    try:
+        file_id = user.send("stop.pdf", "application/pdf", one_page_pdf("stop"))
+        jobs = eventually(lambda: system.sql("select id::text from jobs where file_id = %s and status = 'running'",
+                                             file_id), 15, what="a running job")
+        for job in jobs:
+            assert user.call("POST", f"/v1/jobs/{job['id']}/cancel").status in (200, 202)
+    finally:
+        for nursery in system.pids("filemill-nursery"):
+            os.kill(nursery, signal.SIGCONT)
+    eventually(lambda: not system.sql("select 1 from jobs where file_id = %s and status in "
+                                      "('queued', 'running', 'retry')", file_id), 30, what="no open job")
+    states = {row["id"]: row["status"] for row in
+              system.sql("select id::text, status::text from jobs where file_id = %s", file_id)}
+    assert all(states[job["id"]] == "cancelled" for job in jobs)
+
+
+def test_a_lost_processor_loses_nothing(system, user):
+    """One of two machines dies mid-load. The other takes over what it held; a third joins and helps."""
+    def one(number):
+        return user.send(f"{number}.pdf", "application/pdf", one_page_pdf(f"load {number}"))
+
+    first, second = system.processors
+    with concurrent.futures.ThreadPoolExecutor(8) as clients:
+        files = clients.map(one, range(FILES))
+        held = eventually(lambda: system.sql("select id from jobs where status = 'running' and locked_by like %s",
+                                             f"{first.name}%"), 30, every=0.01, what="a job on the first node")
+        first.kill()
+        assert held
+        system.processors[0] = system.add_processor("processor-3")
+        files = list(files)
+    eventually(lambda: not system.sql("select 1 from jobs where status not in ('done', 'failed', 'cancelled') limit 1"),
+               120, every=0.25, what="all jobs finished")
+    states = {row["id"]: row["status"] for row in system.sql("select id::text, status::text from files")}
+    assert {states[file_id] for file_id in files} == {"ready"}
+    assert violations(system) == []
+    assert second.process.poll() is None
+
+
+def test_a_gateway_may_come_and_go(system, user):
+    """Gateways keep nothing: another one, elsewhere, answers for the same files."""
+    other = system.add("front-2", "gateway", gateway_database_url=system.postgres.url("filemill_gateway"))
+    file_id = user.send("two.pdf", "application/pdf", one_page_pdf("two gateways"))
+    answer = fetch("GET", f"{other.base}/v1/files/{file_id}", {"Authorization": f"Bearer {user.token}"})
+    assert answer.status == 200
+    assert other.terminate() == 0
+    assert user.wait(file_id)["status"] == "ready"
+
+
+def test_nobody_holds_what_it_does_not_need(system):
+    """The gateway's node never hears the owner's URL, the processors' workers neither a key nor a database."""
+    secret = system.settings["storage_secret_key"].encode()
+    for node, program, given in ((system.processors[1], "filemill-worker", False),
+                                 (system.processors[1], "filemill-scheduler", True), (system.gateway, "filemill-gateway",
+                                                                                    True)):
+        pid, *_ = node.pids(program)
+        assert (secret in Path(f"/proc/{pid}/environ").read_bytes()) == given, program
+    assert BUILD.exists()
