@@ -99,6 +99,7 @@ problems(sort, name, detail) as (
   select 10, 'function ' || w.name || ' has a fixed search_path',
          case when p.oid is null then 'missing'
               when p.prosecdef <> w.definer then 'wrong security'
+              when p.prosqlbody is not null and not p.prosecdef then null -- bound when it was made
               when not exists (select from unnest(p.proconfig) c where c like 'search_path=%') then 'search_path' end
     from wanted_functions w
     left join pg_proc p on p.proname = w.name and p.pronamespace = current_schema()::regnamespace
