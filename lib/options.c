@@ -350,15 +350,28 @@ static void print_range(const struct option_row *row, FILE *stream) {
     }
 }
 
+/* Text into a cell: "<name>" would be taken for HTML. */
+static void print_cell(const char *text, FILE *stream) {
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c == '<')
+            fputs("&lt;", stream);
+        else if (*c == '|')
+            fputs("\\|", stream);
+        else
+            putc(*c, stream);
+    }
+}
+
 static void print_markdown(const struct option_row *row, FILE *stream) {
     const char *aliases = row->aliases;
     const char *alias;
     size_t size;
 
-    fprintf(stream, "| `%s` | %s%s%s | ", row->variable, row->fallback != NULL ? "`" : "",
+    fprintf(stream, "| `%s` | `--%s` | %s%s%s | ", row->variable, row->name, row->fallback != NULL ? "`" : "",
             row->fallback != NULL ? row->fallback : "", row->fallback != NULL ? "`" : "");
     print_range(row, stream);
-    fprintf(stream, " | %s", row->description);
+    fputs(" | ", stream);
+    print_cell(row->description, stream);
     for (const char *before = " Also read from"; (alias = next_alias(&aliases, &size)) != NULL; before = ",")
         fprintf(stream, "%s `%.*s`", before, (int)size, alias);
     fputs(row->aliases != NULL ? ". |\n" : " |\n", stream);
@@ -385,7 +398,7 @@ void options_print(const struct option_table *table, const void *target, bool ma
         if (markdown && heading != NULL)
             fprintf(stream, "%s## %s\n\n", i > 0 ? "\n" : "", heading);
         if (markdown && (i == 0 || heading != NULL))
-            fputs("| Variable | Default | Values | Meaning |\n|---|---|---|---|\n", stream);
+            fputs("| Variable | Flag | Default | Values | Meaning |\n|---|---|---|---|---|\n", stream);
         if (markdown)
             print_markdown(&table->rows[i], stream);
         else

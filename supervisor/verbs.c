@@ -135,6 +135,22 @@ int verb_health(struct cli *cli) {
     return refused;
 }
 
+/* What docs/configuration.md says before the tables. */
+static const char reference_head[] =
+    "<!-- Made by `make docs` from config/settings.c: change it there. -->\n\n"
+    "# Configuration\n\n"
+    "Every option is an environment variable, a line `NAME=value` of the file that `--config` or "
+    "`FILEMILL_CONFIG`\n"
+    "names, or a flag of `filemill serve`: `FILEMILL_WORKER_SLOTS=4` is `--worker-slots 4`. Flags win over "
+    "the\n"
+    "environment, the environment over the file, an option's own variable over its older names. An empty "
+    "value is an\n"
+    "unset one. A malformed value, or an unknown name that begins with `FILEMILL_`, stops the start with one "
+    "line that\n"
+    "names it. Sizes in bytes may end in `k`, `M` or `G` (powers of 1024).\n\n"
+    "`filemill config` prints what is in force. Each process is told only what it needs; see\n"
+    "[security.md](security.md).\n\n";
+
 int verb_config(struct cli *cli) {
     struct instance instance;
     char error[512];
@@ -143,6 +159,7 @@ int verb_config(struct cli *cli) {
     if (status != 0)
         return status;
     if (has_switch(cli, "--markdown")) {
+        fputs(reference_head, stdout);
         options_print(&settings_table, NULL, true, stdout);
         return 0;
     }

@@ -67,7 +67,7 @@ static const struct option_row rows[] = {
      .fallback = "strict",
      .unit = "strict|relaxed|off",
      .audience = WORKER,
-     .description = "How strict."},
+     .description = "How strict, <or> not."},
     {.name = "key",
      .variable = "FILEMILL_KEY",
      .aliases = "APP_SECRET",
@@ -290,15 +290,17 @@ static void the_reference_prints_every_row(void **state) {
     char *markdown = printed(true);
     assert_non_null(strstr(plain, "# Port to serve on. (1 to 65535)\nFILEMILL_PORT=99\n"));
     assert_non_null(strstr(plain, "FILEMILL_KEY=\n"));
-    assert_non_null(strstr(plain, "# How strict. (strict, relaxed, off)\nFILEMILL_MODE=strict\n"));
-    assert_non_null(strstr(markdown,
-                           "| `FILEMILL_PORT` | `8080` | 1 to 65535 | Port to serve on. Also read from "
-                           "`PORT`, `HTTP_PORT`. |\n"));
+    assert_non_null(strstr(plain, "# How strict, <or> not. (strict, relaxed, off)\nFILEMILL_MODE=strict\n"));
+    assert_non_null(strstr(
+        markdown, "| `FILEMILL_PORT` | `--port` | `8080` | 1 to 65535 | Port to serve on. Also read from "
+                  "`PORT`, `HTTP_PORT`. |\n"));
+    assert_non_null(strstr(
+        markdown,
+        "| `FILEMILL_MODE` | `--mode` | `strict` | strict, relaxed, off | How strict, &lt;or> not. |\n"));
     assert_non_null(
-        strstr(markdown, "| `FILEMILL_MODE` | `strict` | strict, relaxed, off | How strict. |\n"));
-    assert_non_null(strstr(markdown,
-                           "\n\n## Parts\n\n| Variable | Default | Values | Meaning |\n|---|---|---|---|\n| "
-                           "`FILEMILL_EMBEDDED` |"));
+        strstr(markdown,
+               "\n\n## Parts\n\n| Variable | Flag | Default | Values | Meaning |\n|---|---|---|---|---|\n| "
+               "`FILEMILL_EMBEDDED` |"));
     for (size_t i = 0; i < ROW_COUNT; i++) {
         assert_non_null(strstr(plain, rows[i].variable));
         assert_non_null(strstr(markdown, rows[i].variable));

@@ -1,0 +1,97 @@
+"""What the documentation says holds: its commands run as they stand, its reference is the one that is printed, its
+links lead somewhere, its routes and codes are the gateway's."""
+import json
+import os
+import re
+import shutil
+import subprocess
+import uuid
+
+import pytest
+from system import BUILD, PATIENCE, ROOT, SAMPLES, fetch
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Every curl ends in time (streams are for people to interrupt) and says on standard error what came of it.
+CURL = """curl() {
+  command curl --max-time %d -w '%%{stderr}@ %%{http_code} %%{method} %%{url}\\n' "$@"
+}
+""" % (4 * PATIENCE)
+
+
+def shell_blocks(page, heading):
+    """The sh blocks below a heading, up to the next of its level; all of them where heading is None."""
+    text = page.read_text()
+    if heading:
+        text = re.split(rf"^{re.escape(heading)}$", text, flags=re.M)[1]
+        text = re.split(rf"^{heading.split()[0]} ", text, flags=re.M)[0]
+    return "\n".join(re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S))
+
+
+def run_blocks(system, folder, script):
+    """Runs it as somebody's shell would, in a folder that looks like a checkout; its output and its answers."""
+    (folder / "build").symlink_to(BUILD)
+    (folder / "samples").symlink_to(SAMPLES)
+    environment = {**system.environment, "PATH": f"{BUILD}:{os.environ['PATH']}", "OTHER": str(uuid.uuid4())}
+    done = subprocess.run(["bash", "-u"], input=CURL + script, env=environment, cwd=folder, capture_output=True,
+                          text=True, timeout=200 * PATIENCE)
+    answers = re.findall(r"^@ (\d+) (\w+) (\S+)$", done.stderr, re.M)
+    noise = [line for line in done.stderr.splitlines()
+             if not line.startswith("@ ") and "Operation timed out" not in line]
+    assert not noise, noise
+    return done.stdout, answers
+
+
+def test_the_walk_of_the_readme_works_as_it_stands(system, tmp_path):
+    script = shell_blocks(ROOT / "README.md", "## With curl").replace("--max-time 2", f"--max-time {2 * PATIENCE}")
+    output, answers = run_blocks(system, tmp_path, script.replace("/tmp/init.json", str(tmp_path / "init.json")))
+    assert len(answers) == 8 and all(status[0] == "2" for status, _, _ in answers), answers
+    assert "event: file.status" in output and '"ready"' in output
+    assert "pdf_text" in output and "thumbnail" in output
+    text = output.rsplit("\n]\n", 1)[-1]  # what came last is the document's text
+    assert "mill" in text.lower(), text[:600]
+
+
+def test_the_calls_of_the_api_reference_work_as_they_stand(system, tmp_path):
+    shutil.copy(SAMPLES / "mill.pdf", tmp_path / "test.pdf")
+    script = shell_blocks(ROOT / "docs" / "api.md", None).replace("http://127.0.0.1:8080", system.base)
+    # A reference is not in the order of a file's life: its end goes to the end.
+    farewell = "curl -sS -X DELETE $API/v1/files/$FILE -H \"$auth\"\n"
+    assert farewell in script
+    _, answers = run_blocks(system, tmp_path, script.replace(farewell, "") + farewell)
+    refused = [answer for answer in answers if answer[0][0] not in "23"
+               and not (answer[0] == "409" and answer[2].endswith("/cancel"))]  # the job may have ended by then
+    assert len(answers) >= 20 and not refused, refused
+
+
+def test_the_reference_of_settings_is_the_one_that_is_printed(system):
+    printed = system.command("config", "--markdown").stdout
+    assert (ROOT / "docs" / "configuration.md").read_text() == printed, "run `make docs`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_every_route_is_described(system):
+    described = (ROOT / "docs" / "api.md").read_text()
+    paths = json.loads(fetch("GET", f"{system.base}/openapi.json").body)["paths"]
+    routes = [(method.upper(), path) for path, methods in paths.items() for method in methods if method != "parameters"]
+    assert len(routes) > 15
+    missing = []
+    for method, path in routes:
+        pattern = re.escape(path)
+        pattern = re.sub(r"\\\{\w+\\\}", r"(:\\w+|\\$\\w+)", pattern)
+        verb = "" if method == "GET" else rf"(`{method} |-X {method} )"
+        if not re.search(verb + r"(/|\$API/|`)?[^\s`]*" + pattern, described):
+            missing.append(f"{method} {path}")
+    assert not missing
+
+
+def test_every_error_code_is_described():
+    described = (ROOT / "docs" / "api.md").read_text()
+    codes = re.findall(r'PROBLEM\([A-Z_]+, "([a-z_]+)"', (ROOT / "gateway" / "problems.h").read_text())
+    assert len(codes) > 20
+    assert [code for code in codes if f"`{code}`" not in described] == []
