@@ -11,7 +11,7 @@ DESTDIR ?=
 # Instrumented programs are slower: limits in time are multiplied by this.
 PATIENCE ?= 1
 
-.PHONY: help run build test check asan bench lint format clean install packages-run packages-test
+.PHONY: help run build test check asan bench lint docs format clean install packages-run packages-test
 
 help:
 	@echo "make run       install what is missing, build, start a node, send samples through it; Ctrl-C drains"
@@ -20,6 +20,7 @@ help:
 	@echo "make asan      every test with AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make bench     measure, and print a table"
 	@echo "make lint      lengths, banned functions, dependencies, documentation, and a clean build with clang"
+	@echo "make docs      docs/configuration.md anew from the table of settings"
 	@echo "make format    clang-format over all C"
 	@echo "make install   to PREFIX ($(PREFIX)) below DESTDIR"
 	@echo "make clean     remove the build directories"
@@ -64,6 +65,9 @@ bench: packages-test
 
 lint: packages-test $(BUILD)/build.ninja
 	@tools/lint/all.sh $(BUILD)
+
+docs: build
+	@$(BUILD)/filemill config --markdown >docs/configuration.md
 
 format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
