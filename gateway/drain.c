@@ -11,6 +11,7 @@
 
 #define LINGER_MS 1000 /* without a supervisor: how long reads are still answered when all is quiet */
 #define FORCED_MS 2000 /* from the second signal to the end */
+#define FIRST_REQUEST_MS 1000
 #define CHECK_MS 20
 
 struct drain {
@@ -26,6 +27,13 @@ static int64_t least(int64_t left, int64_t right) {
     return left < right ? left : right;
 }
 
+/* Whoever had connected just before has a moment to send the request. */
+static bool is_quiet(const struct drain *drain, int64_t now_ms) {
+    struct gateway *gateway = drain->gateway;
+    return gateway->call_count == 0 &&
+           (now_ms >= drain->close_ms + FIRST_REQUEST_MS || http_server_expected(gateway->server) == 0);
+}
+
 static void check_end(void *context) {
     struct drain *drain = context;
     struct gateway *gateway = drain->gateway;
@@ -34,7 +42,7 @@ static void check_end(void *context) {
         drain->closing = true;
         http_server_drain(gateway->server);
     }
-    if (drain->closing && (gateway->call_count == 0 || now_ms >= drain->deadline_ms)) {
+    if (drain->closing && (is_quiet(drain, now_ms) || now_ms >= drain->deadline_ms)) {
         log_info("state=stopped calls=%u", gateway->call_count);
         loop_stop(gateway->loop, 0);
         return;

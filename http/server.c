@@ -364,6 +364,12 @@ unsigned http_server_connections(const struct http_server *server) {
     return server->connection_count;
 }
 
+static bool is_expected(const struct http_connection *connection) {
+    return !connection->refused && !connection->half_closed &&
+           (connection->begun == 0 || connection->guard.heads > connection->begun ||
+            !guard_is_idle(&connection->guard));
+}
+
 void http_server_drain(struct http_server *server) {
     if (server->draining)
         return;
@@ -373,9 +379,18 @@ void http_server_drain(struct http_server *server) {
         close(listen_fd);
     for (struct http_connection *connection = server->first; connection != NULL;
          connection = connection->next) {
-        if (connection->request == NULL && guard_is_idle(&connection->guard))
+        if (connection->request == NULL && !is_expected(connection))
             (void)shutdown(connection->fd, SHUT_RD);
     }
+}
+
+unsigned http_server_expected(const struct http_server *server) {
+    unsigned count = 0;
+
+    for (const struct http_connection *connection = server->first; connection != NULL;
+         connection = connection->next)
+        count += connection->request == NULL && is_expected(connection);
+    return count;
 }
 
 void http_server_free(struct http_server *server) {

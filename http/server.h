@@ -60,8 +60,12 @@ struct http_server_options {
 struct http_server *http_server_new(struct loop *loop, const struct http_server_options *options,
                                     const struct http_handlers *handlers, void *context);
 uint16_t http_server_port(const struct http_server *server);
-/* Stops accepting; answers in flight go on (their connections close afterwards). */
+/* Stops accepting; answers in flight go on (their connections close afterwards). A connection that waits for a
+ * further request is closed; one that has never brought any is left to bring its first. */
 void http_server_drain(struct http_server *server);
+/* How many connections may still bring a request that its client could not safely send again: it has begun to
+ * come, or would be the first. */
+unsigned http_server_expected(const struct http_server *server);
 unsigned http_server_connections(const struct http_server *server);
 void http_server_free(struct http_server *server);
 

@@ -491,6 +491,24 @@ def test_drain_finishes_what_is_in_flight():
         assert running.stop() == 0
 
 
+def test_drain_lets_a_fresh_connection_bring_its_first_request():
+    """Its client could not know whether to send that request again."""
+    running = Echo(20)
+    try:
+        with running.connect() as fresh, running.connect() as begun:
+            begun.sendall(get()[:20])
+            time.sleep(0.1)
+            assert running.get("/drain") == {"draining": True}
+            time.sleep(0.1)
+            fresh.sendall(get())
+            begun.sendall(get()[20:])
+            for connection in (fresh, begun):
+                [(status, headers, _)] = split_responses(read_all(connection))
+                assert status == 200 and headers["connection"].lower() == "close"
+    finally:
+        assert running.stop() == 0
+
+
 def cpu_seconds(pid):
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
