@@ -84,6 +84,9 @@ void call_fail_words(struct call *call, enum s3_error error, const char *words) 
     struct buffer xml;
     int status = s3_error_status(error);
 
+    /* Who hears of the failure finds nothing half-written any more. */
+    writer_free(call->writer);
+    call->writer = NULL;
     if (status == 304) {
         call_reply(call, status, NULL);
         return;

@@ -269,8 +269,6 @@ static int feed_call(void *context, struct http_request *request, const char *by
         call_fail_writer(call, writer_failure(call->writer));
     else
         call_fail(call, error);
-    writer_free(call->writer);
-    call->writer = NULL;
     return -1;
 }
 
