@@ -2,7 +2,9 @@
 """Runs every test and ends with one line alone: `N passed, N failed` (`, N skipped` if any were).
 
 Unit tests are cmocka programs that Meson runs; all others are pytest's. A program that dies before it has counted
-is one failure. The exit status is 0 only if nothing failed and something passed."""
+is one failure. In an instrumented build each process writes what its sanitizers find, leaks too, to a file of its
+own: each such file is a failure, whatever the test made of that process' end. The exit status is 0 only if nothing
+failed and something passed."""
 import argparse
 import json
 import os
@@ -37,6 +39,36 @@ class Tally:
 def environment(build):
     kept = {name: value for name, value in os.environ.items() if not STRAY.match(name)}
     return {**kept, "FILEMILL_BUILD": str(build), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+class Reports:
+    """Where the sanitizers of all processes write; without effect for an ordinary build."""
+
+    def __init__(self, build):
+        options = json.loads((build / "meson-info" / "intro-buildoptions.json").read_text())
+        self.directory = None
+        if not any(option["name"] == "b_sanitize" and option["value"] != "none" for option in options):
+            return
+        self.directory = Path(tempfile.mkdtemp(prefix="filemill-reports-"))
+        self.directory.chmod(0o1777)  # services run as another user
+        suppressions = shutil.copy(ROOT / "tests" / "leaks.suppressions", self.directory)
+        log = f"log_path={self.directory}/report"
+        for name, value in (("ASAN_OPTIONS", f"detect_leaks=1:abort_on_error=1:{log}"),
+                            ("UBSAN_OPTIONS", f"print_stacktrace=1:halt_on_error=1:{log}"),
+                            ("LSAN_OPTIONS", f"suppressions={suppressions}:print_suppressions=0")):
+            os.environ[name] = ":".join(filter(None, (value, os.environ.get(name))))
+
+    def count(self, tally):
+        if self.directory is None:
+            return
+        found = [path for path in sorted(self.directory.glob("report.*")) if path.stat().st_size > 0]
+        for path in found:
+            print(f"\n-- {path}", *path.read_text(errors="replace").strip().splitlines()[:60], sep="\n", flush=True)
+        tally.failed += len(found)
+        if found:
+            print(f"\n{len(found)} sanitizer reports are in {self.directory}", flush=True)
+        else:
+            shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def count_cmocka(entry):
@@ -93,6 +125,7 @@ def main():
     options = parser.parse_args()
     build = options.build.resolve()
     tally = Tally()
+    reports = Reports(build)
     reachable = Path(subprocess.run([ROOT / "tools" / "reachable.sh", build], check=True, capture_output=True,
                                     text=True).stdout.strip())
     try:
@@ -102,6 +135,7 @@ def main():
     finally:
         if reachable != build:
             shutil.rmtree(reachable, ignore_errors=True)
+    reports.count(tally)
     print(tally, flush=True)
     return 0 if tally.failed == 0 and tally.passed > 0 else 1
 

@@ -11,6 +11,10 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <dlfcn.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 #include "lib/log.h"
 #include "workers/deaths.h"
@@ -71,10 +75,34 @@ static void reset_signals(void) {
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+/* What the sanitizers find later can't be opened then: their file takes the place of standard error. Each of the
+ * two libraries has a reporter of its own. */
+static void keep_reports(void) {
+    const char *const libraries[] = {"libasan.so.8", "libubsan.so.1"};
+    int fd = open(__sanitizer_get_report_path(), O_WRONLY | O_APPEND | O_CLOEXEC);
+
+    if (fd < 0) /* no file is named: they go to standard error */
+        return;
+    (void)dup2(fd, STDERR_FILENO);
+    close(fd);
+    for (size_t i = 0; i < sizeof libraries / sizeof libraries[0]; i++) {
+        void *library = dlopen(libraries[i], RTLD_NOW | RTLD_NOLOAD);
+        void (*set)(void *) = NULL;
+        if (library != NULL)
+            *(void **)&set = dlsym(library, "__sanitizer_set_report_fd");
+        if (set != NULL)
+            set((void *)(intptr_t)STDERR_FILENO);
+    }
+}
+#endif
+
 static void close_standard(void) {
     close(STDIN_FILENO);
     close(STDOUT_FILENO);
-#ifndef __SANITIZE_ADDRESS__ /* whose reports are wanted */
+#ifdef __SANITIZE_ADDRESS__
+    keep_reports();
+#else
     close(STDERR_FILENO);
 #endif
 }

@@ -21,6 +21,10 @@ import psycopg2.extras
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# An instrumented program writes its report where these say.
+INSTRUMENTED = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
+                if name in os.environ}
+
 
 def build_directory():
     """Where the executables are: FILEMILL_BUILD, else build/ in the project."""
@@ -128,7 +132,7 @@ class Postgres:
     def migrate(self, *arguments, check=True, environment=None):
         return subprocess.run([program("filemill-migrate"), *arguments],
                               env={"PATH": os.environ["PATH"], "FILEMILL_DATABASE_URL": self.url(),
-                                   **(environment or {})},
+                                   **INSTRUMENTED, **(environment or {})},
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, check=check, timeout=120)
 
 

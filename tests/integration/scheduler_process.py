@@ -8,7 +8,7 @@ import uuid
 
 import msgpack
 import zmq
-from postgres import program
+from postgres import INSTRUMENTED, program
 
 PATIENCE = float(os.environ.get("FILEMILL_TEST_PATIENCE", "1"))
 TYPES = {name: number for number, name in enumerate(
@@ -18,7 +18,7 @@ FIELDS = {
     "hello": {1: "version", 2: "role", 3: "node", 4: "name", 5: "generation", 6: "pid", 7: "slots", 8: "memory_bytes",
               9: "sandbox"},
     "welcome": {1: "version", 2: "scheduler"},
-    "credit": {1: "tasks", 2: "memory_bytes"},
+    "credit": {1: "tasks", 2: "memory_bytes", 3: "light"},
     "task": {1: "job", 2: "epoch", 3: "type", 4: "file", 5: "tenant", 6: "trace", 7: "attempt", 8: "input_url",
              9: "input_bytes", 10: "input_mime", 11: "input_etag", 12: "input_sha256", 13: "parameters", 14: "wall_ms",
              15: "no_progress_ms", 16: "cpu_seconds", 17: "memory_bytes", 18: "output_bytes", 19: "pages",
@@ -72,6 +72,7 @@ class Scheduler:
         self.log_path = f"{directory}/{node}.log"
         self.environment = {
             "PATH": os.environ["PATH"],
+            **INSTRUMENTED,
             "FILEMILL_NODE": node,
             "FILEMILL_DATABASE_URL": database_url,
             "FILEMILL_CHANNEL_ENDPOINT": self.endpoint,

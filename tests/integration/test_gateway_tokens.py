@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from gateway_process import SECRET, Gateway, World, b64, eventually, token
-from postgres import program
+from postgres import INSTRUMENTED, program
 
 ISSUER = "https://project.example/auth/v1"
 
@@ -355,7 +355,7 @@ def test_a_key_file(world, tmp_path):
 # -- filemill-token ------------------------------------------------------------------------------------------------
 
 def make_token(*arguments, **settings):
-    environment = {"FILEMILL_JWT_SECRET": SECRET, **settings}
+    environment = {"FILEMILL_JWT_SECRET": SECRET, **INSTRUMENTED, **settings}
     return subprocess.run([program("filemill-token"), *arguments], env=environment, capture_output=True, text=True,
                           timeout=10)
 

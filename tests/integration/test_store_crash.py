@@ -14,6 +14,7 @@ import time
 import botocore.exceptions
 import pytest
 
+from postgres import INSTRUMENTED
 from store_process import BUCKET, Store, program, sha256_hex, wait_until
 
 MIB = 1 << 20
@@ -141,7 +142,7 @@ def test_a_second_store_does_not_start_on_the_same_directory(store):
 @pytest.mark.parametrize("name, value", [
     ("STORAGE_ACCESS_KEY", ""), ("STORAGE_SECRET_KEY", ""), ("STORAGE_BUCKET", "Not_A_Bucket"), ("STORE_PORT", "x")])
 def test_a_bad_setting_stops_the_start(tmp_path, name, value):
-    environment = {"FILEMILL_STATE_DIRECTORY": str(tmp_path), "FILEMILL_STORAGE_ACCESS_KEY": "a",
+    environment = {**INSTRUMENTED, "FILEMILL_STATE_DIRECTORY": str(tmp_path), "FILEMILL_STORAGE_ACCESS_KEY": "a",
                    "FILEMILL_STORAGE_SECRET_KEY": "b", "FILEMILL_STORE_PORT": "1", f"FILEMILL_{name}": value}
     result = subprocess.run([program("filemill-store", "storage")], env=environment, capture_output=True, text=True,
                             timeout=20, check=False)

@@ -11,13 +11,16 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("FILEMILL_BUILD", ROOT / "build"))
 DRIVER = BUILD / "tests" / "sandbox" / "runner_driver"
 NURSERY = BUILD / "filemill-nursery"
+# An instrumented program writes its report where these say.
+INSTRUMENTED = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
+                if name in os.environ}
 CORPUS = Path(os.environ.get("FILEMILL_CORPUS", ROOT.parent / "shared" / "corpus"))
 
 
 class Driver:
     def __init__(self, **settings):
         environment = {"PATH": os.environ["PATH"], "NURSERY_PROGRAM": str(NURSERY)}
-        environment.update({k: v for k, v in os.environ.items() if k in ("ASAN_OPTIONS", "UBSAN_OPTIONS")})
+        environment.update(INSTRUMENTED)
         environment.update({f"FILEMILL_{name.upper()}": str(value) for name, value in settings.items()})
         self.process = subprocess.Popen([DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         env=environment)

@@ -40,6 +40,7 @@ struct job {
 struct driver {
     struct loop *loop;
     struct nursery_client *client;
+    struct loop_watch *input;
     struct job jobs[MAX_RUNNING];
     size_t running;
     bool input_ended;
@@ -158,6 +159,12 @@ static json_t *parsed(const char *text) {
     return text[0] == '\0' ? json_object() : json_loads(text, 0, NULL);
 }
 
+static void job_end(struct job *job) {
+    document_clear(&job->document);
+    json_decref(job->request);
+    memset(job, 0, sizeof *job);
+}
+
 static void finish_if_idle(struct driver *driver) {
     if (driver->input_ended && driver->running == 0)
         loop_stop(driver->loop, 0);
@@ -182,9 +189,7 @@ static void on_ended(void *context, const struct nursery_end *end) {
                      (json_int_t)result.pages, "metrics", parsed(result.metrics), "metadata", metadata, "sizes",
                      sizes, "cpu_us", (json_int_t)end->cpu_us, "rss", (json_int_t)end->peak_rss_bytes, "wall_ms",
                      (json_int_t)end->wall_ms, "us", (json_int_t)took_us, "pid", (int)end->pid));
-    document_clear(&job->document);
-    json_decref(job->request);
-    memset(job, 0, sizeof *job);
+    job_end(job);
     driver->running--;
     finish_if_idle(driver);
 }
@@ -267,6 +272,10 @@ static int drive(void) {
     if (driver->client != NULL)
         status = serve(driver);
     nursery_client_free(driver->client);
+    for (size_t i = 0; i < MAX_RUNNING; i++) {
+        if (driver->jobs[i].id != 0)
+            job_end(&driver->jobs[i]);
+    }
     loop_free(driver->loop);
     settings_clear(&settings);
     free(driver->line);

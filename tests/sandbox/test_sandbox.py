@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from driver import DRIVER, NURSERY, Driver, is_alive, kill, wait_until_gone
+from driver import DRIVER, INSTRUMENTED, NURSERY, Driver, is_alive, kill, wait_until_gone
 
 MIB = 1 << 20
 PROBES = subprocess.run([DRIVER, "probes"], capture_output=True, text=True).stdout.split()
@@ -272,7 +272,7 @@ def test_nursery_refuses_to_start_without_landlock():
     hide = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=landlock_create_ruleset:error=ENOSYS"]
     if subprocess.run(["sh", "-c", "command -v strace"], capture_output=True).returncode != 0:
         pytest.skip("strace is not installed")
-    environment = {"PATH": os.environ["PATH"], "NURSERY_PROGRAM": str(NURSERY)}
+    environment = {"PATH": os.environ["PATH"], "NURSERY_PROGRAM": str(NURSERY), **INSTRUMENTED}
     refused = subprocess.run([*hide, DRIVER], env=environment, input="", capture_output=True, text=True, timeout=60)
     assert refused.returncode == 4
     assert "sandbox incomplete" in refused.stderr

@@ -13,7 +13,7 @@ import uuid
 import msgpack
 import pytest
 
-from driver import BUILD, CORPUS, is_alive, kill, wait_until_gone
+from driver import BUILD, CORPUS, INSTRUMENTED, is_alive, kill, wait_until_gone
 
 zmq = pytest.importorskip("zmq")
 
@@ -142,7 +142,7 @@ def worker(scheduler):
 
 def start_worker(scheduler, **settings):
     environment = {"PATH": os.environ["PATH"], "FILEMILL_CHANNEL_ENDPOINT": f"ipc://{scheduler.path}",
-                   "FILEMILL_WORKER_SLOTS": "2", "FILEMILL_NODE": "test",
+                   "FILEMILL_WORKER_SLOTS": "2", "FILEMILL_NODE": "test", **INSTRUMENTED,
                    **{f"FILEMILL_{k.upper()}": str(v) for k, v in settings.items()}}
     process = subprocess.Popen([BUILD / "filemill-worker", "0"], env=environment)
     scheduler.hello = scheduler.wait(HELLO)
@@ -317,7 +317,7 @@ def test_new_scheduler_hears_hello_and_what_is_owed(scheduler, worker):
 
 
 def test_no_endpoint_is_refused():
-    done = subprocess.run([BUILD / "filemill-worker", "0"], env={"PATH": os.environ["PATH"]}, capture_output=True,
-                          text=True, timeout=60)
+    done = subprocess.run([BUILD / "filemill-worker", "0"], env={"PATH": os.environ["PATH"], **INSTRUMENTED},
+                          capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "FILEMILL_CHANNEL_ENDPOINT" in done.stderr
