@@ -4,7 +4,7 @@
 set -u
 status=0
 for folder in config lib proto http storage sql supervisor gateway scheduler workers demo; do
-    files=$(git ls-files --cached --others --exclude-standard "$folder/*.c" "$folder/*.cpp")
+    files=$(git ls-files --cached --others --exclude-standard "$folder/*.c" "$folder/*.cc")
     [ -n "$files" ] || continue
     for file in $files; do
         [ -e "$file" ] || continue
@@ -18,7 +18,7 @@ for folder in config lib proto http storage sql supervisor gateway scheduler wor
         name=$(basename "$file")
         # `claim.c`, or the pair as `claim.[ch]` or `claim.h/.c`
         stem=${name%.*}
-        grep -qE "(^|[^a-z_])$stem\.(${name##*.}|\[ch\]|h[/,])" "$design" || {
+        grep -qE "(^|[^a-z0-9_])$stem\.(${name##*.}|\[ch\]|h[/,])" "$design" || {
             echo "$design does not name $name"
             status=1
         }

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Files: a .c or .cpp of at most 600 lines, a header of 250, a main.c of 200; an SPDX line first; no line over
+# Files: a .c or .cc of at most 600 lines, a header of 250, a main.c of 200; an SPDX line first; no line over
 # 120 columns (110 is the aim, and what clang-format makes); no tab, no trailing blank, no work left over.
 set -u
 status=0
-git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cpp' | while read -r file; do
+git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cc' | while read -r file; do
     [ -e "$file" ] || continue
     awk -v file="$file" '
         function complain(what) { printf "%s:%d: %s\n", file, FNR, what; bad = 1 }

@@ -7,27 +7,41 @@ status=0
 # header pattern | files that may include it (a regular expression over paths)
 while IFS='|' read -r header home; do
     [ -n "$header" ] || continue
-    found=$(git grep --untracked -nE "^#include <($header)" -- '*.c' '*.h' '*.cpp' ':!tests' ':!bench' | grep -vE "^($home):")
+    found=$(git grep --untracked -nE "^#include <($header)" -- '*.c' '*.h' '*.cc' ':!tests' ':!bench' | grep -vE "^($home):")
     [ -z "$found" ] || { echo "$found" | sed "s#\$#   (its home is $home)#"; status=1; }
 done <<'HOMES'
-zmq\.h|proto/channel[a-z0-9_]*\.c
-msgpack|proto/message[a-z0-9_]*\.c
+zmq\.h|proto/channel\.c
+msgpack|proto/message\.c
 libpq-fe\.h|sql/[a-z0-9_]*\.[ch]
-microhttpd\.h|http/[a-z0-9_]*\.[ch]
-curl/|http/[a-z0-9_]*\.[ch]
-jose/|gateway/(token|jwks|key_set)[a-z0-9_]*\.[ch]|gateway/token/[a-z0-9_]*\.c
-seccomp\.h|workers/sandbox[a-z0-9_]*\.[ch]
-linux/landlock\.h|workers/sandbox[a-z0-9_]*\.[ch]
-linux/seccomp\.h|workers/sandbox[a-z0-9_]*\.[ch]
-vips/|workers/processors/[a-z0-9_]*\.(c|h|cpp)
-poppler|workers/processors/[a-z0-9_]*\.(c|h|cpp)
-openssl/|(storage|gateway|http|workers|lib|sql|scheduler)/[a-z0-9_/]*\.[ch]
+microhttpd\.h|http/(server\.c|exchange\.[ch])
+curl/|http/(client\.c|transfer\.[ch])
+jansson\.h|(gateway|demo)/[a-z0-9_]*\.[ch]|workers/processors/[a-z0-9_]*\.[ch]
+jose/|gateway/token\.c
+openssl/|storage/(sigv4\.c|store/(checksum\.h|disk\.c))|gateway/(auth|files_init|idempotency)\.c|http/transfer\.h|workers/transfer\.c
+seccomp\.h|workers/sandbox\.c
+linux/seccomp\.h|workers/sandbox\.c
+linux/landlock\.h|workers/sandbox\.c
+linux/filter\.h|workers/sandbox\.c
+vips/|workers/processors/(image\.h|photo\.h|engine_rules\.c)
+poppler|workers/processors/poppler_shim\.cc
+qpdf/|workers/processors/(ocr_pdf|pdf_marks)\.cc
+tesseract/|workers/processors/ocr_engine\.c
+leptonica/|workers/processors/ocr[a-z0-9_]*\.[ch]
+libav|workers/processors/audio_(reader\.c|samples\.[ch])
+zip\.h|workers/processors/office_package\.c
+libxml/|workers/processors/office_xml\.c
+unicode/|workers/processors/office_plain\.c
+webp/|workers/processors/webp(_animation)?\.c
+png\.h|workers/processors/png_encode\.c
+jpeglib\.h|workers/processors/jpeg\.c
+libheif/|workers/processors/avif\.c
+zlib\.h|workers/processors/(png_encode\.c|ocr_scan\.c|ocr_pdf\.cc)
 HOMES
 
 # folder | folders whose headers it may include besides its own
 while IFS='|' read -r folder allowed; do
     [ -n "$folder" ] || continue
-    found=$(git grep --untracked -nE '^#include "[a-z]+/' -- "$folder/*.c" "$folder/*.h" "$folder/*.cpp" |
+    found=$(git grep --untracked -nE '^#include "[a-z]+/' -- "$folder/*.c" "$folder/*.h" "$folder/*.cc" |
         grep -vE "#include \"($folder|$allowed)/")
     [ -z "$found" ] || { echo "$found" | sed "s#\$#   ($folder may include: $allowed)#"; status=1; }
 done <<'FOLDERS'
