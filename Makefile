@@ -55,9 +55,7 @@ asan: packages-test
 	@[ -e build-asan/build.ninja ] || \
 	    meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized >/dev/null
 	@ninja -C build-asan --quiet
-	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=1:$$ASAN_OPTIONS \
-	    UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:$$UBSAN_OPTIONS \
-	    FILEMILL_TEST_PATIENCE=$(if $(filter 1,$(PATIENCE)),4,$(PATIENCE)) $(PYTHON) tools/test.py --build build-asan
+	@FILEMILL_TEST_PATIENCE=$(if $(filter 1,$(PATIENCE)),4,$(PATIENCE)) $(PYTHON) tools/test.py --build build-asan
 
 bench: packages-test
 	@$(MAKE) --no-print-directory build
