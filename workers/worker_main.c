@@ -39,7 +39,7 @@ int main(int argc, char **argv) {
     struct settings settings;
     struct running running = {0};
     char name[65];
-    int status;
+    int status = 1;
 
     settings_load(&settings, "worker");
     if (argc == 2) /* the name of its place, the same for whoever follows it there */
@@ -51,13 +51,13 @@ int main(int argc, char **argv) {
     struct loop *loop = loop_new();
     running.drain_ms = settings.drain_ms;
     running.worker = worker_new(loop, &settings, name);
-    if (running.worker == NULL)
-        return 1;
-    loop_signal_new(loop, SIGTERM, on_stop, &running);
-    loop_signal_new(loop, SIGINT, on_stop, &running);
-    lock_down(&settings);
-    process_report_ready();
-    status = loop_run(loop);
+    if (running.worker != NULL) {
+        loop_signal_new(loop, SIGTERM, on_stop, &running);
+        loop_signal_new(loop, SIGINT, on_stop, &running);
+        lock_down(&settings);
+        process_report_ready();
+        status = loop_run(loop);
+    }
     worker_free(running.worker);
     loop_free(loop);
     settings_clear(&settings);

@@ -27,7 +27,7 @@ struct act {
 };
 
 static int act_crash(struct processor_context *context, json_int_t amount) {
-    char *volatile nowhere = NULL;
+    char *volatile nowhere = (char *)1; /* UndefinedBehaviorSanitizer would answer for NULL */
 
     (void)context;
     (void)amount;
