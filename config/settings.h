@@ -95,6 +95,8 @@ struct settings {
     int64_t transfer_low_speed_ms; /* abort when slower than 1 kB/s for so long */
     bool sandbox_required;         /* refuse to start without seccomp and Landlock */
     bool sandbox_namespaces;
+    char *ocr_data;      /* folder of tesseract's language data */
+    char *ocr_languages; /* what ocr reads by default, "eng+deu" */
     int64_t limit_wall_ms; /* 0: the processor's own */
     int64_t limit_cpu_seconds;
     int64_t limit_memory_bytes;

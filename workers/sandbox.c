@@ -171,6 +171,11 @@ static int open_ruleset(int version, enum processor_profile profile) {
     if (profile == PROFILE_ENGINE_DATA) {
         for (size_t i = 0; i < sandbox_data_folder_count; i++)
             allow_reading(ruleset, sandbox_data_folders[i]);
+        for (size_t i = 0; i < sandbox_data_variable_count; i++) {
+            const char *folder = getenv(sandbox_data_variables[i]);
+            if (folder != NULL)
+                allow_reading(ruleset, folder);
+        }
     }
     int moved = fcntl(ruleset, F_DUPFD_CLOEXEC, FIRST_RULESET);
     if (moved < 0)

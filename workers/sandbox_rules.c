@@ -134,6 +134,8 @@ const struct sandbox_rule sandbox_rules[] = {
     ALLOW(open, USER_WORKER),
     ALLOW(clone, USER_WORKER),
     ALLOW(ptrace, USER_WORKER),
+    ALLOW(getdents, USER_WORKER),
+    ALLOW(tgkill, USER_WORKER),
     ALLOW(prctl, USER_WORKER),
 #endif
 
@@ -224,3 +226,6 @@ const char *const sandbox_data_folders[] = {
     "/var/cache/fontconfig", "/usr/share/poppler",     "/usr/share/color",      "/usr/share/tesseract-ocr",
 };
 const size_t sandbox_data_folder_count = sizeof sandbox_data_folders / sizeof sandbox_data_folders[0];
+
+const char *const sandbox_data_variables[] = {"FILEMILL_OCR_DATA"};
+const size_t sandbox_data_variable_count = sizeof sandbox_data_variables / sizeof sandbox_data_variables[0];

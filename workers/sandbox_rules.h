@@ -36,5 +36,8 @@ extern const size_t sandbox_rule_count;
 /* Folders that PROFILE_ENGINE_DATA may read. Missing ones are skipped. */
 extern const char *const sandbox_data_folders[];
 extern const size_t sandbox_data_folder_count;
+/* Settings in the nursery's environment that name further folders. */
+extern const char *const sandbox_data_variables[];
+extern const size_t sandbox_data_variable_count;
 
 #endif

@@ -54,7 +54,7 @@ static void note_page(struct reading *reading, const struct ocr_page *page) {
     reading->words += page->words;
     reading->characters += page->characters;
     reading->confidence += page->confidence * (double)page->characters;
-    reading->pages_turned += page->turn.rotation != 0;
+    reading->pages_turned += page->turn.rotation != page->direction;
     reading->pages_levelled += page->turn.skew != 0;
 }
 

@@ -177,6 +177,10 @@ static uint64_t count_letters(const char *text) {
 
 static void place(const TessPageIterator *at, struct ocr_page *page, struct ocr_element *element) {
     struct ocr_box *read = &element->read;
+    TessOrientation orientation = ORIENTATION_PAGE_UP;
+    TessWritingDirection writing;
+    TessTextlineOrder order;
+    float slope;
     int x1, y1, x2, y2;
 
     (void)TessPageIteratorBoundingBox(at, levels[element->level], &read->left, &read->top, &read->right,
@@ -184,6 +188,8 @@ static void place(const TessPageIterator *at, struct ocr_page *page, struct ocr_
     element->box = ocr_turn_box_back(&page->turn, read);
     if (element->level != OCR_LINE)
         return;
+    TessPageIteratorOrientation((TessPageIterator *)(uintptr_t)at, &orientation, &writing, &order, &slope);
+    element->direction = (int)orientation * 90; /* tesseract turns single blocks by itself */
     element->baseline = read->bottom;
     if (TessPageIteratorBaseline(at, RIL_TEXTLINE, &x1, &y1, &x2, &y2) && y1 > read->top && y2 > read->top)
         element->baseline = (y1 + y2) / 2 > read->bottom ? read->bottom : (y1 + y2) / 2;
@@ -206,6 +212,16 @@ static void add_word(const TessResultIterator *words, const TessPageIterator *at
     page->confidence += (double)word->confidence * (double)letters;
 }
 
+static int main_direction(const struct ocr_page *page) {
+    int counts[4] = {0}, most = 0;
+
+    for (size_t i = 0; i < page->count; i++)
+        counts[page->elements[i].direction / 90 % 4] += page->elements[i].level == OCR_LINE;
+    for (int i = 1; i < 4; i++)
+        most = counts[i] > counts[most] ? i : most;
+    return most * 90;
+}
+
 /* Blocks, paragraphs and lines are added with their first word, so that none is empty. */
 static void read_elements(TessResultIterator *words, struct ocr_page *page) {
     const TessPageIterator *at = TessResultIteratorGetPageIteratorConst(words);
@@ -225,6 +241,7 @@ static void read_elements(TessResultIterator *words, struct ocr_page *page) {
         }
         TessDeleteText(text);
     } while (TessResultIteratorNext(words, RIL_WORD));
+    page->direction = main_direction(page);
 }
 
 /* --- reading --------------------------------------------------------------------------------------------- */

@@ -65,7 +65,7 @@ static int write_json_page(struct writing *writing) {
     }
     object = json_pack("{s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:I, s:s, s:o}", "page", page->number, "width",
                        page->turn.page_width, "height", page->turn.page_height, "dpi", page->dpi, "rotation",
-                       page->turn.rotation, "skew", rounded(page->turn.skew), "confidence",
+                       (page->turn.rotation + 360 - page->direction) % 360, "skew", rounded(page->turn.skew), "confidence",
                        rounded(page->confidence), "chars", (json_int_t)page->characters, "source", "ocr", "words",
                        words);
     if (page->error != NULL)
@@ -139,14 +139,15 @@ static int start_hocr(struct writing *writing, const struct ocr_element *element
         [OCR_WORD] = {"span", "ocrx_word", "word"},
     };
     const struct ocr_box *box = &element->box;
+    int angle = (writing->page->turn.rotation + 360 - element->direction) % 360;
     int status = buffer_append_format(
         &writing->text, "%s<%s class='%s' id='%s_%d_%d' title='bbox %d %d %d %d",
         element->level == OCR_WORD && writing->counts[OCR_WORD] > 1 && !element->joined ? " " : "",
         names[element->level].tag, names[element->level].class, names[element->level].id,
         writing->page->number, writing->total[element->level], box->left, box->top, box->right, box->bottom);
 
-    if (element->level == OCR_LINE && writing->page->turn.rotation != 0)
-        status |= buffer_append_format(&writing->text, "; textangle %d", writing->page->turn.rotation);
+    if (element->level == OCR_LINE && angle != 0)
+        status |= buffer_append_format(&writing->text, "; textangle %d", angle); /* counter-clockwise */
     if (element->level == OCR_WORD)
         status |= buffer_append_format(&writing->text, "; x_wconf %d", (int)(element->confidence + 0.5f));
     status |= buffer_append_text(&writing->text, "'>");

@@ -23,7 +23,8 @@ struct ocr_element {
     bool joined;         /* a word that no space comes before */
     struct ocr_box box;  /* of the page as it was given */
     struct ocr_box read; /* of the picture as it was read: upright and level */
-    int baseline;        /* of a line: y in the picture as it was read, at its middle */
+    int baseline;        /* of a line that runs to the right: y in the picture as it was read, at its middle */
+    int direction;       /* of a line: degrees clockwise from running to the right, in the picture as it was read */
     float confidence;    /* of a word: 0 to 100 */
     char *text;          /* of a word: UTF-8, one line, never empty; else NULL */
 };
@@ -41,6 +42,7 @@ struct ocr_page {
     int dpi;    /* of the pixels; 0: unknown */
     struct ocr_turn turn;
     const char *error; /* NULL, or why there is nothing */
+    int direction;     /* of most lines */
     double confidence; /* of all words, by length */
     uint64_t words, characters;
     struct ocr_element *elements;

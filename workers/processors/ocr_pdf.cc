@@ -194,26 +194,43 @@ bool ends_line(const ocr_page &page, size_t i) {
     return i + 1 == page.count || page.elements[i + 1].level != OCR_WORD;
 }
 
+/* Where a word of a line starts and how the glyphs stand, in the picture as it was read (y downwards). */
+std::string text_matrix(const ocr_element &line, const ocr_box &word) {
+    switch (line.direction) {
+    case 90:
+        return printed("0 1 1 0 %d %d Tm", line.read.left, word.top);
+    case 180:
+        return printed("-1 0 0 1 %d %d Tm", word.right, line.read.top);
+    case 270:
+        return printed("0 -1 -1 0 %d %d Tm", line.read.right, word.bottom);
+    default:
+        return printed("1 0 0 -1 %d %d Tm", word.left, line.baseline);
+    }
+}
+
 std::string text_of(const ocr_page &page) {
     std::string content;
-    int size = 1, baseline = 0;
+    const ocr_element *line = nullptr;
+    int size = 1;
 
     for (size_t i = 0; i < page.count; i++) {
         const ocr_element &element = page.elements[i];
         if (element.level == OCR_LINE) {
-            size = std::max(1, element.read.bottom - element.read.top);
-            baseline = element.baseline;
+            line = &element;
+            const bool stands = line->direction % 180 != 0;
+            size = std::max(1, stands ? line->read.right - line->read.left : line->read.bottom - line->read.top);
             content += printed("%s %d Tf\n", font_name, size);
         }
-        if (element.level != OCR_WORD)
+        if (element.level != OCR_WORD || line == nullptr)
             continue;
+        const ocr_box &box = element.read;
+        const int length = line->direction % 180 != 0 ? box.bottom - box.top : box.right - box.left;
         int units;
         std::string hex = encoded(element.text, &units);
         if (!ends_line(page, i) && !page.elements[i + 1].joined)
             hex += "0020";
-        const double stretch = 200.0 * (element.read.right - element.read.left) / (units * size);
-        content += printed("1 0 0 -1 %d %d Tm %.2f Tz <", element.read.left, baseline, std::max(1.0, stretch));
-        content += hex + "> Tj\n";
+        const double stretch = 200.0 * length / (static_cast<double>(units) * size);
+        content += text_matrix(*line, box) + printed(" %.2f Tz <", std::max(1.0, stretch)) + hex + "> Tj\n";
     }
     return content;
 }
