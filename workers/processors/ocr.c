@@ -134,14 +134,18 @@ static int file_dpi(const struct processor_context *context, int *orientation) {
 static int add_scan(struct reading *reading, const struct picture *picture) {
     struct processor_context *context = reading->context;
     const struct pixels *pixels = &picture->pixels;
+    const struct ocr_scan_file file = {.mime = context->mime,
+                                       .bytes = context->input,
+                                       .size = context->input_size,
+                                       .page = picture->header.page,
+                                       .orientation = picture->orientation};
     struct ocr_scan_memory *memory = calloc(1, sizeof *memory);
     struct ocr_scan scan;
     int longest = pixels->width > pixels->height ? pixels->width : pixels->height;
     double scale = POINTS_PER_INCH / (picture->dpi == 0 ? SCREEN_DPI : picture->dpi);
 
     if (memory == NULL ||
-        (!ocr_scan_of_file(context->mime, context->input, context->input_size, picture->header.page,
-                           picture->orientation, &scan, memory) &&
+        (!ocr_scan_of_file(&file, &scan, memory) &&
          ocr_scan_of_pixels(pixels, &scan, memory) != 0))
         return -1;
     if (picture->dpi == 0 && longest * scale > LONGEST_POINTS)

@@ -194,17 +194,16 @@ static bool scan_tiff(const unsigned char *bytes, size_t size, int page, struct 
     return scan->width > 0 && scan->height > 0;
 }
 
-bool ocr_scan_of_file(const char *mime, const unsigned char *bytes, size_t size, int page, int orientation,
-                      struct ocr_scan *scan, struct ocr_scan_memory *memory) {
+bool ocr_scan_of_file(const struct ocr_scan_file *file, struct ocr_scan *scan, struct ocr_scan_memory *memory) {
     bool works = false;
 
-    *scan = (struct ocr_scan){.orientation = orientation};
-    if (strcmp(mime, "image/jpeg") == 0)
-        works = scan_jpeg(bytes, size, scan);
-    else if (strcmp(mime, "image/png") == 0)
-        works = orientation <= 1 && scan_png(bytes, size, scan, memory);
-    else if (strcmp(mime, "image/tiff") == 0)
-        works = scan_tiff(bytes, size, page, scan);
+    *scan = (struct ocr_scan){.orientation = file->orientation};
+    if (strcmp(file->mime, "image/jpeg") == 0)
+        works = scan_jpeg(file->bytes, file->size, scan);
+    else if (strcmp(file->mime, "image/png") == 0)
+        works = file->orientation <= 1 && scan_png(file->bytes, file->size, scan, memory);
+    else if (strcmp(file->mime, "image/tiff") == 0)
+        works = scan_tiff(file->bytes, file->size, file->page, scan);
     if (!works)
         ocr_scan_clear(memory);
     return works;

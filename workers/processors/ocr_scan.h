@@ -12,9 +12,16 @@ struct ocr_scan_memory {
     unsigned char *bytes, *palette; /* free() */
 };
 
-/* True when the file's own bytes do; `orientation` is what its EXIF says, `page` that of a TIFF, from 0. */
-bool ocr_scan_of_file(const char *mime, const unsigned char *bytes, size_t size, int page, int orientation,
-                      struct ocr_scan *scan, struct ocr_scan_memory *memory);
+struct ocr_scan_file {
+    const char *mime;
+    const unsigned char *bytes;
+    size_t size;
+    int page;        /* of a TIFF, from 0 */
+    int orientation; /* what its EXIF says */
+};
+
+/* True when the file's own bytes do. */
+bool ocr_scan_of_file(const struct ocr_scan_file *file, struct ocr_scan *scan, struct ocr_scan_memory *memory);
 /* From upright pixels without alpha: black and white as G4, the rest deflated. 0, or -1 without memory. */
 int ocr_scan_of_pixels(const struct pixels *pixels, struct ocr_scan *scan, struct ocr_scan_memory *memory);
 void ocr_scan_clear(struct ocr_scan_memory *memory);
