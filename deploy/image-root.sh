@@ -8,8 +8,9 @@ set -euo pipefail
 root=$1
 shift
 tools='bash dash cat env head id ls mkdir rm sleep tail'
-# Loaded by name, not by link: HEIF for libvips, character sets for libxml2.
-plugins='/usr/lib/*/vips-modules-*/vips-heif.so /usr/lib/*/gconv'
+# Loaded by name, not by link: HEIF for libvips. Its modules for ImageMagick and others stay out, as do iconv's
+# character sets: no runner may open them.
+plugins='/usr/lib/*/vips-modules-*/vips-heif.so'
 
 copy() { # keeps links, owners and modes; directories on the way come with theirs
     tar -C / -c --no-recursion -T - | tar -C "$root" -x
@@ -26,9 +27,9 @@ files_of() {
     done | grep -vE '^/\.?$|^/usr/share/(doc|man|locale|lintian)(/|$)' | sort -u
 }
 
-libraries_of() {
-    find "$root" -type f \( -perm -100 -o -name '*.so*' \) -exec ldd {} + 2>/dev/null |
-        awk '$2 == "=>" && $3 ~ /^\// { print $3 } $1 ~ /^\/lib/ { print $1 }' | sort -u
+libraries_of() { # ldd complains of scripts, and of what it has nothing to say about
+    { find "$root" -type f \( -perm -100 -o -name '*.so*' \) -exec ldd {} + 2>/dev/null || true; } |
+        awk '$2 == "=>" && $3 ~ /^\// { print $3 } $1 ~ /^\/lib/ { print $1 }' | sed "s|^$root/|/|" | sort -u
 }
 
 mkdir -p "$root"
@@ -36,7 +37,7 @@ printf '%s\n' bin lib lib64 sbin etc dev proc sys run usr usr/bin usr/lib usr/li
     etc/{passwd,group,shadow,nsswitch.conf,debian_version,os-release,ld.so.conf,ld.so.conf.d,ssl,ssl/certs} \
     usr/lib/os-release | while read -r path; do [ ! -e "/$path" ] || echo "$path"; done | copy
 chmod 1777 "$root/tmp" "$root/var/tmp"
-find /usr/local /etc/ld.so.conf.d /etc/ssl/certs /etc/fonts /etc/alternatives -not -type d 2>/dev/null | sed 's|^/||' | copy
+find /usr/local /etc/ld.so.conf.d /etc/ssl/certs /etc/fonts /var/cache/fontconfig -not -type d 2>/dev/null | sed 's|^/||' | copy
 for tool in $tools; do echo "usr/bin/$tool"; done | while read -r path; do
     [ -e "/$path" ] && echo "$path" || echo "bin/${path##*/}"
 done | copy
@@ -51,16 +52,18 @@ ldconfig -r "$root"
 
 install -d "$root/var/lib/dpkg/status.d" "$root/var/lib"
 libraries_of | xargs -n 1 readlink -f | while read -r library; do
-    { dpkg-query -S "$library" || dpkg-query -S "${library#/usr}"; } 2>/dev/null
+    { dpkg-query -S "$library" || dpkg-query -S "${library#/usr}"; } 2>/dev/null || true
 done | sed 's/:.*//' | sort -u - <(printf '%s\n' base-files "$@") | while read -r package; do
     dpkg-query -s "$package" >"$root/var/lib/dpkg/status.d/$package"
 done
 install -d -m 700 -o filemill -g filemill "$root/var/lib/filemill"
 
-# Nothing may be missing: each program and plug-in finds all that it names.
-if find "$root" -type f \( -perm -100 -o -name '*.so*' \) -printf '/%P\n' | grep -v '^/usr/local/libexec/.*/healthcheck$' |
-    chroot "$root" /bin/bash -c 'while read -r file; do /lib64/ld-linux-x86-64.so.2 --list "$file" 2>/dev/null; done' |
-    grep 'not found'; then
-    echo "image-root.sh: the libraries above are missing" >&2
+# Nothing may be missing, seen from inside: each program and plug-in finds all that it names.
+loader=$(cd "$root" && find lib64/ lib/ -maxdepth 1 -name 'ld-linux*' | head -n 1)
+missing=$(find "$root" -type f \( -perm -100 -o -name '*.so*' \) -printf '/%P\n' | while read -r file; do
+    chroot "$root" "/$loader" --list "$file" 2>&1 | grep -E 'not found|cannot open' | sed "s|^|$file: |" || true
+done)
+if [ -n "$missing" ] || [ -z "$loader" ]; then
+    printf 'image-root.sh: libraries are missing\n%s\n' "$missing" >&2
     exit 1
 fi
