@@ -177,10 +177,6 @@ static uint64_t count_letters(const char *text) {
 
 static void place(const TessPageIterator *at, struct ocr_page *page, struct ocr_element *element) {
     struct ocr_box *read = &element->read;
-    TessOrientation orientation = ORIENTATION_PAGE_UP;
-    TessWritingDirection writing;
-    TessTextlineOrder order;
-    float slope;
     int x1, y1, x2, y2;
 
     (void)TessPageIteratorBoundingBox(at, levels[element->level], &read->left, &read->top, &read->right,
@@ -188,8 +184,6 @@ static void place(const TessPageIterator *at, struct ocr_page *page, struct ocr_
     element->box = ocr_turn_box_back(&page->turn, read);
     if (element->level != OCR_LINE)
         return;
-    TessPageIteratorOrientation((TessPageIterator *)(uintptr_t)at, &orientation, &writing, &order, &slope);
-    element->direction = (int)orientation * 90; /* tesseract turns single blocks by itself */
     element->baseline = read->bottom;
     if (TessPageIteratorBaseline(at, RIL_TEXTLINE, &x1, &y1, &x2, &y2) && y1 > read->top && y2 > read->top)
         element->baseline = (y1 + y2) / 2 > read->bottom ? read->bottom : (y1 + y2) / 2;
@@ -212,14 +206,38 @@ static void add_word(const TessResultIterator *words, const TessPageIterator *at
     page->confidence += (double)word->confidence * (double)letters;
 }
 
-static int main_direction(const struct ocr_page *page) {
-    int counts[4] = {0}, most = 0;
+/* tesseract turns blocks that stand by itself and does not say so: the order of their words does. */
+static int line_direction(const struct ocr_page *page, size_t line) {
+    const struct ocr_box *first, *last;
+    size_t i = line + 1;
+    int x, y;
 
-    for (size_t i = 0; i < page->count; i++)
-        counts[page->elements[i].direction / 90 % 4] += page->elements[i].level == OCR_LINE;
-    for (int i = 1; i < 4; i++)
-        most = counts[i] > counts[most] ? i : most;
-    return most * 90;
+    while (i + 1 < page->count && page->elements[i + 1].level == OCR_WORD)
+        i++;
+    if (i >= page->count || i == line + 1)
+        return 0;
+    first = &page->elements[line + 1].read;
+    last = &page->elements[i].read;
+    x = last->left + last->right - first->left - first->right;
+    y = last->top + last->bottom - first->top - first->bottom;
+    return abs(y) <= abs(x) ? 0 : y > 0 ? 90 : 270;
+}
+
+static void find_directions(struct ocr_page *page) {
+    int counts[4] = {0};
+
+    for (size_t i = 0; i < page->count; i++) {
+        if (page->elements[i].level == OCR_LINE) {
+            page->elements[i].direction = line_direction(page, i);
+            counts[page->elements[i].direction / 90]++;
+        }
+    }
+    page->direction = counts[1] > counts[0] && counts[1] >= counts[3] ? 90 : counts[3] > counts[0] ? 270 : 0;
+    for (size_t i = 0; i + 1 < page->count; i++) { /* a single word says nothing: it follows the page */
+        if (page->elements[i].level == OCR_LINE &&
+            (i + 2 == page->count || page->elements[i + 2].level != OCR_WORD))
+            page->elements[i].direction = page->direction;
+    }
 }
 
 /* Blocks, paragraphs and lines are added with their first word, so that none is empty. */
@@ -241,7 +259,7 @@ static void read_elements(TessResultIterator *words, struct ocr_page *page) {
         }
         TessDeleteText(text);
     } while (TessResultIteratorNext(words, RIL_WORD));
-    page->direction = main_direction(page);
+    find_directions(page);
 }
 
 /* --- reading --------------------------------------------------------------------------------------------- */
