@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Text of a PDF: `pdf_text`, in raw order with a form feed after each page, the same bytes as `pdftotext -raw`
- * writes; and `pdf_pages`, a JSON object with one line per page: its size, rotation, label, number of
- * characters, how good its text is and why (pdf_grade.h), and its words with their boxes. Sizes come before contents, because counting pages is cheap even
- * in a file made to burn processor time. */
+ * Text of a PDF: `pdf_text`, in raw order with a form feed after each page, the same bytes as `pdftotext
+ * -raw` writes; and `pdf_pages`, a JSON object with one line per page: its size, rotation, label, number of
+ * characters, how good its text is and why (pdf_grade.h), and its words with their boxes. Sizes come before
+ * contents, because counting pages is cheap even in a file made to burn processor time. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

@@ -65,9 +65,9 @@ static int write_json_page(struct writing *writing) {
     }
     object = json_pack("{s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:I, s:s, s:o}", "page", page->number, "width",
                        page->turn.page_width, "height", page->turn.page_height, "dpi", page->dpi, "rotation",
-                       (page->turn.rotation + 360 - page->direction) % 360, "skew", rounded(page->turn.skew), "confidence",
-                       rounded(page->confidence), "chars", (json_int_t)page->characters, "source", "ocr", "words",
-                       words);
+                       (page->turn.rotation + 360 - page->direction) % 360, "skew", rounded(page->turn.skew),
+                       "confidence", rounded(page->confidence), "chars", (json_int_t)page->characters,
+                       "source", "ocr", "words", words);
     if (page->error != NULL)
         json_object_set_new(object, "error", json_string(page->error));
     text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(6));

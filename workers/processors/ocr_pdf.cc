@@ -362,7 +362,8 @@ int ocr_pdf_add_scan(struct ocr_pdf *pdf, const struct ocr_scan *scan, double wi
             printed("<< /Type /Page /MediaBox [0 0 %.3f %.3f] /Resources << /XObject << >> >> >>", width, height));
         page.getKey("/Resources").getKey("/XObject").replaceKey("/Scan", make_image(pdf->document, *scan));
         page.replaceKey("/Contents", indirect_stream(pdf->document, content));
-        QPDFPageDocumentHelper(pdf->document).addPage(QPDFPageObjectHelper(pdf->document.makeIndirectObject(page)), false);
+        QPDFPageDocumentHelper(pdf->document)
+            .addPage(QPDFPageObjectHelper(pdf->document.makeIndirectObject(page)), false);
         pdf->pages = QPDFPageDocumentHelper(pdf->document).getAllPages();
         return 0;
     });

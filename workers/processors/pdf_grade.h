@@ -22,7 +22,8 @@ struct pdf_marks {
 struct pdf_grade {
     const char *source; /* "native" or "none" */
     const char *grade;  /* "good", "doubtful", "none" */
-    const char *reason; /* "text", "foreign_ocr", "garbled", "little_text_over_image", "no_text", "blank", "unreadable" */
+    const char *reason; /* "text", "foreign_ocr", "garbled", "little_text_over_image", "no_text", "blank",
+                           "unreadable" */
     bool needs_ocr;
 };
 
