@@ -8,9 +8,9 @@ set -euo pipefail
 root=$1
 shift
 tools='bash dash cat env head id ls mkdir rm sleep tail'
-# Loaded by name, not by link: HEIF for libvips. Its modules for ImageMagick and others stay out, as do iconv's
-# character sets: no runner may open them.
-plugins='/usr/lib/*/vips-modules-*/vips-heif.so'
+# Loaded by name, not by link: HEIF for libvips, and what iconv opens before a runner is shut in. libvips' modules for
+# ImageMagick and others stay out, as do iconv's other character sets: no runner may open them.
+plugins='/usr/lib/*/vips-modules-*/vips-heif.so /usr/lib/*/gconv/gconv-modules* /usr/lib/*/gconv/UTF-*.so'
 
 copy() { # keeps links, owners and modes; directories on the way come with theirs
     tar -C / -c --no-recursion -T - | tar -C "$root" -x
