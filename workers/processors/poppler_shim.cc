@@ -97,7 +97,8 @@ int pdf_warm(void) {
     struct pdf_bitmap bitmap = {};
 
     poppler::set_debug_error_function(be_silent, nullptr);
-    struct pdf *pdf = pdf_open(reinterpret_cast<const unsigned char *>(warm_document), sizeof warm_document - 1, &status);
+    struct pdf *pdf =
+        pdf_open(reinterpret_cast<const unsigned char *>(warm_document), sizeof warm_document - 1, &status);
     if (pdf == nullptr)
         return -1;
     if (pdf_page_text(pdf, 0, &text, &size) != PDF_OK || std::strstr(text, "warm") == nullptr)
@@ -169,7 +170,8 @@ enum pdf_status pdf_page_words(struct pdf *pdf, int number, int (*word)(void *, 
         for (const poppler::text_box &box : page->text_list()) {
             const std::string text = to_text(box.text());
             const poppler::rectf area = box.bbox();
-            const struct pdf_word found = {text.data(), text.size(), area.left(), area.top(), area.right(), area.bottom()};
+            const struct pdf_word found = {text.data(), text.size(),  area.left(),
+                                           area.top(),  area.right(), area.bottom()};
             if (word(context, &found) != 0)
                 break;
         }
