@@ -71,6 +71,7 @@ static const struct field_row welcome_fields[] = {
 static const struct field_row credit_fields[] = {
     NUMBER(1, message_credit, tasks, 100000),
     NUMBER(2, message_credit, memory_bytes, MAX_NUMBER),
+    NUMBER(3, message_credit, light, 100000),
 };
 
 static const struct field_row task_fields[] = {

@@ -51,7 +51,7 @@ static struct lease *lease_of(const struct delivery *delivery, const char *job, 
         return NULL;
     }
     if (delivery->peer != NULL && lease->worker == NULL)
-        lease->worker = delivery->peer;
+        workers_assign(lease, delivery->peer);
     lease->unowned_ms = 0;
     lease->confirmed = true;
     return lease;
@@ -65,23 +65,36 @@ static void on_progress(const struct delivery *delivery) {
         progress_note(delivery->scheduler->progress, lease, progress->done, progress->total);
 }
 
+/* A light task's worker has room for another now, and will not say so. */
+static void fill_again(const struct delivery *delivery, bool light) {
+    if (!light)
+        return;
+    tasks_dispatch(delivery->scheduler);
+    claims_wake(delivery->scheduler->claims);
+}
+
 static void on_result(const struct delivery *delivery) {
     const struct message_result *result = &delivery->message->result;
     struct lease *lease = lease_of(delivery, result->job, result->epoch);
+    bool light = lease != NULL && lease->light;
 
     if (lease == NULL)
         return;
     log_debug("job=%s lease=%llu state=%s error=%s", lease->job, (unsigned long long)lease->epoch,
               result->outcome == OUTCOME_DONE ? "done" : "failed", result->error);
     finish_result(delivery->scheduler, lease, result);
+    fill_again(delivery, light);
 }
 
 static void on_release(const struct delivery *delivery) {
     const struct message_release *release = &delivery->message->release;
     struct lease *lease = lease_of(delivery, release->job, release->epoch);
+    bool light = lease != NULL && lease->light;
 
-    if (lease != NULL)
-        finish_released(delivery->scheduler, lease, release->reason);
+    if (lease == NULL)
+        return;
+    finish_released(delivery->scheduler, lease, release->reason);
+    fill_again(delivery, light);
 }
 
 static void on_cancel(const struct delivery *delivery) {
@@ -133,7 +146,7 @@ static const struct row {
     [MESSAGE_DELETED] = {PEER_WORKER, on_deleted},
     [MESSAGE_PING] = {PEER_ANY, on_ping},
     [MESSAGE_PONG] = {PEER_ANY, on_pong},
-    [MESSAGE_PAUSE] = {PEER_CONTROL | PEER_GATEWAY, on_pause},
+    [MESSAGE_PAUSE] = {PEER_CONTROL, on_pause},
     /* WELCOME, TASK, DRAIN, EVENT and DELETE are the scheduler's own. */
 };
 

@@ -29,10 +29,11 @@ struct drain {
 static void drain_return_ready(struct scheduler *scheduler) {
     struct lease *lease;
 
-    while ((lease = leases_first_ready(scheduler->leases)) != NULL) {
-        leases_pop_ready(scheduler->leases);
-        finish_released(scheduler, lease, "drain");
-    }
+    for (int light = 0; light <= 1; light++)
+        while ((lease = leases_first_ready(scheduler->leases, light)) != NULL) {
+            leases_pop_ready(scheduler->leases, light);
+            finish_released(scheduler, lease, "drain");
+        }
 }
 
 static void drain_return_all(struct scheduler *scheduler) {

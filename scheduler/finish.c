@@ -10,6 +10,7 @@
 #include "lib/text.h"
 #include "scheduler/json_text.h"
 #include "scheduler/results.h"
+#include "scheduler/workers.h"
 #include "storage/keys.h"
 
 #define ELEMENT_MAX (512 * 1024)
@@ -221,7 +222,7 @@ static void finish_submit(struct scheduler *scheduler, struct lease *lease, stru
     if (finish->end == NULL)
         fatal("event=end_too_large job=%s", finish->job); /* every field of a message has its limit */
     lease->state = LEASE_ENDING;
-    lease->worker = NULL;
+    workers_assign(lease, NULL);
     lease_free_input(lease);
     results_add(scheduler->results, finish);
 }

@@ -14,13 +14,17 @@
 
 #define BUCKETS 4096
 
+struct ready {
+    struct lease *first, *last;
+    size_t count;
+};
+
 struct leases {
     struct scheduler *scheduler;
     struct lease *buckets[BUCKETS];
     struct lease *first, *last;
     size_t count;
-    struct lease *first_ready, *last_ready;
-    size_t ready_count;
+    struct ready ready[2]; /* by `light` */
 };
 
 /* FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/). Jobs' ids are ours and random: no flooding. */
@@ -75,6 +79,7 @@ static void lease_fill(struct lease *lease, const struct database_result *result
     copy_field(lease->sha256, sizeof lease->sha256, result, row, "sha256");
     text_copy(lease->type, sizeof lease->type, type); /* cut when it is no name of ours */
     lease->processor = processor_find(type);
+    lease->light = lease->processor != NULL && lease->processor->profile == PROFILE_NONE;
     lease->epoch = (uint64_t)result_number(result, row, "epoch");
     lease->generation = result_number(result, row, "generation");
     lease->attempts = result_number(result, row, "attempts");
@@ -147,45 +152,50 @@ void lease_free_input(struct lease *lease) {
 /* ---- ready ---- */
 
 void leases_push_ready(struct leases *leases, struct lease *lease) {
+    struct ready *ready = &leases->ready[lease->light];
+
     lease->state = LEASE_READY;
     lease->next_ready = NULL;
-    if (leases->last_ready != NULL)
-        leases->last_ready->next_ready = lease;
+    if (ready->last != NULL)
+        ready->last->next_ready = lease;
     else
-        leases->first_ready = lease;
-    leases->last_ready = lease;
-    leases->ready_count++;
+        ready->first = lease;
+    ready->last = lease;
+    ready->count++;
 }
 
-struct lease *leases_first_ready(const struct leases *leases) {
-    return leases->first_ready;
+struct lease *leases_first_ready(const struct leases *leases, bool light) {
+    return leases->ready[light].first;
 }
 
-void leases_pop_ready(struct leases *leases) {
-    leases->first_ready = leases->first_ready->next_ready;
-    if (leases->first_ready == NULL)
-        leases->last_ready = NULL;
-    leases->ready_count--;
+void leases_pop_ready(struct leases *leases, bool light) {
+    struct ready *ready = &leases->ready[light];
+
+    ready->first = ready->first->next_ready;
+    if (ready->first == NULL)
+        ready->last = NULL;
+    ready->count--;
 }
 
-size_t leases_ready_count(const struct leases *leases) {
-    return leases->ready_count;
+size_t leases_ready_count(const struct leases *leases, bool light) {
+    return leases->ready[light].count;
 }
 
 static void leases_drop_ready(struct leases *leases, const struct lease *lease) {
+    struct ready *ready = &leases->ready[lease->light];
     struct lease *before = NULL;
 
-    for (struct lease *at = leases->first_ready; at != NULL; before = at, at = at->next_ready) {
+    for (struct lease *at = ready->first; at != NULL; before = at, at = at->next_ready) {
         if (at != lease)
             continue;
         if (before == NULL) {
-            leases_pop_ready(leases);
+            leases_pop_ready(leases, lease->light);
             return;
         }
         before->next_ready = at->next_ready;
-        if (leases->last_ready == at)
-            leases->last_ready = before;
-        leases->ready_count--;
+        if (ready->last == at)
+            ready->last = before;
+        ready->count--;
         return;
     }
 }

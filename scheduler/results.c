@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Batches of ends. A batch goes out at 64 ends, after 5 ms, or at once when no other is under way. One that
- * the database refuses for its content is sent again end by end, and an end refused alone becomes a plain
- * failure. */
+ * Batches of ends. A batch goes out when it is full, after 5 ms, or at once when no other is under way. One
+ * that the database refuses for its content is sent again end by end, and an end refused alone becomes a
+ * plain failure. */
 #include "scheduler/results.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,7 @@
 #define FLUSH_DELAY_MS 5
 #define AGAIN_DELAY_MS 200
 #define FLIGHTS_MAX 2
-#define BATCH_MAX 256
+#define BATCH_MAX 512
 #define BATCH_BYTES_MAX (4 * 1024 * 1024)
 #define ARRAY_MAX (16 * 1024 * 1024)
 
@@ -30,11 +31,6 @@ struct results {
     size_t alone_left; /* a batch was refused: so many ends go one at a time */
     bool held;         /* the database was away: the timer decides */
     struct loop_timer *timer;
-};
-
-struct touched {
-    const char *file, *tenant;
-    uint64_t event;
 };
 
 struct batch {
@@ -94,40 +90,85 @@ static const struct {
     {"queued", COUNT_JOBS_REQUEUED},
 };
 
-static void batch_touch(struct touched *touched, size_t count, const char *file, uint64_t event) {
-    for (size_t i = 0; i < count; i++)
-        if (file != NULL && strcmp(touched[i].file, file) == 0) {
-            if (event > touched[i].event)
-                touched[i].event = event;
-            return;
-        }
+/* The ends of a batch in order of one of their texts, to be found by it. */
+struct sorted {
+    struct finish *ends[BATCH_MAX];
+    size_t count;
+    size_t field; /* offset of the text */
+};
+
+static const char *field_of(const struct finish *finish, size_t field) {
+    return (const char *)finish + field;
+}
+
+static int by_job(const void *left, const void *right) {
+    return strcmp((*(struct finish *const *)left)->job, (*(struct finish *const *)right)->job);
+}
+
+static int by_file(const void *left, const void *right) {
+    return strcmp((*(struct finish *const *)left)->file, (*(struct finish *const *)right)->file);
+}
+
+static void sorted_fill(struct sorted *sorted, const struct batch *batch, size_t field,
+                        int (*compare)(const void *, const void *)) {
+    sorted->count = 0;
+    sorted->field = field;
+    for (struct finish *finish = batch->first; finish != NULL; finish = finish->next)
+        sorted->ends[sorted->count++] = finish;
+    qsort(sorted->ends, sorted->count, sizeof sorted->ends[0], compare);
+}
+
+/* The first whose text is this one; the end of the list when there is none. */
+static size_t sorted_find(const struct sorted *sorted, const char *text) {
+    size_t low = 0, high = sorted->count;
+
+    while (text != NULL && low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(field_of(sorted->ends[middle], sorted->field), text) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (text == NULL || low == sorted->count || strcmp(field_of(sorted->ends[low], sorted->field), text) != 0)
+        return sorted->count;
+    return low;
+}
+
+static void sorted_note_events(const struct sorted *files, const struct database_result *result) {
+    for (size_t row = 0; row < result_rows(result); row++) {
+        size_t at = sorted_find(files, result_text(result, row, "file"));
+        uint64_t event = (uint64_t)result_number(result, row, "event");
+        if (at < files->count && event > files->ends[at]->event)
+            files->ends[at]->event = event;
+    }
 }
 
 /* One EVENT per file, with its newest event. */
 static void batch_send_events(const struct batch *batch, const struct database_answer *answer) {
-    struct touched touched[BATCH_MAX];
-    size_t count = 0;
+    struct sorted files;
 
-    for (const struct finish *finish = batch->first; finish != NULL; finish = finish->next) {
-        bool known = false;
-        for (size_t i = 0; i < count && !known; i++)
-            known = strcmp(touched[i].file, finish->file) == 0;
-        if (!known)
-            touched[count++] = (struct touched){.file = finish->file, .tenant = finish->tenant};
-    }
-    for (size_t r = 0; r < answer->result_count; r++) {
-        const struct database_result *result = answer->results[r];
-        if (r != 1 && r + 1 != answer->result_count)
-            continue;
-        for (size_t row = 0; row < result_rows(result); row++)
-            batch_touch(touched, count, result_text(result, row, "file"),
-                        (uint64_t)result_number(result, row, "event"));
-    }
-    for (size_t i = 0; i < count; i++) {
+    sorted_fill(&files, batch, offsetof(struct finish, file), by_file);
+    sorted_note_events(&files, answer->results[1]);
+    sorted_note_events(&files, answer->results[answer->result_count - 1]);
+    for (size_t i = 0; i < files.count; i++) {
+        const struct finish *finish = files.ends[i];
         struct message event = {
             .type = MESSAGE_EVENT,
-            .event = {.file = touched[i].file, .tenant = touched[i].tenant, .event = touched[i].event}};
-        workers_send_gateways(batch->results->scheduler->workers, &event);
+            .event = {.file = finish->file, .tenant = finish->tenant, .event = finish->event}};
+        if (i == 0 || strcmp(files.ends[i - 1]->file, finish->file) != 0)
+            workers_send_gateways(batch->results->scheduler->workers, &event);
+    }
+}
+
+static void batch_note_accepted(const struct batch *batch, const struct database_result *ended) {
+    struct sorted jobs;
+
+    sorted_fill(&jobs, batch, offsetof(struct finish, job), by_job);
+    for (size_t row = 0; row < result_rows(ended); row++) {
+        const char *job = result_text(ended, row, "job");
+        for (size_t at = sorted_find(&jobs, job); at < jobs.count && strcmp(jobs.ends[at]->job, job) == 0;
+             at++)
+            jobs.ends[at]->accepted = true;
     }
 }
 
@@ -153,17 +194,14 @@ static void finish_stale(struct scheduler *scheduler, struct finish *finish) {
 
 static void batch_accept(struct batch *batch, const struct database_answer *answer) {
     struct scheduler *scheduler = batch->results->scheduler;
-    const struct database_result *ended = answer->results[1];
     struct finish *next;
 
+    batch_note_accepted(batch, answer->results[1]);
     batch_send_events(batch, answer);
     for (struct finish *finish = batch->first; finish != NULL; finish = next) {
         struct lease *lease = leases_find_epoch(scheduler->leases, finish->job, finish->epoch);
-        bool accepted = false;
         next = finish->next;
-        for (size_t row = 0; row < result_rows(ended) && !accepted; row++)
-            accepted = strcmp(result_text(ended, row, "job"), finish->job) == 0;
-        if (accepted)
+        if (finish->accepted)
             finish_accepted(scheduler, finish);
         else
             finish_stale(scheduler, finish);
@@ -275,6 +313,7 @@ static void batch_send(struct batch *batch) {
                                     &arrays.garbage};
     const enum statement_name names[] = {STATEMENT_FINISH_JOBS, STATEMENT_DERIVATIVES, STATEMENT_HASHES,
                                          STATEMENT_CRASHES, STATEMENT_GARBAGE};
+    const struct finish *last = NULL;
     struct query queries[8];
     size_t count = 0;
 
@@ -282,7 +321,9 @@ static void batch_send(struct batch *batch) {
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         buffer_init(lists[i], ARRAY_MAX);
     for (const struct finish *finish = batch->first; finish != NULL; finish = finish->next) {
-        (void)buffer_append_format(&arrays.files, "%c%s", arrays.files.size == 0 ? '{' : ',', finish->file);
+        if (last == NULL || strcmp(last->file, finish->file) != 0)
+            (void)buffer_append_format(&arrays.files, "%c%s", last == NULL ? '{' : ',', finish->file);
+        last = finish;
         array_add(&arrays.ends, finish->end);
         array_add(&arrays.outputs, finish->outputs);
         array_add(&arrays.hashes, finish->hash);

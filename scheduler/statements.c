@@ -34,14 +34,15 @@ const struct database_local statement_locals[] = {
  * of 0.1 ms at 100 000 rows; hence enable_sort and enable_bitmapscan above. Bands after a full one are not
  * looked at. */
 #define CLAIM_BAND(band, time, id, before)                                                                   \
-    "b" #band " as materialized (select id from jobs where status in ('queued', 'retry') and priority ="     \
-    " " #band                                                                                                \
+    "b" #band " as materialized (select id, type from jobs where status in ('queued', 'retry') and"         \
+    " priority = " #band                                                                                     \
     "  and (run_after, id) > (" time "::timestamptz, " id "::uuid) and run_after <= now()"                   \
     "  and type <> all ((select types from paused)::text[]) and " before                                     \
     "  order by run_after, id limit @ for update skip locked)"
 
-/* $1…$8: watermarks; $9: owner; $10: lease in ms. Plan: four Index Scans on jobs_pick_idx under LockRows
- * and Limit, then Nested Loops over primary keys. */
+/* $1…$8: watermarks; $9: owner; $10: lease in ms; $11: how many may be of other types than $12, which cost a
+ * worker next to nothing: what comes behind one too many stays in the queue. Plan: four Index Scans on
+ * jobs_pick_idx under LockRows and Limit, a WindowAgg without a Sort, then Nested Loops over primary keys. */
 static const char claim_format[] =
     "with paused as materialized (select coalesce(array_agg(type), '{}') as types from paused_types)"
     ", " CLAIM_BAND(0, "$1", "$2", "true")
@@ -49,10 +50,12 @@ static const char claim_format[] =
     ", " CLAIM_BAND(2, "$5", "$6", "(select count(*) from b0) + (select count(*) from b1) < @")
     ", " CLAIM_BAND(3, "$7", "$8",
                     "(select count(*) from b0) + (select count(*) from b1) + (select count(*) from b2) < @")
-    ", p as materialized (select id from b0 union all select id from b1 union all select id from b2"
-    "                     union all select id from b3 limit @)"
+    ", p as materialized (select id from (select id, count(*) filter (where type <> all ($12::text[]))"
+    "       over (rows unbounded preceding) as heavy from (select id, type from b0 union all"
+    "       select id, type from b1 union all select id, type from b2 union all select id, type from b3) b) c"
+    "     where heavy <= $11::bigint limit @)"
     ", u as (update jobs j set status = 'running', lease_epoch = j.lease_epoch + 1, locked_by = $9,"
-    " locked_at = now(),"
+    " locked_at = now(), updated_at = now(),"
     "          lease_until = now() + $10::bigint * interval '1 ms', started_at = coalesce(j.started_at,"
     " now()),"
     "          progress_done = 0, progress_total = 0"
@@ -81,7 +84,7 @@ const struct statement *statement_claim(unsigned size) {
     row = &rows[size];
     if (row->text == NULL) {
         text_format(names[size], sizeof names[size], "claim_%u", 1u << size);
-        *row = (struct statement){.name = names[size], .text = claim_text(1u << size), .parameters = 10};
+        *row = (struct statement){.name = names[size], .text = claim_text(1u << size), .parameters = 12};
     }
     return row;
 }
@@ -118,7 +121,8 @@ const struct statement statements[STATEMENT_COUNT] = {
     /* A worker holds these; the scheduler that leased them is gone. $1: owner, $2: lease ms, $3, $4: job,
      * epoch */
     [STATEMENT_ADOPT] = {"adopt",
-        "with u as (update jobs j set locked_by = $1, lease_until = now() + $2::bigint * interval '1 ms' from"
+        "with u as (update jobs j set updated_at = now(), locked_by = $1,"
+        " lease_until = now() + $2::bigint * interval '1 ms' from"
         EPOCHS("$3", "$4")
         " where j.id = d.id and j.lease_epoch = d.epoch and j.status::text = 'running' returning"
         " j.*)" LEASE_ROWS, 4},
@@ -138,7 +142,7 @@ const struct statement statements[STATEMENT_COUNT] = {
 
     /* $1, $2: job, epoch; $3: lease ms. Plan: Nested Loop over jobs_pkey. */
     [STATEMENT_EXTEND] = {"extend",
-        "update jobs j set lease_until = now() + $3::bigint * interval '1 ms' from" EPOCHS("$1", "$2")
+        "update jobs j set updated_at = now(), lease_until = now() + $3::bigint * interval '1 ms' from" EPOCHS("$1", "$2")
         " where j.id = d.id and j.lease_epoch = d.epoch and j.status::text = 'running' returning j.id as"
         " job", 3},
 
@@ -153,7 +157,8 @@ const struct statement statements[STATEMENT_COUNT] = {
         "    failed int, crashed int, delay bigint, code text, detail text, stage text, result jsonb,"
         " metrics text)"
         "    order by job)"
-        ", u as (update jobs j set status = d.status::job_status_t, attempts = j.attempts + d.failed,"
+        ", u as (update jobs j set status = d.status::job_status_t, updated_at = now(),"
+        "    attempts = j.attempts + d.failed,"
         "    crashes = j.crashes + d.crashed,"
         "    run_after = case when d.delay is null then j.run_after else now() + d.delay * interval '1 ms'"
         " end,"
@@ -222,7 +227,7 @@ const struct statement statements[STATEMENT_COUNT] = {
     " files_refresh($1::uuid[])", 1},
 
     [STATEMENT_PROGRESS] = {"progress",
-        "with u as (update jobs j set progress_done = d.done, progress_total = d.total"
+        "with u as (update jobs j set updated_at = now(), progress_done = d.done, progress_total = d.total"
         "   from (select * from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, done bigint,"
         " total bigint)"
         "          order by job) d"
@@ -286,9 +291,8 @@ const struct statement statements[STATEMENT_COUNT] = {
         "    limit 1000) p where j.id = p.id", 1},
 
     [STATEMENT_OLD_EVENTS] = {"old_events",
-        "delete from file_events where id in (select id from file_events where created_at < now() -"
-        " $1::bigint *"
-        " interval '1 day' order by created_at limit 5000)", 1},
+        "delete from file_events e using (select id from file_events order by id limit 5000) old"
+        " where e.id = old.id and e.created_at < now() - $1::bigint * interval '1 day'", 1},
 
     /* A key that some row points to is no garbage, whoever said so: it is struck off in the same statement
      * that takes the others. Until the answer comes nobody else takes those; each try waits longer. */

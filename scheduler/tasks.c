@@ -128,28 +128,35 @@ static int task_send(struct scheduler *scheduler, struct lease *lease, struct pe
     return workers_send(scheduler->workers, worker, &message) == 0 ? 0 : 1;
 }
 
-void tasks_dispatch(struct scheduler *scheduler) {
-    struct lease *lease;
-    struct peer *worker;
+/* Sends the first ready lease of its kind; false when there is none, or nobody has room for it. */
+static bool dispatch_one(struct scheduler *scheduler, bool light) {
+    struct lease *lease = leases_first_ready(scheduler->leases, light);
+    struct peer *worker = lease == NULL ? NULL : workers_choose(scheduler->workers, light);
+    int status;
 
-    while ((lease = leases_first_ready(scheduler->leases)) != NULL &&
-           (worker = workers_choose(scheduler->workers)) != NULL) {
-        int status = task_send(scheduler, lease, worker);
-        if (status > 0)
-            continue;
-        leases_pop_ready(scheduler->leases);
-        lease->state = LEASE_ENDING;
-        if (status < 0) {
-            finish_refused(scheduler, lease, "bad_task", "its object can't be signed for");
-            continue;
-        }
-        lease->state = LEASE_SENT;
-        lease->worker = worker;
-        lease->confirmed = true;
-        worker->credit--;
-        lease_free_input(lease);
-        log_debug("job=%s lease=%llu worker=%s state=sent", lease->job, (unsigned long long)lease->epoch,
-                  worker->name);
+    if (worker == NULL)
+        return false;
+    status = task_send(scheduler, lease, worker);
+    if (status > 0)
+        return true;
+    leases_pop_ready(scheduler->leases, light);
+    lease->state = LEASE_ENDING;
+    if (status < 0) {
+        finish_refused(scheduler, lease, "bad_task", "its object can't be signed for");
+        return true;
+    }
+    lease->state = LEASE_SENT;
+    lease->confirmed = true;
+    workers_assign(lease, worker);
+    workers_charge(worker, light);
+    lease_free_input(lease);
+    log_debug("job=%s lease=%llu worker=%s state=sent", lease->job, (unsigned long long)lease->epoch,
+              worker->name);
+    return true;
+}
+
+void tasks_dispatch(struct scheduler *scheduler) {
+    while (dispatch_one(scheduler, false) || dispatch_one(scheduler, true)) {
     }
     counter_set(COUNT_WORKER_CREDIT, workers_credit(scheduler->workers));
 }

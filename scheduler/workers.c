@@ -13,10 +13,7 @@
 #include "scheduler/finish.h"
 
 #define PEERS_MAX 512
-#define SILENCE_MS 15000
-#define PING_AFTER_MS 5000
-#define CHECK_MS 1000
-#define OVERSLEPT_MS 3000
+#define SILENCE_MS 15000 /* at most; half a lease if that is less */
 #define FORGET_MS 600000
 #define NAMED_WITHIN_MS 10000 /* after its hello a worker names each task it holds */
 
@@ -26,6 +23,7 @@ struct workers {
     size_t count;
     struct loop_timer *check;
     int64_t checked_ms;
+    int64_t silence_ms;
 };
 
 static void workers_count(const struct workers *workers) {
@@ -90,7 +88,7 @@ static void workers_lose(struct workers *workers, struct peer *peer, const char 
     workers_mute(workers, peer, why);
     for (struct lease *lease = leases_first(workers->scheduler->leases); lease != NULL; lease = lease->next)
         if (lease->worker == peer)
-            lease->worker = NULL;
+            workers_assign(lease, NULL);
     workers_unlink(workers, peer);
 }
 
@@ -172,7 +170,7 @@ void workers_on_hello(struct workers *workers, const struct channel_peer *id,
     }
     peer->id = *id;
     peer->heard_ms = clock_monotonic_ms();
-    peer->credit = 0;
+    peer->credit = peer->light_room = 0;
     peer->slots = hello->slots;
     peer->hello_ms = peer->heard_ms;
     peer->gone = false;
@@ -185,6 +183,7 @@ void workers_on_hello(struct workers *workers, const struct channel_peer *id,
 
 void workers_on_credit(struct workers *workers, struct peer *peer, const struct message_credit *credit) {
     peer->credit = credit->tasks;
+    peer->light_room = credit->light;
     counter_set(COUNT_WORKER_CREDIT, workers_credit(workers));
 }
 
@@ -210,7 +209,7 @@ static void workers_check_unowned(struct workers *workers, int64_t now_ms) {
             continue;
         if (lease->unowned_ms == 0)
             lease->unowned_ms = now_ms;
-        else if (now_ms - lease->unowned_ms > SILENCE_MS)
+        else if (now_ms - lease->unowned_ms > workers->silence_ms)
             finish_lost(workers->scheduler, lease, "worker_lost");
     }
 }
@@ -221,9 +220,9 @@ static void workers_check_peer(struct workers *workers, struct peer *peer, int64
 
     if (peer->gone && silent_ms >= FORGET_MS)
         workers_unlink(workers, peer); /* holds no lease */
-    else if (!peer->gone && silent_ms >= SILENCE_MS)
+    else if (!peer->gone && silent_ms >= workers->silence_ms)
         workers_mute(workers, peer, "silent");
-    else if (silent_ms >= PING_AFTER_MS)
+    else if (silent_ms >= workers->silence_ms / 3)
         (void)channel_send(workers->scheduler->channel, &peer->id, &ping);
     else if (peer->role == PEER_WORKER && now_ms - peer->hello_ms >= NAMED_WITHIN_MS)
         workers_end_leases(workers, peer, false);
@@ -232,11 +231,11 @@ static void workers_check_peer(struct workers *workers, struct peer *peer, int64
 static void workers_on_check(void *context) {
     struct workers *workers = context;
     int64_t now_ms = clock_monotonic_ms();
-    bool overslept = now_ms - workers->checked_ms > OVERSLEPT_MS;
+    bool overslept = now_ms - workers->checked_ms > workers->silence_ms / 5;
     struct peer *next;
 
     workers->checked_ms = now_ms;
-    loop_timer_set(workers->check, CHECK_MS);
+    loop_timer_set(workers->check, workers->silence_ms / 15);
     for (struct peer *peer = workers->first; peer != NULL; peer = next) {
         next = peer->next;
         /* It was this process that stood still: what the others said meanwhile is still to be read. */
@@ -257,14 +256,51 @@ uint64_t workers_credit(const struct workers *workers) {
     return credit;
 }
 
-struct peer *workers_choose(struct workers *workers) {
-    struct peer *best = NULL;
+static uint64_t light_left(const struct peer *peer) {
+    return peer->light_room > peer->light_held ? peer->light_room - peer->light_held : 0;
+}
 
-    for (struct peer *peer = workers->first; peer != NULL; peer = peer->next)
-        if (peer->role == PEER_WORKER && !peer->gone && peer->credit > 0 &&
-            (best == NULL || peer->credit > best->credit))
+uint64_t workers_light(const struct workers *workers, uint64_t *left) {
+    uint64_t room = 0;
+
+    *left = 0;
+    for (const struct peer *peer = workers->first; peer != NULL; peer = peer->next) {
+        if (peer->role != PEER_WORKER || peer->gone)
+            continue;
+        room += peer->light_room;
+        *left += light_left(peer);
+    }
+    return room;
+}
+
+struct peer *workers_choose(struct workers *workers, bool light) {
+    struct peer *best = NULL;
+    uint64_t most = 0, room;
+    bool by_credit = !light || workers_light(workers, &room) == 0;
+
+    for (struct peer *peer = workers->first; peer != NULL; peer = peer->next) {
+        if (peer->role != PEER_WORKER || peer->gone)
+            continue;
+        room = by_credit ? peer->credit : light_left(peer);
+        if (room > most) {
             best = peer;
+            most = room;
+        }
+    }
     return best;
+}
+
+void workers_charge(struct peer *worker, bool light) {
+    if ((!light || worker->light_room == 0) && worker->credit > 0)
+        worker->credit--;
+}
+
+void workers_assign(struct lease *lease, struct peer *worker) {
+    if (lease->light && lease->worker != NULL)
+        lease->worker->light_held--;
+    if (lease->light && worker != NULL)
+        worker->light_held++;
+    lease->worker = worker;
 }
 
 struct peer *workers_any(struct workers *workers) {
@@ -312,7 +348,7 @@ void workers_cancel(struct workers *workers, const struct channel_peer *id, cons
 void workers_forget_lease(struct workers *workers, struct lease *lease) {
     if (lease->worker != NULL)
         workers_cancel(workers, &lease->worker->id, lease->job, lease->epoch);
-    lease->worker = NULL;
+    workers_assign(lease, NULL);
 }
 
 struct workers *workers_new(struct scheduler *scheduler) {
@@ -320,8 +356,10 @@ struct workers *workers_new(struct scheduler *scheduler) {
 
     workers->scheduler = scheduler;
     workers->check = loop_timer_new(scheduler->loop, workers_on_check, workers);
+    workers->silence_ms =
+        scheduler->settings->lease_ms / 2 < SILENCE_MS ? scheduler->settings->lease_ms / 2 : SILENCE_MS;
     workers->checked_ms = clock_monotonic_ms();
-    loop_timer_set(workers->check, CHECK_MS);
+    loop_timer_set(workers->check, workers->silence_ms / 15);
     return workers;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Who is connected: workers with their credit, gateways, and the control peer. A peer is known from its hello
- * on; one that has been silent for 15 s, or comes back with a new generation, has died, and its leases end.
- */
+ * on; one that has been silent for 15 s (for half a lease if that is less), or comes back with a new
+ * generation, has died, and its leases end. */
 #ifndef SCHEDULER_WORKERS_H
 #define SCHEDULER_WORKERS_H
 
@@ -21,6 +21,7 @@ struct peer {
     char node[65], name[65], generation[37];
     int64_t heard_ms;
     uint64_t credit;
+    uint64_t light_room, light_held; /* light tasks it holds at a time at most; those it has */
     uint64_t slots;
     int64_t hello_ms;
     bool gone; /* silent: without leases and work until it is heard again */
@@ -39,8 +40,15 @@ void workers_greet(struct workers *workers, const struct channel_peer *id);
 
 /* Room for tasks over all workers. */
 uint64_t workers_credit(const struct workers *workers);
-/* The worker with the most room; NULL when there is none. */
-struct peer *workers_choose(struct workers *workers);
+/* Room for light tasks over all workers, and in *left what of it is free. 0: no worker has any; they then
+ * need credit as any others. */
+uint64_t workers_light(const struct workers *workers, uint64_t *left);
+/* The worker with the most room for a task, light or not; NULL when there is none. */
+struct peer *workers_choose(struct workers *workers, bool light);
+/* A task was sent: takes it off the credit. */
+void workers_charge(struct peer *worker, bool light);
+/* The one place that says who has a lease; NULL: nobody. */
+void workers_assign(struct lease *lease, struct peer *worker);
 struct peer *workers_any(struct workers *workers);
 /* -1: the peer is gone for good, and its leases have ended. */
 int workers_send(struct workers *workers, struct peer *peer, const struct message *message);

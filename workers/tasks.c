@@ -12,6 +12,7 @@
 
 #define TICK_MS 250
 #define PROGRESS_TICKS 4 /* once a second for each task, as the protocol says */
+#define LIGHT_TASKS 2048 /* on their way here at a time: half of what the channel holds */
 #define MOST_SURPLUS 1024 /* held beyond all credit; one more is released: that scheduler does not read credit */
 #define KEEP_ANSWERED_MS 10000
 #define KEEP_ANSWERED_MOST 256
@@ -229,4 +230,5 @@ uint64_t tasks_held(const struct tasks *tasks) {
 void tasks_credit(const struct tasks *tasks, struct message_credit *credit) {
     credit->tasks = tasks->draining ? 0 : admission_credit(&tasks->admission, tasks->counts[TASK_WAITING]);
     credit->memory_bytes = admission_free_bytes(&tasks->admission);
+    credit->light = tasks->draining ? 0 : LIGHT_TASKS;
 }

@@ -301,6 +301,65 @@ def test_silent_worker_is_given_up(stage, queue):
     assert row["error_code"] == "worker_lost" and row["attempts"] == 1
 
 
+def test_silent_worker_is_given_up_within_its_lease(stage, queue):
+    scheduler = stage.scheduler(lease_ms=3000)
+    worker, alive = stage.peer(scheduler), stage.peer(scheduler)
+    job = queue.job()
+    worker.credit(1)
+    worker.expect("task")
+    began = time.monotonic()
+    alive.nothing("task", 2.5)  # answers pings, and has no credit
+    assert queue.row(job)["error_code"] == "worker_lost" and queue.status(job) == "retry"
+    assert time.monotonic() - began < 3 + 1
+    other = queue.job()
+    alive.credit(2)
+    assert {alive.expect("task")["job"], alive.expect("task")["job"]} == {job, other}
+
+
+def test_light_tasks_have_room_of_their_own(stage, queue, postgres):
+    scheduler = stage.scheduler()
+    worker = stage.peer(scheduler)
+    file = queue.file()
+    for kind, count in (("ping", 40), ("noop", 5), ("ping", 40)):
+        postgres.execute("insert into jobs (tenant_id, file_id, type, run_after) select %s, %s, %s,"
+                         " clock_timestamp() - interval '1 min' from generate_series(1, %s)",
+                         (queue.tenant, file, kind, count))
+    worker.send("credit", tasks=2, memory_bytes=1 << 30, light=16)
+    held = {"ping": [], "noop": []}
+
+    def take():
+        task = worker.receive(0.5)
+        while task is not None:
+            held[task["type"]].append(task)
+            task = worker.receive(0.5)
+
+    take()
+    assert 8 < len(held["ping"]) <= 16 and not held["noop"]
+    done = 0
+    while done < 80 and (len(held["noop"]) < 2 or held["ping"]):
+        for task in held["ping"]:
+            worker.done(task)
+        done += len(held["ping"])
+        held["ping"] = []
+        take()
+        assert len(held["ping"]) <= 16 and len(held["noop"]) <= 2
+    assert len(held["noop"]) == 2, "documents go by the credit alone"
+    assert postgres.value("select count(*) from jobs where type = 'noop' and status = 'running'") == 2
+    for task in held["noop"]:
+        worker.done(task)
+    held["noop"] = []
+    worker.send("credit", tasks=8, memory_bytes=1 << 30, light=16)
+    while done < 80 or len(held["noop"]) < 3:
+        before = done + len(held["noop"])
+        take()
+        for task in held["ping"]:
+            worker.done(task)
+        done += len(held["ping"])
+        held["ping"] = []
+        assert done + len(held["noop"]) > before, (done, len(held["noop"]))
+    assert done == 80 and len(held["noop"]) == 3
+
+
 def test_cancel(stage, queue, postgres):
     scheduler = stage.scheduler()
     worker, gateway = stage.peer(scheduler), stage.peer(scheduler, role="gateway")
@@ -372,6 +431,7 @@ def test_expired_lease_of_another_node_is_rescued(stage, queue, postgres):
 def test_pause_and_resume(stage, queue):
     scheduler = stage.scheduler()
     worker, gateway = stage.peer(scheduler), stage.peer(scheduler, role="control")
+    stage.peer(scheduler, role="gateway").send("pause", type="noop")  # not its to say
     gateway.send("pause", type="thumbnail")
     time.sleep(0.3)
     paused, free = queue.job(kind="thumbnail"), queue.job()
@@ -691,7 +751,7 @@ def test_claim_plan_reads_only_what_it_takes(queue, postgres):
             cursor.execute(f"set {name} = {value}")  # statement_locals
         cursor.execute("prepare claim as " + text)
         mark = "'-infinity', '00000000-0000-0000-0000-000000000000'"
-        cursor.execute(f"explain (analyze, format json) execute claim({', '.join([mark] * 4)}, 'n:g', '30000')")
+        cursor.execute(f"explain (analyze, format json) execute claim({', '.join([mark] * 4)}, 'n:g', '30000', 16, '{{ping}}')")
         plan = cursor.fetchone()["QUERY PLAN"][0]["Plan"]
         cursor.execute("rollback")
 
