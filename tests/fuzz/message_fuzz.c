@@ -1,27 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * Fuzzes what comes over the channel and the runner's pipe. Besides the sanitizers' watch: a message that
  * decodes must encode again, and decode again to the same bytes. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "lib/buffer.h"
 #include "proto/message.h"
 #include "proto/plan.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
-
-static void require(int held) {
-    if (!held) {
-        abort();
-    }
-}
-
-static char *exact_copy(const void *bytes, size_t size) {
-    char *copy = malloc(size > 0 ? size : 1);
-    require(copy != NULL);
-    memcpy(copy, bytes, size);
-    return copy;
-}
+#include "tests/fuzz/fuzz.h"
 
 static void fuzz_message(const uint8_t *bytes, size_t size) {
     static struct message message;
