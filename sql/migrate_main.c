@@ -102,11 +102,26 @@ static int parse_arguments(int count, char **arguments, const struct verb **verb
     return 0;
 }
 
+static int run(const struct verb *verb, const struct settings *settings, uint64_t wait_s) {
+    PGconn *connection;
+    int status;
+
+    if (settings->database_url == NULL) {
+        log_error("state=refused error=\"database-url (FILEMILL_DATABASE_URL) is not set\"");
+        return 2;
+    }
+    connection = connect_within(settings->database_url, wait_s);
+    if (connection == NULL)
+        return 1;
+    status = (verb == NULL ? apply : verb->run)(connection, settings);
+    PQfinish(connection);
+    return status == 0 ? 0 : 1;
+}
+
 int main(int count, char **arguments) {
     struct settings settings;
     const struct verb *verb = NULL;
     uint64_t wait_s = WAIT_DEFAULT_S;
-    PGconn *connection;
     int status;
 
     if (parse_arguments(count, arguments, &verb, &wait_s) != 0) {
@@ -114,15 +129,7 @@ int main(int count, char **arguments) {
         return 2;
     }
     settings_load(&settings, "migrate");
-    if (settings.database_url == NULL) {
-        log_error("state=refused error=\"database-url (FILEMILL_DATABASE_URL) is not set\"");
-        return 2;
-    }
-    connection = connect_within(settings.database_url, wait_s);
-    if (connection == NULL)
-        return 1;
-    status = (verb == NULL ? apply : verb->run)(connection, &settings);
-    PQfinish(connection);
+    status = run(verb, &settings, wait_s);
     settings_clear(&settings);
-    return status == 0 ? 0 : 1;
+    return status;
 }
