@@ -24,3 +24,6 @@ set search_path = pg_catalog, public as $$
 begin
   return (select m.role from tenant_members m where m.tenant_id = tenant and m.user_id = filemill_user());
 end $$;
+
+-- Cancelling a job refreshes its file as the gateway, and files_refresh sets this column since 0012.
+grant update (updated_at) on files to filemill_gateway;
