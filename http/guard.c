@@ -120,6 +120,24 @@ static const struct guard_refusal *take_head_byte(struct guard *guard, char byte
     return end_head_line(guard);
 }
 
+/* Takes at once what no rule of take_head_byte could stop: bytes that belong to any line, short of every limit.
+ * Returns how many. */
+static size_t take_plain_bytes(struct guard *guard, const char *bytes, size_t size) {
+    const struct buffer *line = &guard->line;
+    size_t limit = guard->first_line_size > 0         ? guard->first_line_size + GUARD_FIELDS_MAX
+                   : line->size > GUARD_METHOD_MAX + 1 ? HEAD_LINE_MAX
+                                                      : 0;
+    size_t taken = 0;
+
+    if (line->size >= limit || line->data[line->size - 1] == '\r')
+        return 0;
+    if (size > limit - line->size)
+        size = limit - line->size;
+    while (taken < size && (unsigned char)bytes[taken] >= ' ' && bytes[taken] != 0x7f)
+        taken++;
+    return buffer_append(&guard->line, bytes, taken) == 0 ? taken : 0;
+}
+
 static const struct guard_refusal *take_trailer_byte(struct guard *guard, char byte) {
     struct buffer *line = &guard->line;
 
@@ -215,6 +233,10 @@ size_t guard_feed(struct guard *guard, const char *bytes, size_t size) {
             i += take_body(guard, size - i);
             continue;
         }
+        if (guard->phase == GUARD_HEAD)
+            i += take_plain_bytes(guard, bytes + i, size - i);
+        if (i == size)
+            break;
         char byte = bytes[i++];
         guard->refusal = guard->phase == GUARD_HEAD      ? take_head_byte(guard, byte)
                          : guard->phase == GUARD_TRAILER ? take_trailer_byte(guard, byte)

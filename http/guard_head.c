@@ -201,15 +201,19 @@ enum special {
     SPECIAL_COUNT
 };
 
+/* Of a field that decides where a message ends, blanks around the value are refused although RFC 9112 §5 allows
+ * them: libmicrohttpd takes `chunked ` for a coding that it does not know and `5 ` for no number, so that it
+ * would read another message than the guard. */
 static const struct special_field {
     const char *name;
+    bool frames;
     const struct guard_refusal *(*check)(const char *value, size_t size, struct guard_head *head);
 } special_fields[] = {
-    [SPECIAL_HOST] = {"Host", check_host},
-    [SPECIAL_LENGTH] = {"Content-Length", check_length},
-    [SPECIAL_CODING] = {"Transfer-Encoding", check_coding},
-    [SPECIAL_EXPECT] = {"Expect", check_expect},
-    [SPECIAL_AUTHORIZATION] = {"Authorization", NULL},
+    [SPECIAL_HOST] = {"Host", false, check_host},
+    [SPECIAL_LENGTH] = {"Content-Length", true, check_length},
+    [SPECIAL_CODING] = {"Transfer-Encoding", true, check_coding},
+    [SPECIAL_EXPECT] = {"Expect", false, check_expect},
+    [SPECIAL_AUTHORIZATION] = {"Authorization", false, NULL},
 };
 _Static_assert(sizeof(special_fields) / sizeof(special_fields[0]) == SPECIAL_COUNT,
                "one row per special field");
@@ -257,7 +261,7 @@ static const struct guard_refusal *check_special(const struct field *field, stru
 
     if (special < 0)
         return NULL;
-    if (field->padded)
+    if (field->padded && special_fields[special].frames)
         return &padded;
     if (head->seen & 1u << special)
         return special == SPECIAL_HOST ? &bad_host : &repeated;

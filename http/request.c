@@ -62,16 +62,35 @@ int request_set_target(struct http_request *request, const char *target) {
     return split_query(request);
 }
 
+/* RFC 9110 §5.5: blanks after a value are not part of it. libmicrohttpd strips only those before it. */
+static const char *trim_value(struct http_request *request, const char *value) {
+    size_t size = strlen(value), trimmed = size;
+
+    while (trimmed > 0 && (value[trimmed - 1] == ' ' || value[trimmed - 1] == '\t'))
+        trimmed--;
+    if (trimmed == size)
+        return value;
+    if (request->trimmed == NULL)
+        request->trimmed = memory_new_array(GUARD_FIELD_COUNT_MAX, sizeof(request->trimmed[0]));
+    char *copy = memory_copy_bytes(value, trimmed);
+    request->trimmed[request->trimmed_count++] = copy;
+    return copy;
+}
+
 void request_add_header(struct http_request *request, const char *name, const char *value) {
     if (request->headers == NULL)
         request->headers = memory_new_array(GUARD_FIELD_COUNT_MAX, sizeof(request->headers[0]));
     if (request->header_count < GUARD_FIELD_COUNT_MAX)
-        request->headers[request->header_count++] = (struct http_header){name, value};
+        request->headers[request->header_count++] =
+            (struct http_header){name, trim_value(request, value)};
 }
 
 void request_clear(struct http_request *request) {
     for (size_t i = 0; i < request->query_count; i++)
         free((void *)(uintptr_t)request->queries[i].name);
+    for (size_t i = 0; i < request->trimmed_count; i++)
+        free(request->trimmed[i]);
+    free(request->trimmed);
     free(request->queries);
     free(request->headers);
     free(request->texts);

@@ -45,8 +45,10 @@ struct http_request {
 
     char *texts; /* raw path, path and raw query in one block */
     const char *method, *raw_path, *path, *raw_query;
-    struct http_header *headers; /* texts are libmicrohttpd's */
+    struct http_header *headers; /* texts are libmicrohttpd's, but for trimmed values */
     size_t header_count;
+    char **trimmed; /* values that came with blanks after them */
+    size_t trimmed_count;
     struct http_header *queries;
     size_t query_count;
 

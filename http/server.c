@@ -21,9 +21,8 @@
 #include "lib/log.h"
 #include "lib/memory.h"
 
-#define CONNECTION_MEMORY_BYTES                                                                              \
-    ((size_t)96 << 10) /* holds the largest head the guard lets through, parsed                              \
-                        */
+/* Holds the largest head the guard lets through, parsed. libmicrohttpd zeroes all of it for every request. */
+#define CONNECTION_MEMORY_BYTES ((size_t)64 << 10)
 #define SWEEP_MS 500
 #define BODY_BYTES_PER_SECOND_MIN 500u
 #define DEFAULT_HEAD_TIMEOUT_S 20u
