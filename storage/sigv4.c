@@ -25,14 +25,18 @@ static bool is_unreserved(unsigned char c) {
 }
 
 static int append_encoded(struct buffer *out, const char *text, size_t size, bool keep_slash) {
+    size_t plain = 0; /* since here nothing had to be escaped */
+
     for (size_t i = 0; i < size; i++) {
         unsigned char c = (unsigned char)text[i];
         char escape[3] = {'%', upper_hex[c >> 4], upper_hex[c & 15]};
-        bool plain = is_unreserved(c) || (keep_slash && c == '/');
-        if ((plain ? buffer_append(out, &text[i], 1) : buffer_append(out, escape, 3)) != 0)
+        if (is_unreserved(c) || (keep_slash && c == '/'))
+            continue;
+        if (buffer_append(out, text + plain, i - plain) != 0 || buffer_append(out, escape, 3) != 0)
             return -1;
+        plain = i + 1;
     }
-    return 0;
+    return buffer_append(out, text + plain, size - plain);
 }
 
 /* Dot segments and empty segments go, as other services than S3 want it (RFC 3986 §5.2.4). */
@@ -123,8 +127,9 @@ static int append_query(const struct sigv4_pair *query, size_t count, struct buf
     if (count > 1)
         qsort(pairs, count, sizeof(pairs[0]), compare_encoded);
     for (size_t i = 0; i < count; i++) {
-        if (buffer_append_format(out, "%s%s=%s", i == 0 ? "" : "&", texts.data + pairs[i].name,
-                                 texts.data + pairs[i].value) != 0)
+        if ((i > 0 && buffer_append_text(out, "&") != 0) ||
+            buffer_append_text(out, texts.data + pairs[i].name) != 0 || buffer_append_text(out, "=") != 0 ||
+            buffer_append_text(out, texts.data + pairs[i].value) != 0)
             goto clear;
     }
     result = 0;
@@ -236,21 +241,32 @@ static void hmac_sha256(const void *key, size_t key_size, const char *text, size
     HMAC(EVP_sha256(), key, (int)key_size, (const unsigned char *)text, text_size, digest, &size);
 }
 
-void sigv4_signature(const struct sigv4_credentials *credentials, const char *date,
-                     const char *string_to_sign, char signature[65]) {
-    unsigned char key[DIGEST_SIZE];
+static void derive_key(const struct sigv4_credentials *credentials, const char *date,
+                       unsigned char key[DIGEST_SIZE]) {
     char secret[512];
 
     /* A secret that does not fit was refused when the settings were read. */
     (void)text_format(secret, sizeof(secret), "AWS4%s", credentials->secret_key);
     hmac_sha256(secret, strlen(secret), date, strnlen(date, 8), key);
-    hmac_sha256(key, sizeof(key), credentials->region, strlen(credentials->region), key);
-    hmac_sha256(key, sizeof(key), credentials->service, strlen(credentials->service), key);
-    hmac_sha256(key, sizeof(key), "aws4_request", strlen("aws4_request"), key);
-    hmac_sha256(key, sizeof(key), string_to_sign, strlen(string_to_sign), key);
-    text_hex_encode(signature, key, sizeof(key));
-    OPENSSL_cleanse(key, sizeof(key));
+    hmac_sha256(key, DIGEST_SIZE, credentials->region, strlen(credentials->region), key);
+    hmac_sha256(key, DIGEST_SIZE, credentials->service, strlen(credentials->service), key);
+    hmac_sha256(key, DIGEST_SIZE, "aws4_request", strlen("aws4_request"), key);
     OPENSSL_cleanse(secret, sizeof(secret));
+}
+
+void sigv4_signature(const struct sigv4_credentials *credentials, const char *date,
+                     const char *string_to_sign, char signature[65]) {
+    struct sigv4_key fresh = {.day = ""};
+    struct sigv4_key *key = credentials->key != NULL ? credentials->key : &fresh;
+    unsigned char digest[DIGEST_SIZE];
+
+    if (key->day[0] == '\0' || strncmp(key->day, date, 8) != 0) {
+        derive_key(credentials, date, key->bytes);
+        (void)text_format(key->day, sizeof(key->day), "%.8s", date);
+    }
+    hmac_sha256(key->bytes, DIGEST_SIZE, string_to_sign, strlen(string_to_sign), digest);
+    text_hex_encode(signature, digest, sizeof(digest));
+    OPENSSL_cleanse(&fresh, sizeof(fresh));
 }
 
 static int sign(const struct sigv4_credentials *credentials, const struct sigv4_request *request,

@@ -14,12 +14,19 @@
 #define SIGV4_EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #define SIGV4_MAX_HEADERS 64
 
+/* The key derived for one day; zeroed at first, secret like what it is derived from. */
+struct sigv4_key {
+    char day[9];
+    unsigned char bytes[32];
+};
+
 struct sigv4_credentials {
     const char *access_key;
     const char *secret_key;
     const char *session_token; /* NULL if none */
     const char *region;
     const char *service; /* "s3" */
+    struct sigv4_key *key; /* kept between signatures with these credentials; NULL: derived each time */
 };
 
 struct sigv4_pair {

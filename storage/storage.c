@@ -72,6 +72,7 @@ struct storage {
     char bucket[64];
     char access_key[SECRET_MAX];
     char secret_key[SECRET_MAX];
+    struct sigv4_key *key;
 };
 
 struct fault {
@@ -315,6 +316,7 @@ struct storage *storage_new(const struct settings *settings, char *error, size_t
     const struct fault fault = {.text = error, .size = error_size};
     struct storage *storage = memory_new(sizeof(*storage));
 
+    storage->key = memory_new(sizeof(*storage->key));
     storage->provider = choose_provider(settings, &fault);
     if (storage->provider == NULL || resolve_endpoints(storage, settings, &fault) != 0 ||
         resolve_region(storage, settings, &fault) != 0 || resolve_bucket(storage, settings, &fault) != 0 ||
@@ -326,8 +328,11 @@ struct storage *storage_new(const struct settings *settings, char *error, size_t
 }
 
 void storage_free(struct storage *storage) {
-    if (storage != NULL)
-        explicit_bzero(storage->secret_key, sizeof(storage->secret_key));
+    if (storage == NULL)
+        return;
+    explicit_bzero(storage->secret_key, sizeof(storage->secret_key));
+    explicit_bzero(storage->key, sizeof(*storage->key));
+    free(storage->key);
     free(storage);
 }
 
@@ -378,7 +383,8 @@ int storage_presign(const struct storage *storage, const struct storage_presign 
     const struct sigv4_credentials credentials = {.access_key = storage->access_key,
                                                   .secret_key = storage->secret_key,
                                                   .region = storage->region,
-                                                  .service = "s3"};
+                                                  .service = "s3",
+                                                  .key = storage->key};
     char host[HOST_MAX];
     char path[SIGNED_PATH_MAX];
     char length[24];
