@@ -99,3 +99,23 @@ char *json_quote(const char *text) {
     json_decref(value);
     return quoted;
 }
+
+void json_append(struct buffer *out, const char *text) {
+    static const char hex[] = "0123456789abcdef";
+    size_t plain = 0; /* since here nothing had to be escaped */
+    size_t i = 0;
+    int failed = buffer_append_text(out, "\"");
+    for (; text[i] != '\0'; i++) {
+        unsigned char byte = (unsigned char)text[i];
+        const char escape[] = {'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]};
+        if (byte >= ' ' && byte != '"' && byte != '\\') {
+            continue;
+        }
+        failed |= buffer_append(out, text + plain, i - plain) | buffer_append(out, escape, sizeof escape);
+        plain = i + 1;
+    }
+    failed |= buffer_append(out, text + plain, i - plain) | buffer_append_text(out, "\"");
+    if (failed != 0) {
+        fatal("a JSON text over its ceiling");
+    }
+}

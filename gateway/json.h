@@ -8,6 +8,7 @@
 #ifndef GATEWAY_JSON_H
 #define GATEWAY_JSON_H
 
+#include "lib/buffer.h"
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,5 +27,8 @@ char *json_encode(const json_t *value);
 
 /* `text` as a JSON string with its quotes; the caller frees it. Text that is not UTF-8 gives "\"\"". */
 char *json_quote(const char *text);
+
+/* Appends valid UTF-8 as a JSON string with its quotes, without a tree; fatal at the buffer's ceiling. */
+void json_append(struct buffer *out, const char *text);
 
 #endif
