@@ -103,8 +103,10 @@ static const struct option_row rows[] = {
      .audience = FOR_SCHEDULER, .secret = true,
      .description =
          "Postgres as the scheduler logs in. Unset: database-url, changing role in each transaction."},
-    {ROW_NUMBER("database-pool", "DATABASE_POOL", database_pool, "8", 1, 100, "connections"),
-     .audience = FOR_GATEWAY | FOR_SCHEDULER, .description = "Connections of one process to Postgres."},
+    {ROW_NUMBER("database-pool", "DATABASE_POOL", database_pool, "24", 1, 100, "connections"),
+     .audience = FOR_GATEWAY | FOR_SCHEDULER,
+     .description = "Connections of one process to Postgres at most, opened when needed. Each waits for its own "
+                    "commits: more of them share one write of the log."},
     {ROW_BOOL("database-prepare", "DATABASE_PREPARE", database_prepare, "off"),
      .audience = FOR_GATEWAY | FOR_SCHEDULER,
      .description = "Use prepared statements: faster, but not behind PgBouncer before 1.21. The embedded "
