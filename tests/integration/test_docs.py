@@ -8,7 +8,7 @@ import subprocess
 import uuid
 
 import pytest
-from system import BUILD, PATIENCE, ROOT, SAMPLES, fetch
+from system import BUILD, PATIENCE, ROOT, SAMPLES, System, User, eventually, fetch
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Every curl ends in time (streams are for people to interrupt) and says on standard error what came of it.
@@ -73,6 +73,36 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+def test_a_backup_made_as_described_restores(system, user, tmp_path):
+    section = (ROOT / "docs" / "operations.md").read_text().split("## Back up and restore", 1)[1].split("\n## ", 1)[0]
+    commands = re.findall(r"^    (.+)$", section, re.M)
+    restore, = re.findall(r"`(pg_restore [^`]+)`", section)
+    file_id = user.send("mill.pdf", "application/pdf", (SAMPLES / "mill.pdf").read_bytes())
+    assert user.wait(file_id)["status"] == "ready"
+    path = {"PATH": f"{BUILD}:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-euc", "\n".join(commands)], env={**system.environment, **path}, cwd=tmp_path, check=True)
+
+    other = System()
+    try:
+        state = other.directory / "state"
+        state.mkdir(mode=0o755)
+        subprocess.run(["cp", "-a", tmp_path / "backup" / "secrets", tmp_path / "backup" / "store", state], check=True)
+        other.start()
+        subprocess.run(["bash", "-euc", f'eval "$(filemill env)"; {restore}; filemill reload'],
+                       env={**other.environment, **path}, cwd=tmp_path, check=True)
+        returned = User(other, user.id)
+        assert eventually(lambda: returned.call("GET", f"/v1/files/{file_id}").status == 200, what="restored")
+        assert b"mill" in returned.derivative(file_id, "pdf_text").lower()
+        again = returned.call("GET", "/v1/tenants").json["tenants"]
+        assert [tenant["id"] for tenant in again] == [user.tenant]
+        returned.tenant = user.tenant
+        fresh = returned.send("mill.pdf", "application/pdf", (SAMPLES / "mill.pdf").read_bytes())
+        assert returned.wait(fresh)["status"] == "ready"
+        assert other.user().call("GET", f"/v1/files/{file_id}").status == 404
+    finally:
+        other.close()
 
 
 def test_every_route_is_described(system):
