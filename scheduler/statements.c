@@ -104,18 +104,21 @@ const struct statement *statement_claim(unsigned size) {
 
 const struct statement statements[STATEMENT_COUNT] = {
     /* When something becomes due, and how long the oldest has been. Plan: one Index Scan on jobs_pick_idx per
-     * band and side, one row each; the count stops at 1000. */
+     * band and side, one row each; the counts stop at 1000. */
     [STATEMENT_LOOK] = {"look",
         "select (extract(epoch from min(b.later) - now()) * 1000)::bigint as next_ms,"
         "       greatest(extract(epoch from now() - min(b.ready)), 0)::bigint as oldest_s,"
-        "       sum(b.waiting) as ready"
+        "       sum(b.waiting) as ready, sum(b.resting) as delayed"
         "  from (select (select run_after from jobs where status in ('queued', 'retry') and priority = band"
         "                   and run_after > now() order by run_after limit 1) as later,"
         "               (select run_after from jobs where status in ('queued', 'retry') and priority = band"
         "                   and run_after <= now() order by run_after limit 1) as ready,"
         "               (select count(*) from (select from jobs where status in ('queued', 'retry') and"
         " priority = band"
-        "                   and run_after <= now() limit 1000) r) as waiting"
+        "                   and run_after <= now() limit 1000) r) as waiting,"
+        "               (select count(*) from (select from jobs where status in ('queued', 'retry') and"
+        " priority = band"
+        "                   and run_after > now() limit 1000) r) as resting"
         "          from (values (0), (1), (2), (3)) v(band)) b", 0},
 
     /* A worker holds these; the scheduler that leased them is gone. $1: owner, $2: lease ms, $3, $4: job,
@@ -142,7 +145,8 @@ const struct statement statements[STATEMENT_COUNT] = {
 
     /* $1, $2: job, epoch; $3: lease ms. Plan: Nested Loop over jobs_pkey. */
     [STATEMENT_EXTEND] = {"extend",
-        "update jobs j set updated_at = now(), lease_until = now() + $3::bigint * interval '1 ms' from" EPOCHS("$1", "$2")
+        "update jobs j set updated_at = now(), lease_until = now() + $3::bigint * interval '1 ms'"
+        " from" EPOCHS("$1", "$2")
         " where j.id = d.id and j.lease_epoch = d.epoch and j.status::text = 'running' returning j.id as"
         " job", 3},
 

@@ -73,6 +73,7 @@ static void tick_look(struct tick *tick, const struct database_result *look) {
     if (result_rows(look) == 0)
         return;
     counter_set(COUNT_QUEUE_READY, (uint64_t)result_number(look, 0, "ready"));
+    counter_set(COUNT_QUEUE_DELAYED, (uint64_t)result_number(look, 0, "delayed"));
     counter_set(COUNT_QUEUE_OLDEST_SECONDS, (uint64_t)result_number(look, 0, "oldest_s"));
     if (result_text(look, 0, "next_ms") != NULL && result_number(look, 0, "next_ms") > 0)
         claims_due_in(tick->scheduler->claims, result_number(look, 0, "next_ms"));
