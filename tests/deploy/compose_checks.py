@@ -298,3 +298,16 @@ def test_down_and_up_keeps_everything(system, user):
     eventually(lambda: all(system.containers(service) and system.healthy(service) for service in OURS), 120, every=1,
                what="all healthy")
     assert user.derivative(file_id, "pdf_text").decode().strip() == "kept over a new start"
+
+
+def test_namespaces_with_the_optional_profile(system, user):
+    limit = Path("/proc/sys/user/max_user_namespaces")
+    if not limit.exists() or int(limit.read_text()) == 0:
+        pytest.skip("this host permits no user namespaces")
+    system.compose("-f", "docker-compose.yml", "-f", "docker-compose.namespaces.yml", "up", "-d", "--no-deps", "processor")
+    eventually(lambda: system.containers("processor") and system.healthy("processor"), 120, every=1, what="healthy")
+    container, *_ = system.containers("processor")
+    layers = next(service["note"] for service in system.stats(container)["services"] if service["name"] == "worker")
+    assert {"seccomp", "namespaces"} <= set(layers.split(",")) and "landlock" in layers
+    file_id = user.send("inside.pdf", "application/pdf", one_page_pdf("in namespaces"))
+    assert user.wait(file_id)["status"] == "ready"
