@@ -30,7 +30,8 @@ finish() {
         compose down -v --remove-orphans >/dev/null 2>&1 || true
     fi
     if [ -n "$engine" ]; then
-        kill "$engine" && wait "$engine" || true
+        kill "$engine" || true
+        wait "$engine" || true
         mount | awk -v under="$work/" 'index($3, under) == 1 { print $3 }' | xargs -r umount || true
     fi
     rm -rf "$work"
@@ -69,7 +70,9 @@ say "$(docker version --format 'engine {{.Server.Version}}'), ${compose_command[
 
 base=debian:bookworm-slim
 if ! docker image inspect $base >/dev/null 2>&1 && ! timeout 120 docker pull -q $base 2>/dev/null; then
-    [ "$(id -u)" = 0 ] && command -v debootstrap >/dev/null || skip "no $base, and no debootstrap (as root) to make it"
+    if [ "$(id -u)" != 0 ] || ! command -v debootstrap >/dev/null; then
+        skip "no $base, and no debootstrap (as root) to make it"
+    fi
     base=filemill-test-base
     say "$base by debootstrap: the registry does not answer"
     if ! docker image inspect $base >/dev/null 2>&1; then
