@@ -47,7 +47,7 @@ static void defaults_are_as_documented(void **state) {
     assert_int_equal(settings.backoff_unit_ms, 60000);
     assert_int_equal(settings.backoff_cap, 60);
     assert_int_equal(settings.poll_ms, 1000);
-    assert_int_equal(settings.batch, 64);
+    assert_int_equal(settings.batch, 512);
     assert_int_equal(settings.worker_memory_bytes, 1073741824);
     assert_int_equal(settings.max_upload_bytes, INT64_C(5000000000));
     assert_int_equal(settings.max_body_bytes, 2 * 1024 * 1024);
