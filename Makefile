@@ -10,14 +10,16 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 # Instrumented programs are slower: limits in time are multiplied by this.
 PATIENCE ?= 1
+FUZZ_SECONDS ?= 60
 
-.PHONY: help run build test check asan bench lint docs format clean install packages-run packages-test
+.PHONY: help run build test check asan fuzz bench lint docs format clean install packages-run packages-test
 
 help:
 	@echo "make run       install what is missing, build, start a node, send samples through it; Ctrl-C drains"
 	@echo "make test      build and run every test"
 	@echo "make check     only the fast unit tests"
 	@echo "make asan      every test with AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make fuzz      FUZZ_SECONDS ($(FUZZ_SECONDS)) of fuzzing for each of our own parsers"
 	@echo "make bench     measure, and print a table"
 	@echo "make lint      lengths, banned functions, dependencies, documentation, and a clean build with clang"
 	@echo "make docs      docs/configuration.md anew from the table of settings"
@@ -57,6 +59,9 @@ asan: packages-test
 	@ninja -C build-asan --quiet
 	@FILEMILL_TEST_PATIENCE=$(if $(filter 1,$(PATIENCE)),4,$(PATIENCE)) $(PYTHON) tools/test.py --build build-asan
 
+fuzz: packages-test
+	@tests/fuzz/run.sh $(FUZZ_SECONDS) build-fuzz
+
 bench: packages-test
 	@$(MAKE) --no-print-directory build
 	@directory=$$(tools/reachable.sh $(BUILD)) && FILEMILL_BUILD=$$directory $(PYTHON) bench/run.py
@@ -80,4 +85,4 @@ install: build
 	@ln -sfn ../libexec/filemill/filemill $(DESTDIR)$(PREFIX)/bin/filemill
 
 clean:
-	@rm -rf build build-asan build-clang
+	@rm -rf build build-asan build-clang build-fuzz
