@@ -76,8 +76,8 @@ static void reset_signals(void) {
 }
 
 #ifdef __SANITIZE_ADDRESS__
-/* What the sanitizers find later can't be opened then: their file takes the place of standard error. Each of the
- * two libraries has a reporter of its own. */
+/* What the sanitizers find later can't open a file then: theirs takes the place of standard error. Each of
+ * the two libraries has a reporter of its own. */
 static void keep_reports(void) {
     const char *const libraries[] = {"libasan.so.8", "libubsan.so.1"};
     int fd = open(__sanitizer_get_report_path(), O_WRONLY | O_APPEND | O_CLOEXEC);
