@@ -120,13 +120,13 @@ static const struct guard_refusal *take_head_byte(struct guard *guard, char byte
     return end_head_line(guard);
 }
 
-/* Takes at once what no rule of take_head_byte could stop: bytes that belong to any line, short of every limit.
- * Returns how many. */
+/* Takes at once what no rule of take_head_byte could stop: bytes that belong to any line, short of every
+ * limit. Returns how many. */
 static size_t take_plain_bytes(struct guard *guard, const char *bytes, size_t size) {
     const struct buffer *line = &guard->line;
-    size_t limit = guard->first_line_size > 0         ? guard->first_line_size + GUARD_FIELDS_MAX
+    size_t limit = guard->first_line_size > 0          ? guard->first_line_size + GUARD_FIELDS_MAX
                    : line->size > GUARD_METHOD_MAX + 1 ? HEAD_LINE_MAX
-                                                      : 0;
+                                                       : 0;
     size_t taken = 0;
 
     if (line->size >= limit || line->data[line->size - 1] == '\r')

@@ -201,9 +201,9 @@ enum special {
     SPECIAL_COUNT
 };
 
-/* Of a field that decides where a message ends, blanks around the value are refused although RFC 9112 §5 allows
- * them: libmicrohttpd takes `chunked ` for a coding that it does not know and `5 ` for no number, so that it
- * would read another message than the guard. */
+/* Of a field that decides where a message ends, blanks around the value are refused although RFC 9112 §5
+ * allows them: libmicrohttpd takes `chunked ` for a coding that it does not know and `5 ` for no number, so
+ * that it would read another message than the guard. */
 static const struct special_field {
     const char *name;
     bool frames;

@@ -81,8 +81,7 @@ void request_add_header(struct http_request *request, const char *name, const ch
     if (request->headers == NULL)
         request->headers = memory_new_array(GUARD_FIELD_COUNT_MAX, sizeof(request->headers[0]));
     if (request->header_count < GUARD_FIELD_COUNT_MAX)
-        request->headers[request->header_count++] =
-            (struct http_header){name, trim_value(request, value)};
+        request->headers[request->header_count++] = (struct http_header){name, trim_value(request, value)};
 }
 
 void request_clear(struct http_request *request) {

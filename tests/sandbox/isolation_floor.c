@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The same work without isolation, for bench/isolation.py: `isolation_floor fork COUNT` does nothing in a forked child,
- * waited for; `isolation_floor pdf PATH COUNT` reads a PDF's text in this very process. Prints the microseconds of each
- * round, one per line. */
+ * The same work without isolation, for bench/isolation.py: `isolation_floor fork COUNT` does nothing in a
+ * forked child, waited for; `isolation_floor pdf PATH COUNT` reads a PDF's text in this very process. Prints
+ * the microseconds of each round, one per line. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
