@@ -37,7 +37,7 @@ printf '%s\n' bin lib lib64 sbin etc dev proc sys run usr usr/bin usr/lib usr/li
     etc/{passwd,group,shadow,nsswitch.conf,debian_version,os-release,ld.so.conf,ld.so.conf.d,ssl,ssl/certs} \
     usr/lib/os-release | while read -r path; do [ ! -e "/$path" ] || echo "$path"; done | copy
 chmod 1777 "$root/tmp" "$root/var/tmp"
-find /usr/local /etc/ld.so.conf.d /etc/ssl/certs /etc/fonts /var/cache/fontconfig -not -type d 2>/dev/null | sed 's|^/||' | copy
+find /usr/local /etc/ld.so.conf.d /etc/ssl/certs /etc/fonts -not -type d 2>/dev/null | sed 's|^/||' | copy
 for tool in $tools; do echo "usr/bin/$tool"; done | while read -r path; do
     [ -e "/$path" ] && echo "$path" || echo "bin/${path##*/}"
 done | copy
@@ -49,6 +49,13 @@ libraries_of | while read -r library; do
     install -D -m 755 "$(readlink -f "$library")" "$root$(readlink -f "${library%/*}")/${library##*/}"
 done
 ldconfig -r "$root"
+
+# The cache of fonts counts nanoseconds of the folders' times, and an image's layers keep whole seconds.
+if [ -e "$root/usr/bin/fc-cache" ]; then
+    mkdir -p "$root/var/cache/fontconfig" "$root/usr/local/share/fonts"
+    find "$root/usr/share/fonts" "$root/usr/local/share/fonts" -type d -exec touch -d "$(date +%F)" {} +
+    chroot "$root" /usr/bin/fc-cache --force --system-only
+fi
 
 install -d "$root/var/lib/dpkg/status.d" "$root/var/lib"
 libraries_of | xargs -n 1 readlink -f | while read -r library; do
