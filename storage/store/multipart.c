@@ -143,16 +143,7 @@ int put_part_begin(struct call *call) {
 
     if (error == S3_OK)
         error = upload_take_part_number(call);
-    if (error != S3_OK) {
-        call_fail(call, error);
-        return -1;
-    }
-    call->writer = writer_new(call->store->disk, call->store->syncer);
-    if (call->writer == NULL) {
-        call_fail_errno(call);
-        return -1;
-    }
-    return 0;
+    return object_begin_body(call, error);
 }
 
 struct part_publication {

@@ -273,11 +273,7 @@ void object_publish(struct call *call, void (*published)(struct call *call)) {
     writer_publish(call->writer, &call->object, path, &events, publication);
 }
 
-int put_object_begin(struct call *call) {
-    enum s3_error error = object_check_write(call);
-
-    if (error == S3_OK)
-        error = object_take_headers(call);
+int object_begin_body(struct call *call, enum s3_error error) {
     if (error != S3_OK) {
         call_fail(call, error);
         return -1;
@@ -288,6 +284,14 @@ int put_object_begin(struct call *call) {
         return -1;
     }
     return 0;
+}
+
+int put_object_begin(struct call *call) {
+    enum s3_error error = object_check_write(call);
+
+    if (error == S3_OK)
+        error = object_take_headers(call);
+    return object_begin_body(call, error);
 }
 
 static void object_stored(struct call *call) {

@@ -119,35 +119,31 @@ static void report(struct writer *writer, enum writer_result result) {
     writer->events.done(writer->context, result);
 }
 
-static void directory_synced(void *context, int error) {
-    struct writer *writer = context;
-
+/* After a sync: whether there is somebody left to go on for, and nothing went wrong. */
+static bool goes_on(struct writer *writer, int error, const char *step) {
     writer->syncing = false;
     if (writer->abandoned) {
         writer_free(writer);
-        return;
+        return false;
     }
     if (error != 0) {
         errno = error;
-        (void)fail(writer, "sync_directory");
+        (void)fail(writer, step);
+        report(writer, writer_failure(writer));
     }
-    report(writer, error == 0 ? WRITER_OK : writer_failure(writer));
+    return error == 0;
+}
+
+static void directory_synced(void *context, int error) {
+    if (goes_on(context, error, "sync_directory"))
+        report(context, WRITER_OK);
 }
 
 static void file_synced(void *context, int error) {
     struct writer *writer = context;
 
-    writer->syncing = false;
-    if (writer->abandoned) {
-        writer_free(writer);
+    if (!goes_on(writer, error, "sync"))
         return;
-    }
-    if (error != 0) {
-        errno = error;
-        (void)fail(writer, "sync");
-        report(writer, writer_failure(writer));
-        return;
-    }
     if (writer->events.permit != NULL && !writer->events.permit(writer->context)) {
         report(writer, WRITER_REFUSED);
         return;

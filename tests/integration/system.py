@@ -273,14 +273,8 @@ class User:
         return reply.body
 
 
-def one_page_pdf(text):
-    """A small, valid PDF that shows one line of text."""
-    escaped = text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
-    stream = f"BT /F1 18 Tf 72 720 Td ({escaped}) Tj ET".encode()
-    objects = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-               b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
-               b"<</Length %d>>stream\n%s\nendstream" % (len(stream), stream),
-               b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"]
+def pdf_of(objects):
+    """A PDF of these objects, numbered from 1, the catalog first."""
     out, offsets = b"%PDF-1.4\n", []
     for number, body in enumerate(objects, 1):
         offsets.append(len(out))
@@ -289,6 +283,17 @@ def one_page_pdf(text):
     out += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
     out += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     return out + b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, table)
+
+
+def one_page_pdf(text):
+    """A small, valid PDF that shows one line of text."""
+    escaped = text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
+    stream = f"BT /F1 18 Tf 72 720 Td ({escaped}) Tj ET".encode()
+    objects = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+               b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
+               b"<</Length %d>>stream\n%s\nendstream" % (len(stream), stream),
+               b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"]
+    return pdf_of(objects)
 
 
 def sha256(data):

@@ -5,7 +5,7 @@ import time
 import zlib
 
 import pytest
-from system import CORPUS, SAMPLES, System, eventually, fetch, one_page_pdf
+from system import CORPUS, SAMPLES, System, eventually, fetch, one_page_pdf, pdf_of
 
 LIMITS = {"backoff_unit_ms": 200, "limit_pages": 20, "limit_pixels": 2_000_000, "limit_cpu_seconds": 4,
           "limit_wall_ms": 20000, "limit_memory_bytes": 600 << 20}
@@ -25,14 +25,7 @@ def many_pages_pdf(pages):
     kids = " ".join(f"{number} 0 R" for number in range(3, 3 + pages)).encode()
     objects = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[%s]/Count %d>>" % (kids, pages)]
     objects += [b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]>>"] * pages
-    out, offsets = b"%PDF-1.4\n", []
-    for number, body in enumerate(objects, 1):
-        offsets.append(len(out))
-        out += b"%d 0 obj%s endobj\n" % (number, body)
-    table = len(out)
-    out += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
-    out += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    return out + b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, table)
+    return pdf_of(objects)
 
 
 def grey_png(width, height):
@@ -53,14 +46,7 @@ def spinning_pdf():
     objects = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
                b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R>>",
                b"<</Length %d/Filter[/FlateDecode/FlateDecode]>>stream\n%s\nendstream" % (len(stream), stream)]
-    out, offsets = b"%PDF-1.4\n", []
-    for number, body in enumerate(objects, 1):
-        offsets.append(len(out))
-        out += b"%d 0 obj%s endobj\n" % (number, body)
-    table = len(out)
-    out += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
-    out += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    return out + b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, table)
+    return pdf_of(objects)
 
 
 def test_too_many_pages(user):
