@@ -22,6 +22,7 @@
 #include "lib/text.h"
 #include "workers/nursery_runners.h"
 #include "workers/nursery_wire.h"
+#include "workers/processor.h"
 #include "workers/runner.h"
 
 #define SEND_PATIENCE_MS 10000
@@ -196,6 +197,10 @@ static int fork_runner(struct nursery *nursery, struct runner_slot *slot, struct
     slot->progress = mmap(NULL, PROGRESS_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, entry->progress_fd, 0);
     if (slot->progress == MAP_FAILED) {
         slot->progress = NULL;
+        return -1;
+    }
+    if (processor_prepare(request->row) != 0) {
+        errno = ENODATA;
         return -1;
     }
     request->progress = slot->progress;

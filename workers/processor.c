@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -37,6 +38,23 @@ int processors_warm(void) {
             return -1;
         }
     }
+    return 0;
+}
+
+int processor_prepare(const struct processor_row *row) {
+    static bool prepared[sizeof processors / sizeof processors[0]];
+    const struct processor *processor = processor_of(row);
+    size_t index = (size_t)(row - processor_rows);
+
+    if (processor == NULL)
+        return -1;
+    if (prepared[index] || processor->warm_first == NULL)
+        return 0;
+    if (processor->warm_first() != 0) {
+        log_error("processor=%s state=cold", processor->name);
+        return -1;
+    }
+    prepared[index] = true;
     return 0;
 }
 

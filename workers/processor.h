@@ -45,6 +45,8 @@ struct processor_context {
 struct processor {
     const char *name;
     int (*warm)(void);                               /* NULL: nothing to warm; -1 refuses the start */
+    int (*warm_first)(void);                         /* the same before its first document: for engines that cost
+                                                        memory which a node without such documents need not pay */
     int (*run)(struct processor_context *context);   /* 0, or -1 after processor_fail */
 };
 
@@ -52,6 +54,8 @@ struct processor {
 const struct processor *processor_of(const struct processor_row *row);
 /* All of them, once; -1 when one can't. */
 int processors_warm(void);
+/* In the nursery, before a document of this row is given to a runner: warm_first, once. -1: this document can't. */
+int processor_prepare(const struct processor_row *row);
 
 /* Notes why it failed, with a code of workers/deaths.c; returns -1. The first failure stands. */
 int processor_fail(struct processor_context *context, const char *code, const char *format, ...)

@@ -348,7 +348,12 @@ static int run(struct processor_context *context) {
 
 /* PDFs are warmed by extract_pdf. */
 static int warm(void) {
-    return image_warm() == 0 && ocr_engine_warm() == 0 ? ocr_pdf_warm() : -1;
+    return image_warm();
 }
 
-const struct processor processor_ocr = {.name = "ocr", .warm = warm, .run = run};
+/* Some twenty megabytes. */
+static int warm_first(void) {
+    return ocr_engine_warm() == 0 ? ocr_pdf_warm() : -1;
+}
+
+const struct processor processor_ocr = {.name = "ocr", .warm = warm, .warm_first = warm_first, .run = run};
