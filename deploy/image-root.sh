@@ -16,15 +16,18 @@ copy() { # keeps links, owners and modes; directories on the way come with their
     tar -C / -c --no-recursion -T - | tar -C "$root" -x
 }
 
-# What packages own; of Postgres also those that its meta package stands for.
+# What packages own; of Postgres also those that its meta package stands for, without the
+# compiler (jit is off), and the time zones that it reads.
 files_of() {
     local package
     for package in "$@"; do
         dpkg-query -L "$package"
-        [ "$package" != postgresql ] || dpkg-query -W -f '${Package} ${db:Status-Status}\n' 'postgresql-*' |
+        [ "$package" = postgresql ] || continue
+        dpkg-query -L tzdata
+        dpkg-query -W -f '${Package} ${db:Status-Status}\n' 'postgresql-*' |
             awk '$1 ~ /^postgresql-(client-)?[0-9]+$/ && $2 == "installed" { print $1 }' |
             xargs -r -n 1 dpkg-query -L
-    done | grep -vE '^/\.?$|^/usr/share/(doc|man|locale|lintian)(/|$)' | sort -u
+    done | grep -vE '^/\.?$|^/usr/share/(doc|man|locale|lintian)(/|$)|/bitcode(/|$)|/llvmjit' | sort -u
 }
 
 libraries_of() { # ldd complains of scripts, and of what it has nothing to say about
@@ -37,7 +40,7 @@ printf '%s\n' bin lib lib64 sbin etc dev proc sys run usr usr/bin usr/lib usr/li
     etc/{passwd,group,shadow,nsswitch.conf,debian_version,os-release,ld.so.conf,ld.so.conf.d,ssl,ssl/certs} \
     usr/lib/os-release | while read -r path; do [ ! -e "/$path" ] || echo "$path"; done | copy
 chmod 1777 "$root/tmp" "$root/var/tmp"
-find /usr/local /etc/ld.so.conf.d /etc/ssl/certs /etc/fonts -not -type d 2>/dev/null | sed 's|^/||' | copy
+find /usr/local /etc/ld.so.conf.d /etc/ssl/certs /etc/fonts /usr/lib/locale/C.utf8 -not -type d 2>/dev/null | sed 's|^/||' | copy
 for tool in $tools; do echo "usr/bin/$tool"; done | while read -r path; do
     [ -e "/$path" ] && echo "$path" || echo "bin/${path##*/}"
 done | copy
