@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * NOTIFY for a node without a scheduler; see waker.h. The first wake goes at once, what comes within 50 ms of it
- * together at their end. */
+ * NOTIFY for a node without a scheduler; see waker.h. The first wake goes at once, what comes within 50 ms of
+ * it together at their end. */
 #include "gateway/waker.h"
 
 #include "gateway/statements.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Wakes other nodes' schedulers: NOTIFY filemill_jobs, at most every 50 ms, on a connection of its own and never
- * in an inserting transaction (a NOTIFY there takes a lock over all commits). A wake that is lost costs at most
- * one of their polls. */
+ * Wakes other nodes' schedulers: NOTIFY filemill_jobs, at most every 50 ms, on a connection of its own and
+ * never in an inserting transaction (a NOTIFY there takes a lock over all commits). A wake that is lost costs
+ * at most one of their polls. */
 #ifndef GATEWAY_WAKER_H
 #define GATEWAY_WAKER_H
 
