@@ -2,7 +2,9 @@
  * Loading pictures. */
 #include "workers/processors/image.h"
 
+#include <gmodule.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -345,13 +347,31 @@ static int warm_pipeline(void) {
     return pixels == NULL ? -1 : 0;
 }
 
+/* libvips loads every plug-in it finds as it starts, and with vips-magick some 130 modules of ImageMagick:
+ * code that no picture here may reach, and that every fork would carry. It is shown an empty place, and given
+ * the one that is wanted. */
+static int start_vips(void) {
+    static const char wanted[] = VIPS_MODULES "/vips-heif.so";
+    GModule *module;
+
+    (void)setenv("VIPSHOME", "/nonexistent", 1);
+    int status = VIPS_INIT("filemill-nursery");
+    (void)unsetenv("VIPSHOME");
+    if (status != 0)
+        return -1;
+    module = g_module_open(wanted, G_MODULE_BIND_LAZY);
+    if (module != NULL)
+        g_module_make_resident(module);
+    return 0; /* whether the loaders are there is seen below */
+}
+
 int image_warm(void) {
     static bool warm;
 
     if (warm)
         return 0;
     (void)g_log_set_default_handler(on_glib_message, NULL);
-    if (VIPS_INIT("filemill-nursery") != 0 || webp_stay_single() != 0)
+    if (start_vips() != 0 || webp_stay_single() != 0)
         return -1;
     vips_concurrency_set(1);
     vips_cache_set_max(0);
