@@ -1,59 +1,18 @@
 /* SPDX-License-Identifier: MIT
- * The shapes of answers; see answers.h. A row is either a choice ("a|b") or members, separated by blanks:
- *   name:type   type is text, integer, object, true, uri or another row's name; [type] is an array of it
- *   name?:type  may be null
- *   name~:type  may be absent */
+ * JSON Schemas from the shapes of answers (module.h), and the shapes that all modules share. */
 #include "gateway/answers.h"
 
+#include "gateway/module.h"
 #include "lib/log.h"
 #include "lib/text.h"
 #include <stdbool.h>
 #include <string.h>
 
-struct answer_row {
-    const char *name;
-    const char *choices;
-    const char *members;
-};
-
-#define FILE_MEMBERS                                                                                         \
-    "file_id:Uuid tenant_id:Uuid owner_user_id:Uuid filename?:text visibility:Visibility mime:text "         \
-    "detected_mime?:text size_bytes:integer sha256?:text status:FileStatus generation:integer r2_key:text "  \
-    "created_at:Time updated_at:Time finalized_at?:Time"
-
-static const struct answer_row rows[] = {
+static const struct answer_row core[] = {
     {.name = "Role", .choices = "owner|admin|member|internal"},
     {.name = "Visibility", .choices = "public|private|internal"},
-    {.name = "FileStatus", .choices = "uploading|ready|processing|failed"},
     {.name = "JobStatus", .choices = "queued|running|done|failed|retry|waiting|cancelled"},
     {.name = "Ok", .members = "ok:true"},
-    {.name = "OpenApi", .members = "openapi:text info:object paths:object"},
-    {.name = "Tenant", .members = "tenant_id:Uuid name:text role:Role"},
-    {.name = "TenantRow", .members = "id:Uuid name:text role:Role created_at:Time"},
-    {.name = "Tenants", .members = "tenants:[TenantRow]"},
-    {.name = "Member", .members = "tenant_id:Uuid user_id:Uuid role:Role"},
-    {.name = "MemberRow", .members = "user_id:Uuid role:Role created_at:Time"},
-    {.name = "Members", .members = "members:[MemberRow]"},
-    {.name = "Upload",
-     .members = "file_id:Uuid r2_key:text upload_url:uri required_headers:object expires_in_seconds:integer"},
-    {.name = "JobRow", .members = "id:Uuid type:text status:JobStatus"},
-    {.name = "Jobs", .members = "ok:true jobs:[JobRow]"},
-    {.name = "Link",
-     .members = "download_url:uri expires_in_seconds~:integer kind~:text mime~:text size_bytes~:integer"},
-    {.name = "File", .members = FILE_MEMBERS},
-    {.name = "Files", .members = "files:[File] next_cursor?:text"},
-    {.name = "Derivative",
-     .members =
-         "kind:text mime:text size_bytes:integer r2_key:text sha256?:text metadata:object created_at:Time "
-         "updated_at:Time"},
-    {.name = "Job",
-     .members =
-         "id:Uuid file_id~:Uuid tenant_id~:Uuid type:text status:JobStatus attempts:integer error_code?:text "
-         "error_detail?:text stage?:text progress_done:integer progress_total:integer generation:integer "
-         "run_after:Time created_at:Time started_at?:Time finished_at?:Time"},
-    {.name = "FileDetail", .members = FILE_MEMBERS " derivatives:[Derivative] jobs:[Job]"},
-    {.name = "Deleted", .members = "ok:true file_id:Uuid status:text"},
-    {.name = "Cancelled", .members = "ok:true id:Uuid status:text"},
     {.name = "Problem",
      .members = "error:text type:uri title:text status:integer detail~:text details~:object"},
 };
@@ -114,15 +73,23 @@ static json_t *choices_schema(const char *choices) {
     return json_pack("{s:s,s:o}", "type", "string", "enum", list);
 }
 
+static void add_schemas(json_t *schemas, const struct answer_row *rows, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        json_t *schema =
+            rows[i].choices != NULL ? choices_schema(rows[i].choices) : members_schema(rows[i].members);
+        if (schema == NULL || json_object_get(schemas, rows[i].name) != NULL ||
+            json_object_set_new(schemas, rows[i].name, schema) != 0) {
+            fatal("the schema of %s can't be made", rows[i].name);
+        }
+    }
+}
+
 json_t *answers_schemas(void) {
     json_t *schemas = json_pack("{s:{s:s,s:s},s:{s:s,s:s}}", "Uuid", "type", "string", "format", "uuid",
                                 "Time", "type", "string", "format", "date-time");
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        json_t *schema =
-            rows[i].choices != NULL ? choices_schema(rows[i].choices) : members_schema(rows[i].members);
-        if (schema == NULL || json_object_set_new(schemas, rows[i].name, schema) != 0) {
-            fatal("the schema of %s can't be made", rows[i].name);
-        }
+    add_schemas(schemas, core, sizeof core / sizeof core[0]);
+    for (size_t i = 0; i < gateway_module_count; i++) {
+        add_schemas(schemas, gateway_modules[i]->answers, gateway_modules[i]->answer_count);
     }
     return schemas;
 }

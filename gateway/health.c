@@ -5,8 +5,8 @@
 #include "gateway/health.h"
 
 #include "gateway/call.h"
-#include "gateway/handlers.h"
 #include "gateway/json.h"
+#include "gateway/module.h"
 #include "gateway/scheduler_link.h"
 #include "lib/clock.h"
 #include "lib/counters.h"
@@ -41,7 +41,7 @@ void health_free(struct health *health) {
     free(health);
 }
 
-void handle_health(struct call *call) {
+static void handle_health(struct call *call) {
     call_respond(call, 200, "{\"ok\":true}");
 }
 
@@ -103,7 +103,7 @@ static void probe(struct health *health) {
     health->transfer = http_client_start(health->gateway->client, &request, probed, health);
 }
 
-void handle_ready(struct call *call) {
+static void handle_ready(struct call *call) {
     struct health *health = call->gateway->health;
     if (health->transfer == NULL && (!health->asked || clock_monotonic_ms() - health->asked_ms >= HOLDS_MS)) {
         probe(health);
@@ -115,3 +115,25 @@ void handle_ready(struct call *call) {
     }
     answer(call);
 }
+
+/* ---- what it serves ---- */
+
+static const struct route routes[] = {
+    {.method = "GET",
+     .pattern = "/health",
+     .operation = "health",
+     .handler = handle_health,
+     .summary = "Is this process alive?",
+     .success = 200,
+     .response = "Ok"},
+    {.method = "GET",
+     .pattern = "/ready",
+     .operation = "ready",
+     .handler = handle_ready,
+     .summary = "Is everything that requests need there?",
+     .success = 200,
+     .response = "Ok",
+     .problems = {PROBLEM_NOT_READY, PROBLEM_DRAINING}},
+};
+
+const struct gateway_module health_module = {.name = "health", MODULE_ROUTES(routes)};

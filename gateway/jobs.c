@@ -2,7 +2,7 @@
  * GET /v1/jobs/:id and POST /v1/jobs/:id/cancel. A job is seen as its file is. */
 #include "gateway/call.h"
 #include "gateway/events.h"
-#include "gateway/handlers.h"
+#include "gateway/module.h"
 #include "gateway/scheduler_link.h"
 #include "gateway/statements.h"
 #include "lib/memory.h"
@@ -32,7 +32,7 @@ static void looked(struct call *call, const struct database_answer *answer) {
     }
 }
 
-void handle_job(struct call *call) {
+static void handle_job(struct call *call) {
     const struct query query = {.statement = &statements[STATEMENT_JOB], .values = {call->parameters[0]}};
     call_read(call, &query, 1, looked);
 }
@@ -64,7 +64,41 @@ static void looked_for_cancel(struct call *call, const struct database_answer *a
     call_write(call, &(struct call_effect){.queries = queries, .count = 3, .on_answer = cancelled});
 }
 
-void handle_job_cancel(struct call *call) {
+static void handle_job_cancel(struct call *call) {
     const struct query query = {.statement = &statements[STATEMENT_JOB], .values = {call->parameters[0]}};
     call_read(call, &query, 1, looked_for_cancel);
 }
+
+/* ---- what it serves ---- */
+
+static const struct route routes[] = {
+    {.method = "GET",
+     .pattern = "/v1/jobs/:id",
+     .operation = "getJob",
+     .flags = ROUTE_READS,
+     .handler = handle_job,
+     .summary = "A job.",
+     .success = 200,
+     .response = "Job",
+     .problems = {PROBLEM_NOT_FOUND, PROBLEM_FORBIDDEN}},
+    {.method = "POST",
+     .pattern = "/v1/jobs/:id/cancel",
+     .operation = "cancelJob",
+     .flags = ROUTE_POSTS | ROUTE_BODY | ROUTE_BODY_OPTIONAL,
+     .handler = handle_job_cancel,
+     .summary = "Cancel a job.",
+     .success = 200,
+     .response = "Cancelled",
+     .problems = {PROBLEM_NOT_FOUND, PROBLEM_FORBIDDEN, PROBLEM_JOB_FINISHED}},
+};
+
+static const struct answer_row answers[] = {
+    {.name = "Job",
+     .members =
+         "id:Uuid file_id~:Uuid tenant_id~:Uuid type:text status:JobStatus attempts:integer error_code?:text "
+         "error_detail?:text stage?:text progress_done:integer progress_total:integer generation:integer "
+         "run_after:Time created_at:Time started_at?:Time finished_at?:Time"},
+    {.name = "Cancelled", .members = "ok:true id:Uuid status:text"},
+};
+
+const struct gateway_module jobs_module = {.name = "jobs", MODULE_ROUTES(routes), MODULE_ANSWERS(answers)};

@@ -7,6 +7,7 @@
 #include "gateway/call.h"
 #include "gateway/handlers.h"
 #include "gateway/json.h"
+#include "gateway/module.h"
 #include "gateway/routes.h"
 #include "lib/buffer.h"
 #include "lib/log.h"
@@ -142,16 +143,17 @@ static json_t *make_paths(int64_t max_upload_bytes) {
     json_t *paths = json_object();
     struct buffer path;
     buffer_init(&path, PATH_MAX_BYTES);
-    for (size_t i = 0; i < route_count; i++) {
+    const struct route *route;
+    for (size_t i = 0; (route = routes_at(i)) != NULL; i++) {
         char method[8];
-        write_path(&path, routes[i].pattern);
-        (void)text_copy(method, sizeof method, routes[i].method);
+        write_path(&path, route->pattern);
+        (void)text_copy(method, sizeof method, route->method);
         fields_lower(method);
         if (json_object_get(paths, path.data) == NULL) {
             json_object_set_new(paths, path.data, json_object());
         }
         json_object_set_new(json_object_get(paths, path.data), method,
-                            route_operation(&routes[i], max_upload_bytes));
+                            route_operation(route, max_upload_bytes));
     }
     buffer_clear(&path);
     return paths;
@@ -175,6 +177,25 @@ char *openapi_document(const char *server_url, int64_t max_upload_bytes) {
     return text;
 }
 
-void handle_openapi(struct call *call) {
+static void handle_openapi(struct call *call) {
     call_respond(call, 200, call->gateway->openapi);
 }
+
+/* ---- what it serves ---- */
+
+static const struct route routes[] = {
+    {.method = "GET",
+     .pattern = "/openapi.json",
+     .operation = "openapi",
+     .handler = handle_openapi,
+     .summary = "This document.",
+     .success = 200,
+     .response = "OpenApi"},
+};
+
+static const struct answer_row answers[] = {
+    {.name = "OpenApi", .members = "openapi:text info:object paths:object"},
+};
+
+const struct gateway_module openapi_module = {
+    .name = "openapi", MODULE_ROUTES(routes), MODULE_ANSWERS(answers)};

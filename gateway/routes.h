@@ -40,15 +40,23 @@ struct route {
     enum problem problems[ROUTE_MAX_PROBLEMS]; /* beyond those that any such route may give; 0 ends */
 };
 
-extern const struct route routes[];
-extern const size_t route_count;
+/* Rows of a table: what reads, writes, and writes with an Idempotency-Key; all need a token. */
+#define ROUTE_READS ROUTE_AUTHENTICATED
+#define ROUTE_CHANGES (ROUTE_AUTHENTICATED | ROUTE_WRITES)
+#define ROUTE_POSTS (ROUTE_AUTHENTICATED | ROUTE_WRITES | ROUTE_IDEMPOTENT_KEY)
+#define ROUTE_FIELDS(table) .fields = (table), .field_count = sizeof(table) / sizeof((table)[0])
+#define ROUTE_QUERY(table) .query = (table), .query_count = sizeof(table) / sizeof((table)[0])
+
+/* The routes of all modules as one list; NULL beyond the last. */
+size_t routes_count(void);
+const struct route *routes_at(size_t index);
 
 enum route_match { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 
 /* Finds the row for a method and a raw (not decoded) path. Literal segments must be equal byte for byte;
  * `:id` and
- * `:user_id` take a UUID, `:kind` takes [a-z0-9_-]: anything percent-encoded matches nothing. HEAD finds GET.
- * With ROUTE_NO_METHOD, `allow` (128 bytes) holds the value of the Allow header. */
+ * `:user_id` take a UUID, `:kind` and `:name` take [a-z0-9_-]: anything percent-encoded matches nothing. HEAD
+ * finds GET. With ROUTE_NO_METHOD, `allow` (128 bytes) holds the value of the Allow header. */
 enum route_match route_find(const char *method, const char *path, const struct route **route,
                             char parameters[ROUTE_MAX_PARAMETERS][ROUTE_PARAMETER_MAX], char allow[128]);
 

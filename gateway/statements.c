@@ -200,6 +200,7 @@ const struct statement statements[STATEMENT_COUNT] = {
         "update idempotency_keys set status = $2::int, body = $3 where key = $1 and status is null"),
     ROW(STATEMENT_IDEMPOTENCY_EXPIRE, 0, "select idempotency_expire()"),
 
-    /* alone in its transaction, on a connection of its own: a commit with a notice in it waits for all others */
+    /* alone in its transaction, on a connection of its own: a commit with a notice in it waits for all others
+     */
     ROW(STATEMENT_WAKE, 0, "select pg_notify('filemill_jobs', 'gateway')"),
 };

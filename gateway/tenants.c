@@ -3,8 +3,8 @@
  * (0020_gateway.sql); here its refusals get their names. A tenant that the caller is no member of does not
  * exist. */
 #include "gateway/call.h"
-#include "gateway/handlers.h"
 #include "gateway/json.h"
+#include "gateway/module.h"
 #include "gateway/statements.h"
 #include "lib/memory.h"
 #include <stdlib.h>
@@ -28,7 +28,7 @@ static void bootstrapped(struct call *call, const struct database_answer *answer
     call_respond(call, 201, state->answer);
 }
 
-void handle_tenant_bootstrap(struct call *call) {
+static void handle_tenant_bootstrap(struct call *call) {
     const char *name = json_text_member(call->body, "name");
     char tenant[UUID_TEXT_SIZE];
     struct member *state = call_state(call, sizeof *state, clear_member);
@@ -52,7 +52,7 @@ static void tenants_listed(struct call *call, const struct database_answer *answ
                       memory_format("{\"tenants\":%s}", result_text(answer->results[0], 0, "tenants")));
 }
 
-void handle_tenants(struct call *call) {
+static void handle_tenants(struct call *call) {
     const struct query query = {.statement = &statements[STATEMENT_TENANTS]};
     call_read(call, &query, 1, tenants_listed);
 }
@@ -68,7 +68,7 @@ static void members_listed(struct call *call, const struct database_answer *answ
                       memory_format("{\"members\":%s}", result_text(answer->results[1], 0, "members")));
 }
 
-void handle_members(struct call *call) {
+static void handle_members(struct call *call) {
     const struct query queries[] = {
         {.statement = &statements[STATEMENT_ROLE], .values = {call->parameters[0]}},
         {.statement = &statements[STATEMENT_MEMBERS], .values = {call->parameters[0]}},
@@ -128,7 +128,7 @@ static void added(struct call *call, const struct database_answer *answer) {
     answer_member(call, 201);
 }
 
-void handle_member_add(struct call *call) {
+static void handle_member_add(struct call *call) {
     const char *role = json_text_member(call->body, "role");
     const struct member *member =
         member_new(call, json_text_member(call->body, "user_id"), role != NULL ? role : "member");
@@ -152,7 +152,7 @@ static void changed(struct call *call, const struct database_answer *answer) {
     answer_member(call, 200);
 }
 
-void handle_member_change(struct call *call) {
+static void handle_member_change(struct call *call) {
     const struct member *member = member_new(call, call->parameters[1], json_text_member(call->body, "role"));
     const struct query queries[] = {
         {.statement = &statements[STATEMENT_ROLE], .values = {call->parameters[0]}},
@@ -175,7 +175,7 @@ static void removed(struct call *call, const struct database_answer *answer) {
     call_respond(call, 200, "{\"ok\":true}");
 }
 
-void handle_member_remove(struct call *call) {
+static void handle_member_remove(struct call *call) {
     const struct member *member = member_new(call, call->parameters[1], "");
     const struct query queries[] = {
         {.statement = &statements[STATEMENT_ROLE], .values = {call->parameters[0]}},
@@ -185,3 +185,86 @@ void handle_member_remove(struct call *call) {
     call_write(call, &(struct call_effect){
                          .queries = queries, .count = 3, .on_answer = removed, .on_refusal = refused});
 }
+
+/* ---- what it serves ---- */
+
+static const struct field bootstrap_fields[] = {
+    {"name", FIELD_TEXT, true, 1, 200, NULL, "Name of the new tenant."},
+};
+static const struct field member_add_fields[] = {
+    {"user_id", FIELD_UUID, true, 0, 0, NULL, "The user, as tokens name them (sub)."},
+    {"role", FIELD_CHOICE, false, 0, 0, "owner|admin|member|internal", "Role; member if absent."},
+};
+static const struct field member_change_fields[] = {
+    {"role", FIELD_CHOICE, true, 0, 0, "owner|admin|member|internal", "The new role."},
+};
+
+static const struct route routes[] = {
+    {.method = "POST",
+     .pattern = "/v1/tenants/bootstrap",
+     .operation = "bootstrapTenant",
+     .flags = ROUTE_POSTS | ROUTE_BODY,
+     .handler = handle_tenant_bootstrap,
+     ROUTE_FIELDS(bootstrap_fields),
+     .summary = "Make a tenant with the caller as owner.",
+     .success = 201,
+     .response = "Tenant"},
+    {.method = "GET",
+     .pattern = "/v1/tenants",
+     .operation = "listTenants",
+     .flags = ROUTE_READS,
+     .handler = handle_tenants,
+     .summary = "The caller's tenants, with the caller's role in each.",
+     .success = 200,
+     .response = "Tenants"},
+    {.method = "GET",
+     .pattern = "/v1/tenants/:id/members",
+     .operation = "listMembers",
+     .flags = ROUTE_READS,
+     .handler = handle_members,
+     .summary = "The members of a tenant.",
+     .success = 200,
+     .response = "Members",
+     .problems = {PROBLEM_NOT_FOUND}},
+    {.method = "POST",
+     .pattern = "/v1/tenants/:id/members",
+     .operation = "addMember",
+     .flags = ROUTE_POSTS | ROUTE_BODY,
+     .handler = handle_member_add,
+     ROUTE_FIELDS(member_add_fields),
+     .summary = "Add a member (owners and admins; owners only by owners).",
+     .success = 201,
+     .response = "Member",
+     .problems = {PROBLEM_NOT_FOUND, PROBLEM_INSUFFICIENT_ROLE, PROBLEM_ALREADY_MEMBER}},
+    {.method = "PATCH",
+     .pattern = "/v1/tenants/:id/members/:user_id",
+     .operation = "changeMember",
+     .flags = ROUTE_CHANGES | ROUTE_BODY,
+     .handler = handle_member_change,
+     ROUTE_FIELDS(member_change_fields),
+     .summary = "Change a member's role. Admins can't touch owners; the last owner stays.",
+     .success = 200,
+     .response = "Member",
+     .problems = {PROBLEM_NOT_FOUND, PROBLEM_INSUFFICIENT_ROLE, PROBLEM_LAST_OWNER}},
+    {.method = "DELETE",
+     .pattern = "/v1/tenants/:id/members/:user_id",
+     .operation = "removeMember",
+     .flags = ROUTE_CHANGES,
+     .handler = handle_member_remove,
+     .summary = "Remove a member. Admins can't touch owners; the last owner stays.",
+     .success = 200,
+     .response = "Ok",
+     .problems = {PROBLEM_NOT_FOUND, PROBLEM_INSUFFICIENT_ROLE, PROBLEM_LAST_OWNER}},
+};
+
+static const struct answer_row answers[] = {
+    {.name = "Tenant", .members = "tenant_id:Uuid name:text role:Role"},
+    {.name = "TenantRow", .members = "id:Uuid name:text role:Role created_at:Time"},
+    {.name = "Tenants", .members = "tenants:[TenantRow]"},
+    {.name = "Member", .members = "tenant_id:Uuid user_id:Uuid role:Role"},
+    {.name = "MemberRow", .members = "user_id:Uuid role:Role created_at:Time"},
+    {.name = "Members", .members = "members:[MemberRow]"},
+};
+
+const struct gateway_module tenants_module = {
+    .name = "tenants", MODULE_ROUTES(routes), MODULE_ANSWERS(answers)};

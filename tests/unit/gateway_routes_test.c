@@ -89,21 +89,33 @@ static void a_kind_has_at_most_64_letters(void **state) {
     assert_int_equal(route_find("GET", path, &route, parameters, allow), ROUTE_NO_PATH);
 }
 
-/* Only three routes do without a token, and what changes something says so. */
+/* Who may come without a token is listed here, too, so that nobody opens a route by forgetting a flag. */
+static const char *const open_operations[] = {"health", "ready", "openapi"};
+
+static bool is_open(const struct route *route) {
+    for (size_t i = 0; i < sizeof open_operations / sizeof open_operations[0]; i++) {
+        if (strcmp(open_operations[i], route->operation) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void the_table_keeps_its_promises(void **state) {
-    for (size_t i = 0; i < route_count; i++) {
-        const struct route *route = &routes[i];
+    for (size_t i = 0; i < routes_count(); i++) {
+        const struct route *route = routes_at(i);
         bool writes = strcmp(route->method, "GET") != 0;
-        bool open = strncmp(route->pattern, "/v1/", 4) != 0;
         assert_non_null(route->handler);
-        assert_int_equal((route->flags & ROUTE_AUTHENTICATED) == 0, open);
+        assert_int_equal((route->flags & ROUTE_AUTHENTICATED) == 0, is_open(route));
         assert_int_equal((route->flags & ROUTE_WRITES) != 0, writes);
-        assert_int_equal((route->flags & ROUTE_IDEMPOTENT_KEY) != 0, strcmp(route->method, "POST") == 0);
+        assert_int_equal((route->flags & ROUTE_IDEMPOTENT_KEY) != 0,
+                         strcmp(route->method, "POST") == 0 && !is_open(route));
         assert_true(route->success >= 200 && route->success < 300);
         for (size_t k = 0; k < i; k++) {
-            assert_true(strcmp(routes[k].operation, route->operation) != 0);
-            assert_true(strcmp(routes[k].method, route->method) != 0 ||
-                        strcmp(routes[k].pattern, route->pattern) != 0);
+            const struct route *other = routes_at(k);
+            assert_true(strcmp(other->operation, route->operation) != 0);
+            assert_true(strcmp(other->method, route->method) != 0 ||
+                        strcmp(other->pattern, route->pattern) != 0);
         }
     }
 }
@@ -122,7 +134,7 @@ static void the_document_names_every_route_once(void **state) {
             operations++;
         }
     }
-    assert_int_equal(operations, route_count);
+    assert_int_equal(operations, routes_count());
     json_decref(document);
     free(text);
 }

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT
+ * The modules of the API, in the order in which the OpenAPI document shows them. */
+#include "gateway/module.h"
+
+extern const struct gateway_module health_module, openapi_module, tenants_module, files_module, jobs_module;
+
+const struct gateway_module *const gateway_modules[] = {
+    &health_module, &openapi_module, &tenants_module, &files_module, &jobs_module,
+};
+const size_t gateway_module_count = sizeof gateway_modules / sizeof gateway_modules[0];
