@@ -6,7 +6,8 @@
 
 /* A job as the API shows it. */
 #define JOB_JSON                                                                                             \
-    "json_build_object('id', j.id, 'type', j.type, 'status', j.status, 'attempts', j.attempts, "             \
+    "json_build_object('id', j.id, 'type', j.type, 'parameters', j.payload, 'priority', j.priority, "        \
+    "'status', j.status, 'attempts', j.attempts, "                                                           \
     "'error_code', "                                                                                         \
     "j.error_code, 'error_detail', j.error_detail, 'stage', j.stage, 'progress_done', j.progress_done, "     \
     "'progress_total', j.progress_total, 'generation', j.generation, 'run_after', "                          \
@@ -157,6 +158,22 @@ const struct statement statements[STATEMENT_COUNT] = {
         "select f.generation, (select coalesce(json_agg(json_build_object('id', j.id, 'type', j.type, "
         "'status', "
         "j.status) order by j.id), '[]') from j)::text as jobs from f"),
+    /* A new order takes the place of one of its type that is still under way: kinds are unique per file. */
+    ROW(STATEMENT_JOBS_SUPERSEDE, 2,
+        "with due as (select j.id from jobs j join files f on f.id = j.file_id where j.file_id = $1::uuid "
+        "and j.type = $2 and j.generation = f.generation and f.status <> 'deleted' and "
+        "j.status in " ACTIVE "), " CANCEL_DUE),
+    /* Epoch 1 is left to what finalize plans: its objects have plain names, which another job must not overwrite. */
+    ROW(STATEMENT_JOB_ORDER, 7,
+        "with f as (select id, tenant_id, generation from files where id = $1::uuid and status in "
+        "('ready', 'processing', 'failed')), "
+        "j as (insert into jobs (id, tenant_id, file_id, type, payload, generation, priority, run_after, "
+        "trace, lease_epoch) select $2::uuid, f.tenant_id, f.id, $3, $4::jsonb, f.generation, $5::smallint, "
+        "coalesce($6::timestamptz, now()), $7, 1 from f returning *), "
+        "e as (insert into file_events (tenant_id, file_id, job_id, kind, data) select tenant_id, file_id, id, "
+        "'job.status', jsonb_build_object('type', type, 'status', status) from j) "
+        "select (" JOB_JSON "::jsonb || jsonb_build_object('file_id', j.file_id, 'tenant_id', "
+        "j.tenant_id))::text as job from j"),
     ROW(STATEMENT_FILE_DELETE, 1,
         "with f as (update files set status = 'deleted', deleted_at = now() where id = $1::uuid and "
         "status <> 'deleted' returning id, tenant_id), "
