@@ -97,6 +97,7 @@ struct settings {
     bool sandbox_namespaces;
     char *ocr_data;      /* folder of tesseract's language data */
     char *ocr_languages; /* what ocr reads by default, "eng+deu" */
+    char *plan;              /* full or lean */
     int64_t limit_wall_ms; /* 0: the processor's own */
     int64_t limit_cpu_seconds;
     int64_t limit_memory_bytes;

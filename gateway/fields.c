@@ -100,6 +100,7 @@ static const char *judge_text(const struct field *field, const char *text) {
         return is_time(text) ? NULL : "Invalid time: RFC 3339, as 2026-01-31T12:00:00Z";
     case FIELD_INTEGER:
     case FIELD_OBJECT:
+    case FIELD_LIST:
     case FIELD_TYPE_COUNT:
         break;
     }
@@ -122,6 +123,13 @@ static const char *judge(const struct field *field, const json_t *body, int64_t 
     }
     if (field->type == FIELD_OBJECT) {
         return json_is_object(value) ? NULL : "Expected an object";
+    }
+    if (field->type == FIELD_LIST) {
+        int64_t count = (int64_t)json_array_size(value);
+        return !json_is_array(value) ? "Expected a list"
+               : count < field->min  ? "Too few"
+               : count > field->max  ? "Too many"
+                                     : NULL;
     }
     const char *text = json_text_member(body, field->name);
     return text == NULL ? "Expected a text" : judge_text(field, text);
@@ -200,6 +208,7 @@ json_t *fields_schema_of(const struct field *field, int64_t max_upload_bytes) {
     json_t *schema = json_object();
     const char *type = field->type == FIELD_INTEGER  ? "integer"
                        : field->type == FIELD_OBJECT ? "object"
+                       : field->type == FIELD_LIST   ? "array"
                                                      : "string";
     json_object_set_new(schema, "type", json_string(type));
     json_object_set_new(schema, "description", json_string(field->description));
@@ -234,6 +243,10 @@ json_t *fields_schema_of(const struct field *field, int64_t max_upload_bytes) {
         break;
     case FIELD_TIME:
         json_object_set_new(schema, "format", json_string("date-time"));
+        break;
+    case FIELD_LIST:
+        json_object_set_new(schema, "minItems", json_integer(field->min));
+        json_object_set_new(schema, "maxItems", json_integer(field->max));
         break;
     case FIELD_OBJECT:
     case FIELD_TYPE_COUNT:

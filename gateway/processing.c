@@ -96,7 +96,7 @@ static void commit(struct call *call, const struct file_view *file, const char *
         {.statement = &statements[STATEMENT_JOB_ORDER],
          .values = {file->id, id, type, payload, band, json_text_member(call->body, "run_after"),
                     call->request_id}},
-        {.statement = &statements[STATEMENT_FILES_REFRESH], .values = {file->id}},
+        {.statement = &statements[STATEMENT_FILE_REFRESH], .values = {file->id}},
     };
     call_write(call, &(struct call_effect){.queries = queries, .count = 4, .on_answer = ordered});
     free(payload);

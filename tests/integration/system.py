@@ -78,6 +78,7 @@ class System:
             "FILEMILL_STORE_PORT": str(self.store_port),
             "FILEMILL_LOG_LEVEL": "info",
             "FILEMILL_RATE_PER_MINUTE": "0",
+            "FILEMILL_PLAN": "lean",
         }
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
             if name in os.environ:

@@ -182,7 +182,7 @@ def test_empty_file(user):
 def test_planned_for_what_the_bytes_are(user):
     file_id = user.upload(PNG, filename="a.bin", mime="application/octet-stream")
     answer = user.finalize(file_id)
-    assert [job["type"] for job in answer.json["jobs"]] == ["thumbnail"]
+    assert [job["type"] for job in answer.json["jobs"]] == ["thumbnail", "image_variants", "ocr"]
     assert user.call("GET", f"/v1/files/{file_id}").json["detected_mime"] == "image/png"
 
 
