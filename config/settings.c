@@ -29,8 +29,9 @@
     .offset = offsetof(struct settings, field), .fallback = preset, .min = least, .max = most, .unit = of
 
 #define FOR_SERVICES (FOR_SUPERVISOR | FOR_GATEWAY | FOR_SCHEDULER | FOR_WORKER | FOR_NURSERY | FOR_STORE)
-#define FOR_SIGNERS (FOR_SUPERVISOR | FOR_GATEWAY | FOR_SCHEDULER)
-#define FOR_ENGINES (FOR_SUPERVISOR | FOR_WORKER | FOR_NURSERY)
+#define FOR_SIGNERS (FOR_SUPERVISOR | FOR_GATEWAY | FOR_SCHEDULER | FOR_RUN)
+#define FOR_LIMITS (FOR_SCHEDULER | FOR_GATEWAY | FOR_RUN)
+#define FOR_ENGINES (FOR_SUPERVISOR | FOR_WORKER | FOR_NURSERY | FOR_RUN)
 
 static const struct option_row rows[] = {
     {ROW_TEXT("state-directory", "STATE_DIRECTORY", state_directory, NULL),
@@ -135,11 +136,11 @@ static const struct option_row rows[] = {
      .audience = FOR_SIGNERS | FOR_WORKER | FOR_STORE, .description = "Bucket that holds all objects."},
     {ROW_TEXT("storage-access-key", "STORAGE_ACCESS_KEY", storage_access_key, NULL),
      .aliases = "R2_ACCESS_KEY_ID,DO_SPACES_ACCESS_KEY,SPACES_KEY,B2_KEY_ID",
-     .audience = FOR_GATEWAY | FOR_SCHEDULER | FOR_STORE, .secret = true,
+     .audience = FOR_GATEWAY | FOR_SCHEDULER | FOR_STORE | FOR_RUN, .secret = true,
      .description = "Id of the key that URLs are signed with."},
     {ROW_TEXT("storage-secret-key", "STORAGE_SECRET_KEY", storage_secret_key, NULL),
      .aliases = "R2_SECRET_ACCESS_KEY,DO_SPACES_SECRET_KEY,SPACES_SECRET,B2_APP_KEY",
-     .audience = FOR_GATEWAY | FOR_SCHEDULER | FOR_STORE, .secret = true,
+     .audience = FOR_GATEWAY | FOR_SCHEDULER | FOR_STORE | FOR_RUN, .secret = true,
      .description = "Key that URLs are signed with."},
     {ROW_CHOICE("storage-addressing", "STORAGE_ADDRESSING", storage_addressing, "auto", "path|virtual|auto"),
      .audience = FOR_SIGNERS | FOR_WORKER,
@@ -209,12 +210,12 @@ static const struct option_row rows[] = {
      .description = "Budget of one worker: bytes in flight and the expected cost of running documents."},
     {ROW_NUMBER("nursery-documents", "NURSERY_DOCUMENTS", nursery_documents, "1000", 1, 10000000,
                 "documents"),
-     .audience = FOR_WORKER | FOR_NURSERY, .description = "The nursery renews itself after so many."},
+     .audience = FOR_WORKER | FOR_NURSERY | FOR_RUN, .description = "The nursery renews itself after so many."},
     {ROW_NUMBER("transfer-timeout", "TRANSFER_TIMEOUT_MS", transfer_timeout_ms, "900000", 1000, DAY_MS, "ms"),
-     .audience = FOR_WORKER, .description = "Longest download or upload of one object."},
+     .audience = FOR_WORKER | FOR_RUN, .description = "Longest download or upload of one object."},
     {ROW_NUMBER("transfer-low-speed", "TRANSFER_LOW_SPEED_MS", transfer_low_speed_ms, "30000", 1000, 3600000,
                 "ms"),
-     .audience = FOR_WORKER, .description = "A transfer below 1 kB/s for so long is given up."},
+     .audience = FOR_WORKER | FOR_RUN, .description = "A transfer below 1 kB/s for so long is given up."},
     {ROW_BOOL("sandbox-required", "SANDBOX_REQUIRED", sandbox_required, "on"), .audience = FOR_ENGINES,
      .description = "Refuse to start where seccomp or Landlock is missing."},
     {ROW_BOOL("sandbox-namespaces", "SANDBOX_NAMESPACES", sandbox_namespaces, "on"), .audience = FOR_ENGINES,
@@ -225,20 +226,28 @@ static const struct option_row rows[] = {
     {ROW_TEXT("ocr-languages", "OCR_LANGUAGES", ocr_languages, "eng"), .audience = FOR_ENGINES,
      .description = "Languages that ocr reads unless asked otherwise, such as eng+deu; loaded once."},
     {ROW_NUMBER("limit-wall", "LIMIT_WALL_MS", limit_wall_ms, "0", 0, DAY_MS, "ms"),
-     .audience = FOR_SCHEDULER | FOR_GATEWAY, .description = "Longest run of one document; 0: as the processor says."},
+     .audience = FOR_LIMITS, .description = "Longest run of one document; 0: as the processor says."},
     {ROW_NUMBER("limit-cpu", "LIMIT_CPU_SECONDS", limit_cpu_seconds, "0", 0, 86400, "s"),
-     .audience = FOR_SCHEDULER | FOR_GATEWAY, .description = "Processor time of one document; 0: as the processor says."},
+     .audience = FOR_LIMITS, .description = "Processor time of one document; 0: as the processor says."},
     {ROW_NUMBER("limit-memory", "LIMIT_MEMORY_BYTES", limit_memory_bytes, "0", 0, 1024 * GIB, "bytes"),
-     .audience = FOR_SCHEDULER | FOR_GATEWAY, .description = "Address space of one document; 0: as the processor says."},
+     .audience = FOR_LIMITS, .description = "Address space of one document; 0: as the processor says."},
     {ROW_NUMBER("limit-output", "LIMIT_OUTPUT_BYTES", limit_output_bytes, "0", 0, 1024 * GIB, "bytes"),
-     .audience = FOR_SCHEDULER | FOR_GATEWAY, .description = "Output of one document; 0: as the processor says."},
+     .audience = FOR_LIMITS, .description = "Output of one document; 0: as the processor says."},
     {ROW_NUMBER("limit-no-progress", "LIMIT_NO_PROGRESS_MS", limit_no_progress_ms, "0", 0, DAY_MS, "ms"),
-     .audience = FOR_SCHEDULER | FOR_GATEWAY,
+     .audience = FOR_LIMITS,
      .description = "Longest silence of a running document; 0: as the processor says."},
     {ROW_NUMBER("limit-pages", "LIMIT_PAGES", limit_pages, "2000", 1, 1000000, "pages"),
-     .audience = FOR_SCHEDULER | FOR_GATEWAY, .description = "Most pages of one document."},
+     .audience = FOR_LIMITS, .description = "Most pages of one document."},
     {ROW_NUMBER("limit-pixels", "LIMIT_PIXELS", limit_pixels, "100000000", 1, INT64_C(10000000000), "pixels"),
-     .audience = FOR_SCHEDULER | FOR_GATEWAY, .description = "Most pixels of one image."},
+     .audience = FOR_LIMITS, .description = "Most pixels of one image."},
+
+    {ROW_NUMBER("run-max-input", "RUN_MAX_INPUT_BYTES", run_max_input_bytes, "536870912", 1, 1024 * GIB, "bytes"),
+     .audience = FOR_RUN, .heading = "One-shot runs",
+     .description = "Largest document that filemill run reads or fetches."},
+    {ROW_BOOL("run-private-addresses", "RUN_PRIVATE_ADDRESSES", run_private_addresses, "off"),
+     .audience = FOR_RUN,
+     .description = "Let filemill run --contract fetch from private, loopback and link-local addresses too. The "
+                    "configured storage endpoint may always be one."},
 
     {ROW_TEXT("channel", "CHANNEL_ENDPOINT", channel_endpoint, NULL),
      .audience = FOR_GATEWAY | FOR_SCHEDULER | FOR_WORKER,

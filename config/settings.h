@@ -20,7 +20,8 @@ enum settings_audience {
     FOR_TOKEN = 1u << 6,
     FOR_DEMO = 1u << 7,
     FOR_NURSERY = 1u << 8,
-    FOR_ALL = 0x1ffu,
+    FOR_RUN = 1u << 9,
+    FOR_ALL = 0x3ffu,
 };
 
 struct settings {
@@ -105,6 +106,9 @@ struct settings {
     int64_t limit_no_progress_ms;
     int64_t limit_pages;
     int64_t limit_pixels;
+    /* one-shot runs */
+    int64_t run_max_input_bytes;
+    bool run_private_addresses;
     /* set by the supervisor for its children, not by people */
     char *channel_endpoint; /* ipc:// address of the scheduler's socket */
     char *gateway_password; /* logins of the embedded cluster, given to filemill-migrate */

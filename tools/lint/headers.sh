@@ -15,7 +15,7 @@ msgpack|proto/message\.c
 libpq-fe\.h|sql/[a-z0-9_]*\.[ch]
 microhttpd\.h|http/(server\.c|exchange\.[ch])
 curl/|http/(client\.c|transfer\.[ch])
-jansson\.h|(gateway|demo)/[a-z0-9_]*\.[ch]|workers/processors/[a-z0-9_]*\.[ch]
+jansson\.h|(gateway|demo|oneshot)/[a-z0-9_]*\.[ch]|workers/processors/[a-z0-9_]*\.[ch]
 jose/|gateway/token\.c
 openssl/|storage/(sigv4\.c|store/(checksum\.h|disk\.c))|gateway/(auth|files_init|idempotency)\.c|http/transfer\.h|workers/transfer\.c
 seccomp\.h|workers/sandbox\.c
@@ -55,6 +55,7 @@ supervisor|lib|config
 gateway|lib|config|proto|http|storage|sql
 scheduler|lib|config|proto|http|storage|sql
 workers|lib|config|proto|http
+oneshot|lib|config|proto|http|storage|workers
 demo|lib|config|proto|http
 FOLDERS
 exit $status
