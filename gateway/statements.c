@@ -10,7 +10,7 @@
     "'status', j.status, 'attempts', j.attempts, "                                                           \
     "'error_code', "                                                                                         \
     "j.error_code, 'error_detail', j.error_detail, 'stage', j.stage, 'progress_done', j.progress_done, "     \
-    "'progress_total', j.progress_total, 'generation', j.generation, 'run_after', "                          \
+    "'progress_total', j.progress_total, 'parent', j.parent, 'generation', j.generation, 'run_after', "                          \
     "filemill_time(j.run_after), "                                                                           \
     "'created_at', filemill_time(j.created_at), 'started_at', filemill_time(j.started_at), 'finished_at', "  \
     "filemill_time(j.finished_at))"
@@ -34,6 +34,20 @@
     "returning id, tenant_id, file_id, type, status), "
 
 #define ACTIVE "('queued', 'retry', 'running', 'waiting')"
+
+/* Jobs and, below them, those that they wait for: `tree`, from jobs that meet a condition. */
+#define FLOW(condition)                                                                                      \
+    "with recursive tree as (select j.id, j.file_id from jobs j where " condition                            \
+    " union select c.id, c.file_id from tree t join jobs c on c.parent = t.id)"
+#define LOCK_FLOW_FILES                                                                                      \
+    " select f.id from files f where f.id = $1::uuid or f.id in (select t.file_id from tree t) "             \
+    "order by f.id for update"
+#define DUE_OF_FLOW                                                                                          \
+    ", due as (select j.id from jobs j where j.id in (select t.id from tree t) and j.status in " ACTIVE      \
+    " order by j.id for update), "
+#define ACTIVE_OF_FILE                                                                                       \
+    "j.file_id = $1::uuid and j.status in " ACTIVE                                                           \
+    " and exists (select from files f where f.id = j.file_id and f.status <> 'deleted')"
 
 /* Cancels jobs given by the CTE `due` and writes their events: no lease taken before counts any more. */
 #define CANCEL_DUE                                                                                           \
@@ -92,6 +106,8 @@ const struct statement statements[STATEMENT_COUNT] = {
         "from files f, lateral (select filemill_role(f.tenant_id) as role offset 0) c "
         "where f.id = $1::uuid and f.status <> 'deleted'"),
     ROW(STATEMENT_FILE_LOCK, 1, "select id from files where id = $1::uuid for update"),
+    /* With those of the jobs that its jobs wait for: files are locked in order of id, before any job. */
+    ROW(STATEMENT_FILE_LOCK_FLOW, 1, FLOW(ACTIVE_OF_FILE) LOCK_FLOW_FILES),
     /* After FILE_LOCK: the first finalize inserts the jobs, any later one finds the file no longer uploading.
      */
     ROW(STATEMENT_FILE_FINALIZE, 6,
@@ -110,9 +126,9 @@ const struct statement statements[STATEMENT_COUNT] = {
     ROW(STATEMENT_FILE_JOBS, 1,
         "select coalesce(json_agg(json_build_object('id', id, 'type', type, 'status', status) order by id), "
         "'[]')"
-        "::text as jobs, count(*) as count from (select id, type, status from jobs where file_id = $1::uuid "
-        "and "
-        "generation = 0 order by id limit 64) j"),
+        "::text as jobs, count(*) as count from (select j.id, j.type, j.status from jobs j join files f on f.id = "
+        "j.file_id where j.file_id = $1::uuid and j.generation = 0 and (f.finalized_at is null or j.created_at <= "
+        "f.finalized_at) order by j.id limit 64) j"),
 
     /* reading */
     ROW(STATEMENT_FILE_DETAIL, 1,
@@ -142,10 +158,7 @@ const struct statement statements[STATEMENT_COUNT] = {
         "kind = $2"),
 
     /* changing; the file is locked before */
-    ROW(STATEMENT_JOBS_CANCEL, 1,
-        "with due as (select j.id from jobs j join files f on f.id = j.file_id where j.file_id = $1::uuid "
-        "and "
-        "f.status <> 'deleted' and j.status in " ACTIVE "), " CANCEL_DUE),
+    ROW(STATEMENT_JOBS_CANCEL, 1, FLOW(ACTIVE_OF_FILE) DUE_OF_FLOW CANCEL_DUE),
     ROW(STATEMENT_FILE_REPROCESS, 4,
         "with f as (update files set generation = generation + 1, followers = $3::jsonb, status = (case when "
         "jsonb_array_length($2::jsonb) > 0 then 'processing' else 'ready' end)::file_status_t where id = "
@@ -208,9 +221,10 @@ const struct statement statements[STATEMENT_COUNT] = {
         "from jobs j join files f on f.id = j.file_id, lateral (select filemill_role(f.tenant_id) as role "
         "offset 0) c "
         "where j.id = $1::uuid and f.status <> 'deleted'"),
-    ROW(STATEMENT_JOB_CANCEL, 1,
-        "with due as (select id from jobs where id = $1::uuid and status in " ACTIVE "), " CANCEL_DUE),
-    ROW(STATEMENT_FILES_REFRESH, 1, "select count(*) from files_refresh(array[$1::uuid])"),
+    ROW(STATEMENT_JOB_LOCK_FLOW, 1, FLOW("j.id = $1::uuid") LOCK_FLOW_FILES),
+    ROW(STATEMENT_JOB_CANCEL, 1, FLOW("j.id = $1::uuid") DUE_OF_FLOW CANCEL_DUE),
+    ROW(STATEMENT_FILES_REFRESH, 1,
+        FLOW("j.id = $1::uuid") " select count(*) from files_refresh(array(select t.file_id from tree t))"),
 
     /* events */
     ROW(STATEMENT_EVENTS_AFTER, 2,

@@ -60,3 +60,21 @@ size_t plan_jobs(const char *media_type, const struct plan_job *jobs[PLAN_MAX_JO
     }
     return count;
 }
+
+static const struct plan_follower followers[] = {
+    {.after = "extract_pdf",
+     .fact = "pages_need_ocr",
+     .type = "ocr",
+     .payload = "{\"pages\": \"needed\"}",
+     .priority = 2,
+     .option = PLAN_OCR_WHEN_NEEDED},
+};
+
+const struct plan_follower *plan_follower_of(const char *type) {
+    for (size_t i = 0; i < sizeof followers / sizeof followers[0]; i++) {
+        if (strcmp(followers[i].after, type) == 0) {
+            return &followers[i];
+        }
+    }
+    return NULL;
+}

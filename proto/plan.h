@@ -40,4 +40,19 @@ extern const size_t plan_row_count;
 /* Fills `jobs` for a media type; returns how many (0: nothing to do, the file is ready). */
 size_t plan_jobs(const char *media_type, const struct plan_job *jobs[PLAN_MAX_JOBS]);
 
+/* A job that a done one brings with it, when the number `fact` among its metrics is not 0. */
+enum plan_option { PLAN_ALWAYS, PLAN_OCR_WHEN_NEEDED };
+
+struct plan_follower {
+    const char *after; /* processor */
+    const char *fact;
+    const char *type;    /* processor */
+    const char *payload; /* JSON */
+    int priority;
+    enum plan_option option; /* which setting may turn it off */
+};
+
+/* NULL when the processor brings none. */
+const struct plan_follower *plan_follower_of(const char *type);
+
 #endif

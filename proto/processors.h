@@ -19,6 +19,7 @@ struct processor_output {
     const char *kind;
     const char *extension; /* without the dot */
     const char *mime;
+    bool is_part; /* no derivative: for the job that waits for this one */
 };
 
 struct processor_row {

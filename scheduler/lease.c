@@ -90,6 +90,12 @@ static void lease_fill(struct lease *lease, const struct database_result *result
         lease->max_attempts = settings->max_attempts;
     lease->crashes = own_crashes > bytes_crashes ? own_crashes : bytes_crashes;
     lease->file_gone = status != NULL && (strcmp(status, "deleted") == 0 || strcmp(status, "uploading") == 0);
+    copy_field(lease->parent, sizeof lease->parent, result, row, "parent");
+    copy_field(lease->parent_file, sizeof lease->parent_file, result, row, "parent_file");
+    lease->joins = result_bool(result, row, "joins");
+    if (lease->parent[0] != '\0')
+        lease->crashes = own_crashes; /* one bad range of a document says nothing of the others */
+    lease->parts = take_field(result, row, "parts");
     lease->key = take_field(result, row, "key");
     lease->mime = take_field(result, row, "mime");
     lease->etag = take_field(result, row, "etag");
@@ -146,6 +152,8 @@ void lease_free_input(struct lease *lease) {
     free(lease->mime);
     free(lease->etag);
     free(lease->payload);
+    free(lease->parts);
+    lease->parts = NULL;
     lease->key = lease->mime = lease->etag = lease->payload = NULL;
 }
 
@@ -238,7 +246,8 @@ int lease_key(char *target, const struct lease *lease, const struct processor_ou
                                     .extension = output->extension,
                                     .job = lease->job,
                                     .epoch = epoch,
-                                    .first = lease->generation == 0 && epoch == 1};
+                                    .first = lease->generation == 0 && epoch == 1 &&
+                                             lease->parent[0] == '\0'};
 
     return key_derivative(target, KEY_MAX, &parts);
 }

@@ -33,12 +33,15 @@ struct lease {
     bool rescued;        /* taken over from a dead owner, which had the epoch before this one */
     int64_t unowned_ms;  /* since when it is SENT without a worker; 0: it isn't */
     bool file_gone;
+    char parent[37], parent_file[37]; /* the job that waits for this one; "" */
+    bool joins;                       /* it has waited for others */
     /* progress */
     uint64_t done, total;
     bool progress_dirty;
     int64_t progress_ms; /* when it was last written */
     /* what the task needs; freed when it was sent */
     char *key, *mime, *etag, *payload;
+    char *parts; /* lines of "key size sha256"; NULL: none */
     int64_t size_bytes;
 };
 

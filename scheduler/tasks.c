@@ -7,6 +7,7 @@
 #include "lib/counters.h"
 #include "lib/log.h"
 #include "lib/text.h"
+#include "scheduler/children.h"
 #include "scheduler/finish.h"
 #include "scheduler/workers.h"
 #include "storage/keys.h"
@@ -86,6 +87,8 @@ static void task_limit(const struct settings *settings, const struct processor_r
     task->output_bytes = limit_of(settings->limit_output_bytes, row->output_bytes);
     task->pages = (uint64_t)settings->limit_pages;
     task->pixels = (uint64_t)settings->limit_pixels;
+    task->range_pages = (uint64_t)settings->range_pages;
+    task->ranges = (uint64_t)settings->ranges;
 }
 
 static bool is_encodable(const struct message *message) {
@@ -118,9 +121,11 @@ static int task_send(struct scheduler *scheduler, struct lease *lease, struct pe
         .input_sha256 = lease->sha256,
         .parameters = lease->payload,
     };
-    if (task_sign(scheduler, lease, &texts, task) != 0)
+    if (task_sign(scheduler, lease, &texts, task) != 0 || children_sign_parts(scheduler, lease, task) != 0)
         return -1;
     task_limit(scheduler->settings, lease->processor, task);
+    if (lease->joins || lease->parent[0] != '\0')
+        task->range_pages = task->ranges = 0;
     if (channel_send(scheduler->channel, &worker->id, &message) == 0)
         return 0;
     if (!is_encodable(&message))

@@ -13,6 +13,7 @@
 #include "lib/text.h"
 
 #define OUTPUT(...)
+#define PART(...)
 #define OUTPUT_NONE
 #define OUTPUTS(...)
 #define PROCESSOR(name, ...) extern const struct processor processor_##name;
