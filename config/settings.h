@@ -98,12 +98,9 @@ struct settings {
     bool sandbox_namespaces;
     char *ocr_data;      /* folder of tesseract's language data */
     char *ocr_languages; /* what ocr reads by default, "eng+deu" */
-<<<<<<< HEAD
     char *plan;              /* full or lean */
-=======
     int64_t range_pages, ranges;
     bool ocr_when_needed;
->>>>>>> 24ca856 (scheduler: let jobs wait for others)
     int64_t limit_wall_ms; /* 0: the processor's own */
     int64_t limit_cpu_seconds;
     int64_t limit_memory_bytes;

@@ -78,20 +78,8 @@ static void reprocess(struct call *call, struct file_view *file) {
         call_problem(call, PROBLEM_NOT_FINALIZED, NULL);
         return;
     }
-<<<<<<< HEAD
     const struct query query = {.statement = &statements[STATEMENT_PLAN_OF_FILE], .values = {file->id}};
     call_read(call, &query, 1, planned);
-=======
-    struct file_plan plan;
-    (void)file_plan_jobs(file->detected_mime[0] != '\0' ? file->detected_mime : file->mime, &plan);
-    const struct query queries[] = {
-        {.statement = &statements[STATEMENT_FILE_LOCK_FLOW], .values = {file->id}},
-        {.statement = &statements[STATEMENT_JOBS_CANCEL], .values = {file->id}},
-        {.statement = &statements[STATEMENT_FILE_REPROCESS],
-         .values = {file->id, plan.ids, plan.types, call->request_id}},
-    };
-    call_write(call, &(struct call_effect){.queries = queries, .count = 3, .on_answer = reprocessed});
->>>>>>> 24ca856 (scheduler: let jobs wait for others)
 }
 
 void handle_file_reprocess(struct call *call) {

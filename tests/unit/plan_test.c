@@ -352,6 +352,7 @@ static void the_processors_table_is_sound(void **state) {
         for (size_t output = 0; output < row->output_count; output++) {
             assert_true(strlen(row->outputs[output].kind) > 0);
             assert_true(strlen(row->outputs[output].extension) > 0);
+            assert_null(strchr(row->outputs[output].extension, '.')); /* no key could be made */
             assert_true(media_type_is_valid(row->outputs[output].mime));
         }
     }
