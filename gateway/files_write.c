@@ -64,7 +64,7 @@ static void planned(struct call *call, const struct database_answer *answer) {
                    strcmp(call->gateway->settings.plan, "lean") == 0);
     json_decref(rows);
     const struct query queries[] = {
-        {.statement = &statements[STATEMENT_FILE_LOCK], .values = {file->id}},
+        {.statement = &statements[STATEMENT_FILE_LOCK_FLOW], .values = {file->id}},
         {.statement = &statements[STATEMENT_JOBS_CANCEL], .values = {file->id}},
         {.statement = &statements[STATEMENT_FILE_REPROCESS],
          .values = {file->id, plan.jobs, plan.followers, call->request_id}},

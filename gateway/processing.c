@@ -91,7 +91,7 @@ static void commit(struct call *call, const struct file_view *file, const char *
     (void)text_format(band, sizeof band, "%d",
                       priority != NULL ? (int)json_integer_value(priority) : PRIORITY_DEFAULT);
     const struct query queries[] = {
-        {.statement = &statements[STATEMENT_FILE_LOCK], .values = {file->id}},
+        {.statement = &statements[STATEMENT_FILE_LOCK_FLOW], .values = {file->id}},
         {.statement = &statements[STATEMENT_JOBS_SUPERSEDE], .values = {file->id, type}},
         {.statement = &statements[STATEMENT_JOB_ORDER],
          .values = {file->id, id, type, payload, band, json_text_member(call->body, "run_after"),

@@ -173,9 +173,8 @@ const struct statement statements[STATEMENT_COUNT] = {
         "j.status) order by j.id), '[]') from j)::text as jobs from f"),
     /* A new order takes the place of one of its type that is still under way: kinds are unique per file. */
     ROW(STATEMENT_JOBS_SUPERSEDE, 2,
-        "with due as (select j.id from jobs j join files f on f.id = j.file_id where j.file_id = $1::uuid "
-        "and j.type = $2 and j.generation = f.generation and f.status <> 'deleted' and "
-        "j.status in " ACTIVE "), " CANCEL_DUE),
+        FLOW("j.file_id = $1::uuid and j.type = $2 and j.status in " ACTIVE " and exists (select from files f where "
+             "f.id = j.file_id and f.generation = j.generation and f.status <> 'deleted')") DUE_OF_FLOW CANCEL_DUE),
     /* Epoch 1 is left to what finalize plans: its objects have plain names, which another job must not
        overwrite. */
     ROW(STATEMENT_JOB_ORDER, 7,

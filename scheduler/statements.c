@@ -242,16 +242,19 @@ const struct statement statements[STATEMENT_COUNT] = {
         "   join jobs j on j.id = d.job and j.lease_epoch = d.epoch and j.status::text = 'done'"
         "  where j.parent is not null on conflict (key) do nothing", 1},
 
-    /* $1: array of jobs that may follow those that are done, if a number among their metrics says so, and
-     * nobody has asked for one already. */
+    /* $1: array of jobs that may follow those that are done, if a number among their metrics says so, the
+     * file's plan has nothing against it, and nobody has asked for one already. */
     [STATEMENT_FOLLOW] = {"follow",
         "with n as (insert into jobs (id, tenant_id, file_id, type, generation, priority, trace, payload)"
-        " select d.id, j.tenant_id, j.file_id, d.type, j.generation, d.priority, j.trace, d.payload::jsonb"
+        " select d.id, j.tenant_id, j.file_id, d.type, j.generation,"
+        "        coalesce((f.followers->d.type->>'priority')::smallint, d.priority), j.trace,"
+        "        coalesce(f.followers->d.type->'parameters', d.payload::jsonb)"
         "   from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, id uuid, fact text, type text,"
         "        payload text, priority smallint)"
         "   join jobs j on j.id = d.job and j.lease_epoch = d.epoch and j.status::text = 'done'"
         "   join files f on f.id = j.file_id and f.generation = j.generation and f.status <> 'deleted'"
         "  where coalesce((j.result->'metrics'->>d.fact)::numeric, 0) > 0"
+        "    and (f.followers is null or f.followers ? d.type)"
         "    and not exists (select from jobs o where o.file_id = j.file_id and o.generation = j.generation"
         "                       and o.type = d.type)"
         "  order by d.id on conflict (id) do nothing returning id, tenant_id, file_id, type, status)"
