@@ -31,7 +31,7 @@ def stage(postgres):
 
     class Stage:
         def scheduler(self, **settings):
-            things.append(Scheduler(postgres.url(), directory, lease_ms=3000, **settings))
+            things.append(Scheduler(postgres.url(), directory, **settings))
             return things[-1]
 
         def peer(self, scheduler, **more):
@@ -127,6 +127,7 @@ def test_ranges_that_nobody_asked_for(stage, queue):
     worker.credit(10)
     for text in ("1-8:8", "1-8:9,9-16:8", "9-16:8,1-8:8", "1-8:8,8-9:2", "1-8:8,9-16:8,", "a", "01-8:8,9-9:1"):
         job = queue.job(kind="ocr")
+        worker.credit(10)  # wakes the scheduler
         task = worker.expect("task", job=job)
         worker.send("result", job=job, epoch=task["epoch"], outcome=1, split=text)
         assert queue.wait(job, "failed")["error_code"] == "bad_result"
@@ -236,7 +237,7 @@ def test_one_that_goes_on_does(stage, queue):
 
 def test_nobody_is_left_waiting(stage, queue, postgres):
     """Children that end without any scheduler: cancelled, or their rows gone. And a flow of flows."""
-    scheduler = stage.scheduler()
+    scheduler = stage.scheduler(lease_ms=3000)
     worker = stage.peer(scheduler)
     lost, kids = flow(queue, rule="go_on")
     strict, strict_kids = flow(queue)
@@ -283,7 +284,7 @@ def test_killed_after_the_split(stage, queue):
 
 
 def test_a_reading_that_is_needed_follows(stage, queue, postgres):
-    scheduler = stage.scheduler()
+    scheduler = stage.scheduler(ocr_when_needed="on")
     worker = stage.peer(scheduler)
     worker.credit(10)
     text = queue.job()
