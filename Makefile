@@ -12,7 +12,7 @@ DESTDIR ?=
 PATIENCE ?= 1
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run build test check asan fuzz bench lint docs format clean install packages-run packages-test
+.PHONY: help run build test check asan fuzz bench lint docs format clean install deb packages-run packages-test
 
 help:
 	@echo "make run       install what is missing, build, start a node, send samples through it; Ctrl-C drains"
@@ -25,6 +25,7 @@ help:
 	@echo "make docs      docs/configuration.md anew from the table of settings"
 	@echo "make format    clang-format over all C"
 	@echo "make install   to PREFIX ($(PREFIX)) below DESTDIR"
+	@echo "make deb       a Debian package, here"
 	@echo "make clean     remove the build directories"
 
 packages-run:
@@ -75,14 +76,12 @@ docs: build
 format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
-# All programs in one folder, since they find each other there; people call the link.
 install: build
-	@install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/filemill/samples
-	@find $(BUILD) -maxdepth 1 -type f -name 'filemill*' -perm -100 \
-	    -exec install -m 755 -t $(DESTDIR)$(PREFIX)/libexec/filemill {} +
-	@find samples -maxdepth 1 -type f \( -name '*.pdf' -o -name '*.jpg' \) \
-	    -exec install -m 644 -t $(DESTDIR)$(PREFIX)/libexec/filemill/samples {} +
-	@ln -sfn ../libexec/filemill/filemill $(DESTDIR)$(PREFIX)/bin/filemill
+	@deploy/install.sh $(BUILD) $(PREFIX) $(DESTDIR)
+
+deb: packages-run
+	@$(MAKE) --no-print-directory build
+	@deploy/make-deb.sh $(BUILD) .
 
 clean:
 	@rm -rf build build-asan build-clang build-fuzz

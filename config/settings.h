@@ -20,7 +20,8 @@ enum settings_audience {
     FOR_TOKEN = 1u << 6,
     FOR_DEMO = 1u << 7,
     FOR_NURSERY = 1u << 8,
-    FOR_ALL = 0x1ffu,
+    FOR_RUN = 1u << 9,
+    FOR_ALL = 0x3ffu,
 };
 
 struct settings {
@@ -97,15 +98,9 @@ struct settings {
     bool sandbox_namespaces;
     char *ocr_data;      /* folder of tesseract's language data */
     char *ocr_languages; /* what ocr reads by default, "eng+deu" */
-    /* services that network tasks ask */
-    bool transcribe; /* planned for sound */
-    char *transcribe_backend, *transcribe_data, *transcribe_url, *transcribe_key, *transcribe_model;
-    char *transcribe_language;
-    int64_t transcribe_concurrency, transcribe_per_minute, transcribe_timeout_ms;
-    char *chat_url, *chat_key, *chat_model;
-    int64_t chat_concurrency, chat_per_minute, chat_timeout_ms;
-    int64_t service_connect_timeout_ms, service_attempts, service_retry_after_ms, service_answer_bytes;
-    int64_t service_breaker_failures, service_breaker_ms;
+    char *plan;              /* full or lean */
+    int64_t range_pages, ranges;
+    bool ocr_when_needed;
     int64_t limit_wall_ms; /* 0: the processor's own */
     int64_t limit_cpu_seconds;
     int64_t limit_memory_bytes;
@@ -113,6 +108,9 @@ struct settings {
     int64_t limit_no_progress_ms;
     int64_t limit_pages;
     int64_t limit_pixels;
+    /* one-shot runs */
+    int64_t run_max_input_bytes;
+    bool run_private_addresses;
     /* set by the supervisor for its children, not by people */
     char *channel_endpoint; /* ipc:// address of the scheduler's socket */
     char *gateway_password; /* logins of the embedded cluster, given to filemill-migrate */

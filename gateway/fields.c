@@ -33,6 +33,50 @@ static bool is_sha256(const char *text) {
     return text_hex_decode(bytes, sizeof bytes, text) == 0;
 }
 
+/* Two digits, low … high. */
+static bool is_pair(const char *text, unsigned low, unsigned high) {
+    if (text[0] < '0' || text[0] > '9' || text[1] < '0' || text[1] > '9') {
+        return false;
+    }
+    unsigned number = (unsigned)(text[0] - '0') * 10 + (unsigned)(text[1] - '0');
+    return number >= low && number <= high;
+}
+
+static unsigned days_of(unsigned year, unsigned month) {
+    static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return days[month - 1] + (month == 2 && leap ? 1u : 0u);
+}
+
+/* RFC 3339 with 'T', as Postgres can read it: no leap seconds, no year 0. */
+static bool is_time(const char *text) {
+    size_t length = strlen(text);
+    if (length < sizeof "2026-01-31T12:00:00Z" - 1 ||
+        length > sizeof "2026-01-31T12:00:00.000000+00:00" - 1 || !is_pair(text, 0, 99) ||
+        !is_pair(text + 2, 0, 99) || strncmp(text, "0000", 4) == 0 || text[4] != '-' ||
+        !is_pair(text + 5, 1, 12) || text[7] != '-' || !is_pair(text + 8, 1, 31) || text[10] != 'T' ||
+        !is_pair(text + 11, 0, 23) || text[13] != ':' || !is_pair(text + 14, 0, 59) || text[16] != ':' ||
+        !is_pair(text + 17, 0, 59)) {
+        return false;
+    }
+    unsigned year = (unsigned)(text[0] - '0') * 1000 + (unsigned)(text[1] - '0') * 100 +
+                    (unsigned)(text[2] - '0') * 10 + (unsigned)(text[3] - '0');
+    unsigned month = (unsigned)(text[5] - '0') * 10 + (unsigned)(text[6] - '0');
+    if (!is_pair(text + 8, 1, days_of(year, month))) {
+        return false;
+    }
+    text += 19;
+    if (*text == '.') {
+        size_t digits = strspn(text + 1, "0123456789");
+        if (digits < 1 || digits > 6) {
+            return false;
+        }
+        text += digits + 1;
+    }
+    return strcmp(text, "Z") == 0 || ((*text == '+' || *text == '-') && strlen(text) == 6 &&
+                                      is_pair(text + 1, 0, 14) && text[3] == ':' && is_pair(text + 4, 0, 59));
+}
+
 static int64_t highest(const struct field *field, int64_t max_upload_bytes) {
     return field->max == FIELD_MAX_UPLOAD ? max_upload_bytes : field->max;
 }
@@ -52,7 +96,11 @@ static const char *judge_text(const struct field *field, const char *text) {
         return strlen(text) <= (size_t)field->max && media_type_is_valid(text) ? NULL : "Invalid media type";
     case FIELD_SHA256:
         return is_sha256(text) ? NULL : "Invalid sha256: 64 hex digits";
+    case FIELD_TIME:
+        return is_time(text) ? NULL : "Invalid time: RFC 3339, as 2026-01-31T12:00:00Z";
     case FIELD_INTEGER:
+    case FIELD_OBJECT:
+    case FIELD_LIST:
     case FIELD_TYPE_COUNT:
         break;
     }
@@ -72,6 +120,16 @@ static const char *judge(const struct field *field, const json_t *body, int64_t 
         return number < field->min                         ? "Too small"
                : number > highest(field, max_upload_bytes) ? "Too large"
                                                            : NULL;
+    }
+    if (field->type == FIELD_OBJECT) {
+        return json_is_object(value) ? NULL : "Expected an object";
+    }
+    if (field->type == FIELD_LIST) {
+        int64_t count = (int64_t)json_array_size(value);
+        return !json_is_array(value) ? "Expected a list"
+               : count < field->min  ? "Too few"
+               : count > field->max  ? "Too many"
+                                     : NULL;
     }
     const char *text = json_text_member(body, field->name);
     return text == NULL ? "Expected a text" : judge_text(field, text);
@@ -148,7 +206,11 @@ json_t *fields_check_query(const struct field_rows *rows, const struct http_head
 
 json_t *fields_schema_of(const struct field *field, int64_t max_upload_bytes) {
     json_t *schema = json_object();
-    json_object_set_new(schema, "type", json_string(field->type == FIELD_INTEGER ? "integer" : "string"));
+    const char *type = field->type == FIELD_INTEGER  ? "integer"
+                       : field->type == FIELD_OBJECT ? "object"
+                       : field->type == FIELD_LIST   ? "array"
+                                                     : "string";
+    json_object_set_new(schema, "type", json_string(type));
     json_object_set_new(schema, "description", json_string(field->description));
     switch (field->type) {
     case FIELD_TEXT:
@@ -179,6 +241,14 @@ json_t *fields_schema_of(const struct field *field, int64_t max_upload_bytes) {
     case FIELD_SHA256:
         json_object_set_new(schema, "pattern", json_string("^[0-9A-Fa-f]{64}$"));
         break;
+    case FIELD_TIME:
+        json_object_set_new(schema, "format", json_string("date-time"));
+        break;
+    case FIELD_LIST:
+        json_object_set_new(schema, "minItems", json_integer(field->min));
+        json_object_set_new(schema, "maxItems", json_integer(field->max));
+        break;
+    case FIELD_OBJECT:
     case FIELD_TYPE_COUNT:
         break;
     }

@@ -18,6 +18,9 @@ enum field_type {
     FIELD_CHOICE,     /* one of choices */
     FIELD_MEDIA_TYPE, /* type/subtype with optional parameters, at most max bytes */
     FIELD_SHA256,     /* 64 hex digits */
+    FIELD_TIME,       /* RFC 3339: 2026-01-31T12:00:00Z */
+    FIELD_OBJECT,     /* any; whoever takes it looks inside */
+    FIELD_LIST,       /* min … max of anything; the same */
     FIELD_TYPE_COUNT
 };
 

@@ -15,6 +15,9 @@ struct file_state {
 
 static void clear_state(void *state) {
     struct file_state *file = state;
+    if (file->view.work_clear != NULL) {
+        file->view.work_clear(file->view.work);
+    }
     free(file->view.work);
 }
 
@@ -78,27 +81,6 @@ void file_look(struct call *call, const char *id, enum file_access access, file_
     state->then = then;
     const struct query query = {.statement = &statements[STATEMENT_FILE_LOOK], .values = {id}};
     call_read(call, &query, 1, looked);
-}
-
-size_t file_plan_jobs(const char *media_type, struct file_plan *plan) {
-    const char *types[PLAN_MAX_JOBS];
-    char id[UUID_TEXT_SIZE];
-    size_t ids_length = 0;
-    size_t types_length = 0;
-    plan->count = plan_jobs(media_type, types);
-    for (size_t i = 0; i < plan->count; i++) {
-        const char *separator = i == 0 ? "{" : ",";
-        text_uuid7(id);
-        (void)text_format(plan->ids + ids_length, sizeof plan->ids - ids_length, "%s%s", separator, id);
-        (void)text_format(plan->types + types_length, sizeof plan->types - types_length, "%s%s", separator,
-                          types[i]);
-        ids_length += strlen(plan->ids + ids_length);
-        types_length += strlen(plan->types + types_length);
-    }
-    const char *end = plan->count == 0 ? "{}" : "}";
-    (void)text_format(plan->ids + ids_length, sizeof plan->ids - ids_length, "%s", end);
-    (void)text_format(plan->types + types_length, sizeof plan->types - types_length, "%s", end);
-    return plan->count;
 }
 
 /* RFC 6266 with RFC 8187's encoding: saved, not shown, under the name it came with. NULL where there is none.

@@ -4,7 +4,6 @@
 #define GATEWAY_FILES_H
 
 #include "gateway/call.h"
-#include "proto/plan.h"
 #include "storage/keys.h"
 
 enum file_access {
@@ -27,7 +26,8 @@ struct file_view {
     char filename[FILE_NAME_MAX];
     int64_t size_bytes;
     bool finalized;
-    void *work; /* the handler's own, freed with the view */
+    void *work; /* the handler's own, freed with the view, after work_clear (may be NULL) */
+    void (*work_clear)(void *work);
 };
 
 typedef void file_fn(struct call *call, struct file_view *file);
@@ -35,14 +35,6 @@ typedef void file_fn(struct call *call, struct file_view *file);
 /* Reads the file and judges access: 404 where it is not there or not the caller's to know of, 403 where it is
  * known to be of the caller's tenant. Goes on with `then`; the view lives as long as the call. */
 void file_look(struct call *call, const char *id, enum file_access access, file_fn *then);
-
-/* The jobs for a kind of bytes: ids chosen here and the types, as Postgres arrays. Returns how many. */
-struct file_plan {
-    size_t count;
-    char ids[PLAN_MAX_JOBS * (UUID_TEXT_SIZE + 1) + 3];
-    char types[PLAN_MAX_JOBS * 64 + 3];
-};
-size_t file_plan_jobs(const char *media_type, struct file_plan *plan);
 
 /* The answer of the two download routes: a link to `key`, with more members in `extra` (taken; NULL: none).
  */

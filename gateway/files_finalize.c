@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * POST /v1/files/finalize: look at the object (its size by HEAD, its first bytes by a ranged GET, both at
- * once), plan the jobs for what the bytes are, and commit file, jobs and events together. The first finalize
- * decides; later ones are told the same jobs. A refused object leaves the file as it was: the client may
- * upload again. */
+ * once, while the tenant's plan is read), plan the jobs for what the bytes are, and commit file, jobs and
+ * events together. The first finalize decides; later ones are told the same jobs. A refused object leaves the
+ * file as it was: the client may upload again. */
 #include "gateway/events.h"
 #include "gateway/files.h"
 #include "gateway/handlers.h"
 #include "gateway/json.h"
+#include "gateway/plan.h"
 #include "gateway/scheduler_link.h"
 #include "gateway/statements.h"
 #include "lib/counters.h"
@@ -32,7 +33,8 @@ struct look {
     unsigned char bytes[SNIFF_BYTES];
     size_t byte_count;
     char media_type[256];
-    struct file_plan plan;
+    size_t job_count;
+    json_t *plan_rows; /* the tenant's */
 };
 
 static void refuse(struct call *call, enum problem problem, json_t *members) {
@@ -49,8 +51,8 @@ static void committed(struct call *call, const struct database_answer *answer) {
     const struct look *look = file->work;
     if (result_rows(answer->results[1]) > 0) {
         counter_add(COUNT_UPLOADS_FINALIZED, 1);
-        if (look->plan.count > 0) {
-            scheduler_link_poke(call->gateway->scheduler, look->plan.count);
+        if (look->job_count > 0) {
+            scheduler_link_poke(call->gateway->scheduler, look->job_count);
         }
         events_notify(call->gateway->events, file->id);
     }
@@ -58,15 +60,19 @@ static void committed(struct call *call, const struct database_answer *answer) {
 }
 
 static void commit(struct call *call, struct file_view *file, struct look *look) {
-    (void)file_plan_jobs(look->media_type, &look->plan);
+    struct file_plan plan;
+    file_plan_make(&plan, look->plan_rows, look->media_type,
+                   strcmp(call->gateway->settings.plan, "lean") == 0);
+    look->job_count = plan.count;
     const struct query queries[] = {
         {.statement = &statements[STATEMENT_FILE_LOCK], .values = {file->id}},
         {.statement = &statements[STATEMENT_FILE_FINALIZE],
-         .values = {file->id, look->plan.ids, look->plan.types, call->request_id, look->media_type,
+         .values = {file->id, plan.jobs, plan.followers, call->request_id, look->media_type,
                     look->legs[0].etag}},
         {.statement = &statements[STATEMENT_FILE_JOBS], .values = {file->id}},
     };
     call_write(call, &(struct call_effect){.queries = queries, .count = 3, .on_answer = committed});
+    file_plan_clear(&plan);
 }
 
 /* The declared type without parameters, for bytes that show none. */
@@ -194,6 +200,22 @@ static int start_leg(struct call *call, struct look *look, size_t index, const c
     return 0;
 }
 
+/* Read while the store answers. When it fails the call is answered, and what is still outstanding comes to
+ * nothing. */
+static void plan_read(struct call *call, const struct database_answer *answer) {
+    struct file_view *file = call->state;
+    struct look *look = file->work;
+    look->plan_rows = json_loads(result_text(answer->results[0], 0, "plan"), 0, NULL);
+    look->outstanding--;
+    if (look->outstanding == 0) {
+        judge(call, file, look);
+    }
+}
+
+static void clear_look(void *work) {
+    json_decref(((struct look *)work)->plan_rows);
+}
+
 static void same_jobs(struct call *call, const struct database_answer *answer) {
     answer_jobs(call, answer->results[0]);
 }
@@ -210,10 +232,14 @@ static void look_at_object(struct call *call, struct file_view *file) {
     }
     struct look *look = memory_new(sizeof *look);
     file->work = look;
+    file->work_clear = clear_look;
     look->size_bytes = UINT64_MAX;
     if (start_leg(call, look, 0, file->key) != 0 || start_leg(call, look, 1, file->key) != 0) {
         fatal("a presigned URL does not fit its buffer");
     }
+    const struct query query = {.statement = &statements[STATEMENT_PLAN_OF_FILE], .values = {file->id}};
+    look->outstanding++;
+    call_read(call, &query, 1, plan_read);
 }
 
 void handle_file_finalize(struct call *call) {

@@ -5,6 +5,7 @@
 #include "gateway/files.h"
 #include "gateway/handlers.h"
 #include "gateway/json.h"
+#include "gateway/plan.h"
 #include "gateway/scheduler_link.h"
 #include "gateway/statements.h"
 #include "lib/memory.h"
@@ -31,7 +32,7 @@ static void deleted(struct call *call, const struct database_answer *answer) {
 
 static void delete_file(struct call *call, struct file_view *file) {
     const struct query queries[] = {
-        {.statement = &statements[STATEMENT_FILE_LOCK], .values = {file->id}},
+        {.statement = &statements[STATEMENT_FILE_LOCK_FLOW], .values = {file->id}},
         {.statement = &statements[STATEMENT_JOBS_CANCEL], .values = {file->id}},
         {.statement = &statements[STATEMENT_FILE_DELETE], .values = {file->id}},
     };
@@ -55,20 +56,30 @@ static void reprocessed(struct call *call, const struct database_answer *answer)
     call_respond_take(call, 200, memory_format("{\"ok\":true,\"jobs\":%s}", result_text(result, 0, "jobs")));
 }
 
+static void planned(struct call *call, const struct database_answer *answer) {
+    struct file_view *file = call->state;
+    struct file_plan plan;
+    json_t *rows = json_loads(result_text(answer->results[0], 0, "plan"), 0, NULL);
+    file_plan_make(&plan, rows, file->detected_mime[0] != '\0' ? file->detected_mime : file->mime,
+                   strcmp(call->gateway->settings.plan, "lean") == 0);
+    json_decref(rows);
+    const struct query queries[] = {
+        {.statement = &statements[STATEMENT_FILE_LOCK_FLOW], .values = {file->id}},
+        {.statement = &statements[STATEMENT_JOBS_CANCEL], .values = {file->id}},
+        {.statement = &statements[STATEMENT_FILE_REPROCESS],
+         .values = {file->id, plan.jobs, plan.followers, call->request_id}},
+    };
+    call_write(call, &(struct call_effect){.queries = queries, .count = 3, .on_answer = reprocessed});
+    file_plan_clear(&plan);
+}
+
 static void reprocess(struct call *call, struct file_view *file) {
     if (!file->finalized && strcmp(file->status, "uploading") == 0) {
         call_problem(call, PROBLEM_NOT_FINALIZED, NULL);
         return;
     }
-    struct file_plan plan;
-    (void)file_plan_jobs(file->detected_mime[0] != '\0' ? file->detected_mime : file->mime, &plan);
-    const struct query queries[] = {
-        {.statement = &statements[STATEMENT_FILE_LOCK], .values = {file->id}},
-        {.statement = &statements[STATEMENT_JOBS_CANCEL], .values = {file->id}},
-        {.statement = &statements[STATEMENT_FILE_REPROCESS],
-         .values = {file->id, plan.ids, plan.types, call->request_id}},
-    };
-    call_write(call, &(struct call_effect){.queries = queries, .count = 3, .on_answer = reprocessed});
+    const struct query query = {.statement = &statements[STATEMENT_PLAN_OF_FILE], .values = {file->id}};
+    call_read(call, &query, 1, planned);
 }
 
 void handle_file_reprocess(struct call *call) {

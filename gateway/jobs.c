@@ -43,7 +43,9 @@ static void cancelled(struct call *call, const struct database_answer *answer) {
         call_problem(call, PROBLEM_JOB_FINISHED, NULL);
         return;
     }
-    scheduler_link_cancel(call->gateway->scheduler, call->parameters[0]);
+    for (size_t i = 0; i < result_rows(answer->results[1]); i++) { /* and those that it waits for */
+        scheduler_link_cancel(call->gateway->scheduler, result_text(answer->results[1], i, "id"));
+    }
     events_notify(call->gateway->events, job->file);
     call_respond_take(
         call, 200,
@@ -57,9 +59,9 @@ static void looked_for_cancel(struct call *call, const struct database_answer *a
     struct job *job = call_state(call, sizeof *job, NULL);
     (void)text_copy(job->file, sizeof job->file, result_text(answer->results[0], 0, "file"));
     const struct query queries[] = {
-        {.statement = &statements[STATEMENT_FILE_LOCK], .values = {job->file}},
+        {.statement = &statements[STATEMENT_JOB_LOCK_FLOW], .values = {call->parameters[0]}},
         {.statement = &statements[STATEMENT_JOB_CANCEL], .values = {call->parameters[0]}},
-        {.statement = &statements[STATEMENT_FILES_REFRESH], .values = {job->file}},
+        {.statement = &statements[STATEMENT_FILES_REFRESH], .values = {call->parameters[0]}},
     };
     call_write(call, &(struct call_effect){.queries = queries, .count = 3, .on_answer = cancelled});
 }
@@ -95,9 +97,10 @@ static const struct route routes[] = {
 static const struct answer_row answers[] = {
     {.name = "Job",
      .members =
-         "id:Uuid file_id~:Uuid tenant_id~:Uuid type:text status:JobStatus attempts:integer error_code?:text "
-         "error_detail?:text stage?:text progress_done:integer progress_total:integer generation:integer "
-         "run_after:Time created_at:Time started_at?:Time finished_at?:Time"},
+         "id:Uuid file_id~:Uuid tenant_id~:Uuid type:text parameters:object priority:integer status:JobStatus "
+         "attempts:integer error_code?:text error_detail?:text stage?:text progress_done:integer "
+         "progress_total:integer parent?:Uuid generation:integer run_after:Time created_at:Time started_at?:Time "
+         "finished_at?:Time"},
     {.name = "Cancelled", .members = "ok:true id:Uuid status:text"},
 };
 

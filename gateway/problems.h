@@ -29,6 +29,10 @@
     PROBLEM(EMPTY_FILE, "empty_file", 422, "The uploaded object has no bytes.")                              \
     PROBLEM(SIZE_MISMATCH, "size_mismatch", 422, "The object's size is not the declared one.")               \
     PROBLEM(TYPE_MISMATCH, "type_mismatch", 422, "The object's bytes are not of the declared type.")         \
+    PROBLEM(UNKNOWN_JOB_TYPE, "unknown_job_type", 422, "There is no such type of job; see /v1/processors.")  \
+    PROBLEM(NOT_APPLICABLE, "type_not_applicable", 422, "This type of job takes no such bytes.")             \
+    PROBLEM(BAD_PARAMETERS, "bad_parameters", 422, "The job's parameters are not as described; see details.") \
+    PROBLEM(BAD_PLAN, "bad_plan", 422, "The plan is not as described; see details.")                         \
     PROBLEM(KEY_REUSED, "idempotency_key_reused", 422, "This key was used for another request.")             \
     PROBLEM(RATE_LIMITED, "rate_limited", 429, "Too many requests; wait as Retry-After says.")               \
     PROBLEM(INTERNAL, "internal_error", 500, "Something went wrong here.")                                   \

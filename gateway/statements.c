@@ -6,10 +6,11 @@
 
 /* A job as the API shows it. */
 #define JOB_JSON                                                                                             \
-    "json_build_object('id', j.id, 'type', j.type, 'status', j.status, 'attempts', j.attempts, "             \
+    "json_build_object('id', j.id, 'type', j.type, 'parameters', j.payload, 'priority', j.priority, "        \
+    "'status', j.status, 'attempts', j.attempts, "                                                           \
     "'error_code', "                                                                                         \
     "j.error_code, 'error_detail', j.error_detail, 'stage', j.stage, 'progress_done', j.progress_done, "     \
-    "'progress_total', j.progress_total, 'generation', j.generation, 'run_after', "                          \
+    "'progress_total', j.progress_total, 'parent', j.parent, 'generation', j.generation, 'run_after', "                          \
     "filemill_time(j.run_after), "                                                                           \
     "'created_at', filemill_time(j.created_at), 'started_at', filemill_time(j.started_at), 'finished_at', "  \
     "filemill_time(j.finished_at))"
@@ -25,7 +26,28 @@
     "filemill_time(f.updated_at), "                                                                          \
     "'finalized_at', filemill_time(f.finalized_at))"
 
+/* The jobs of a plan: $2 is a file_plan's jobs, $4 the request's id; of the file in the CTE `f`. */
+#define PLANNED_JOBS                                                                                         \
+    "j as (insert into jobs (id, tenant_id, file_id, type, payload, generation, priority, trace) "           \
+    "select n.id, f.tenant_id, f.id, n.type, n.parameters, f.generation, n.priority, $4 from f, "            \
+    "jsonb_to_recordset($2::jsonb) n(id uuid, type text, parameters jsonb, priority smallint) "              \
+    "returning id, tenant_id, file_id, type, status), "
+
 #define ACTIVE "('queued', 'retry', 'running', 'waiting')"
+
+/* Jobs and, below them, those that they wait for: `tree`, from jobs that meet a condition. */
+#define FLOW(condition)                                                                                      \
+    "with recursive tree as (select j.id, j.file_id from jobs j where " condition                            \
+    " union select c.id, c.file_id from tree t join jobs c on c.parent = t.id)"
+#define LOCK_FLOW_FILES                                                                                      \
+    " select f.id from files f where f.id = $1::uuid or f.id in (select t.file_id from tree t) "             \
+    "order by f.id for update"
+#define DUE_OF_FLOW                                                                                          \
+    ", due as (select j.id from jobs j where j.id in (select t.id from tree t) and j.status in " ACTIVE      \
+    " order by j.id for update), "
+#define ACTIVE_OF_FILE                                                                                       \
+    "j.file_id = $1::uuid and j.status in " ACTIVE                                                           \
+    " and exists (select from files f where f.id = j.file_id and f.status <> 'deleted')"
 
 /* Cancels jobs given by the CTE `due` and writes their events: no lease taken before counts any more. */
 #define CANCEL_DUE                                                                                           \
@@ -84,17 +106,16 @@ const struct statement statements[STATEMENT_COUNT] = {
         "from files f, lateral (select filemill_role(f.tenant_id) as role offset 0) c "
         "where f.id = $1::uuid and f.status <> 'deleted'"),
     ROW(STATEMENT_FILE_LOCK, 1, "select id from files where id = $1::uuid for update"),
+    /* With those of the jobs that its jobs wait for: files are locked in order of id, before any job. */
+    ROW(STATEMENT_FILE_LOCK_FLOW, 1, FLOW(ACTIVE_OF_FILE) LOCK_FLOW_FILES),
     /* After FILE_LOCK: the first finalize inserts the jobs, any later one finds the file no longer uploading.
      */
     ROW(STATEMENT_FILE_FINALIZE, 6,
         "with f as (select id, tenant_id, generation from files where id = $1::uuid and status = "
-        "'uploading'), "
-        "j as (insert into jobs (id, tenant_id, file_id, type, generation, priority, trace) "
-        "select n.id, f.tenant_id, f.id, n.type, f.generation, 1, $4 from f, unnest($2::uuid[], $3::text[]) "
-        "n(id, type) returning id, tenant_id, file_id, type, status), "
-        "u as (update files set status = (case when cardinality($2::uuid[]) > 0 then 'processing' else "
-        "'ready' end)"
-        "::file_status_t, finalized_at = now(), detected_mime = $5, etag = $6 from f where files.id = f.id "
+        "'uploading'), " PLANNED_JOBS
+        "u as (update files set status = (case when jsonb_array_length($2::jsonb) > 0 then 'processing' else "
+        "'ready' end)::file_status_t, finalized_at = now(), detected_mime = $5, etag = $6, "
+        "followers = $3::jsonb from f where files.id = f.id "
         "returning files.id, files.tenant_id, files.status), "
         "e as (insert into file_events (tenant_id, file_id, job_id, kind, data) "
         "select tenant_id, id, null::uuid, 'file.status', jsonb_build_object('status', status) from u union "
@@ -105,9 +126,9 @@ const struct statement statements[STATEMENT_COUNT] = {
     ROW(STATEMENT_FILE_JOBS, 1,
         "select coalesce(json_agg(json_build_object('id', id, 'type', type, 'status', status) order by id), "
         "'[]')"
-        "::text as jobs, count(*) as count from (select id, type, status from jobs where file_id = $1::uuid "
-        "and "
-        "generation = 0 order by id limit 64) j"),
+        "::text as jobs, count(*) as count from (select j.id, j.type, j.status from jobs j join files f on f.id = "
+        "j.file_id where j.file_id = $1::uuid and j.generation = 0 and (f.finalized_at is null or j.created_at <= "
+        "f.finalized_at) order by j.id limit 64) j"),
 
     /* reading */
     ROW(STATEMENT_FILE_DETAIL, 1,
@@ -137,19 +158,12 @@ const struct statement statements[STATEMENT_COUNT] = {
         "kind = $2"),
 
     /* changing; the file is locked before */
-    ROW(STATEMENT_JOBS_CANCEL, 1,
-        "with due as (select j.id from jobs j join files f on f.id = j.file_id where j.file_id = $1::uuid "
-        "and "
-        "f.status <> 'deleted' and j.status in " ACTIVE "), " CANCEL_DUE),
+    ROW(STATEMENT_JOBS_CANCEL, 1, FLOW(ACTIVE_OF_FILE) DUE_OF_FLOW CANCEL_DUE),
     ROW(STATEMENT_FILE_REPROCESS, 4,
-        "with f as (update files set generation = generation + 1, status = (case when "
-        "cardinality($2::uuid[]) > 0 "
-        "then 'processing' else 'ready' end)::file_status_t where id = $1::uuid and status in "
-        "('ready', 'processing', 'failed') returning id, tenant_id, generation, status), "
-        "j as (insert into jobs (id, tenant_id, file_id, type, generation, priority, trace) "
-        "select n.id, f.tenant_id, f.id, n.type, f.generation, 1, $4 from f, unnest($2::uuid[], $3::text[]) "
-        "n(id, type) returning id, tenant_id, file_id, type, status), "
-        "e as (insert into file_events (tenant_id, file_id, job_id, kind, data) "
+        "with f as (update files set generation = generation + 1, followers = $3::jsonb, status = (case when "
+        "jsonb_array_length($2::jsonb) > 0 then 'processing' else 'ready' end)::file_status_t where id = "
+        "$1::uuid and status in ('ready', 'processing', 'failed') returning id, tenant_id, generation, "
+        "status), " PLANNED_JOBS "e as (insert into file_events (tenant_id, file_id, job_id, kind, data) "
         "select tenant_id, id, null::uuid, 'file.status', jsonb_build_object('status', status, 'generation', "
         "generation) from f union all "
         "select tenant_id, file_id, id, 'job.status', jsonb_build_object('type', type, 'status', status) "
@@ -157,6 +171,40 @@ const struct statement statements[STATEMENT_COUNT] = {
         "select f.generation, (select coalesce(json_agg(json_build_object('id', j.id, 'type', j.type, "
         "'status', "
         "j.status) order by j.id), '[]') from j)::text as jobs from f"),
+    /* A new order takes the place of one of its type that is still under way: kinds are unique per file. */
+    ROW(STATEMENT_JOBS_SUPERSEDE, 2,
+        FLOW("j.file_id = $1::uuid and j.type = $2 and j.status in " ACTIVE " and exists (select from files f where "
+             "f.id = j.file_id and f.generation = j.generation and f.status <> 'deleted')") DUE_OF_FLOW CANCEL_DUE),
+    /* Epoch 1 is left to what finalize plans: its objects have plain names, which another job must not
+       overwrite. */
+    ROW(STATEMENT_JOB_ORDER, 7,
+        "with f as (select id, tenant_id, generation from files where id = $1::uuid and status in "
+        "('ready', 'processing', 'failed')), "
+        "j as (insert into jobs (id, tenant_id, file_id, type, payload, generation, priority, run_after, "
+        "trace, lease_epoch) select $2::uuid, f.tenant_id, f.id, $3, $4::jsonb, f.generation, $5::smallint, "
+        "coalesce($6::timestamptz, now()), $7, 1 from f returning *), "
+        "e as (insert into file_events (tenant_id, file_id, job_id, kind, data) select tenant_id, file_id, "
+        "id, "
+        "'job.status', jsonb_build_object('type', type, 'status', status) from j) "
+        "select (" JOB_JSON "::jsonb || jsonb_build_object('file_id', j.file_id, 'tenant_id', "
+        "j.tenant_id))::text as job from j"),
+    ROW(STATEMENT_FILE_REFRESH, 1, "select count(*) from files_refresh(array[$1::uuid])"),
+
+    /* plans */
+    ROW(STATEMENT_PLAN, 1,
+        "select coalesce(json_agg(json_build_object('media_type', media_type, 'jobs', jobs) order by "
+        "media_type), "
+        "'[]')::text as plan from tenant_plans where tenant_id = $1::uuid"),
+    ROW(STATEMENT_PLAN_OF_FILE, 1,
+        "select coalesce(json_agg(json_build_object('media_type', p.media_type, 'jobs', p.jobs)), "
+        "'[]')::text "
+        "as plan from files f join tenant_plans p on p.tenant_id = f.tenant_id where f.id = $1::uuid"),
+    ROW(STATEMENT_PLAN_LOCK, 1, "select pg_advisory_xact_lock(hashtextextended('plan ' || $1::uuid, 0))"),
+    ROW(STATEMENT_PLAN_DROP, 1, "delete from tenant_plans where tenant_id = $1::uuid"),
+    ROW(STATEMENT_PLAN_INSERT, 2,
+        "insert into tenant_plans (tenant_id, media_type, jobs) select $1::uuid, n.media_type, n.jobs from "
+        "jsonb_to_recordset($2::jsonb) n(media_type text, jobs jsonb) where filemill_role($1::uuid) in "
+        "('owner', 'admin')"),
     ROW(STATEMENT_FILE_DELETE, 1,
         "with f as (update files set status = 'deleted', deleted_at = now() where id = $1::uuid and "
         "status <> 'deleted' returning id, tenant_id), "
@@ -172,9 +220,10 @@ const struct statement statements[STATEMENT_COUNT] = {
         "from jobs j join files f on f.id = j.file_id, lateral (select filemill_role(f.tenant_id) as role "
         "offset 0) c "
         "where j.id = $1::uuid and f.status <> 'deleted'"),
-    ROW(STATEMENT_JOB_CANCEL, 1,
-        "with due as (select id from jobs where id = $1::uuid and status in " ACTIVE "), " CANCEL_DUE),
-    ROW(STATEMENT_FILES_REFRESH, 1, "select count(*) from files_refresh(array[$1::uuid])"),
+    ROW(STATEMENT_JOB_LOCK_FLOW, 1, FLOW("j.id = $1::uuid") LOCK_FLOW_FILES),
+    ROW(STATEMENT_JOB_CANCEL, 1, FLOW("j.id = $1::uuid") DUE_OF_FLOW CANCEL_DUE),
+    ROW(STATEMENT_FILES_REFRESH, 1,
+        FLOW("j.id = $1::uuid") " select count(*) from files_refresh(array(select t.file_id from tree t))"),
 
     /* events */
     ROW(STATEMENT_EVENTS_AFTER, 2,

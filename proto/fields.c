@@ -51,6 +51,12 @@ static const struct field_row url_fields[] = {
     TEXT(2, message_url, url, MAX_URL),
 };
 
+static const struct field_row part_fields[] = {
+    NEED_TEXT(1, message_part, url, MAX_URL),
+    NUMBER(2, message_part, size_bytes, MAX_NUMBER),
+    SHA256(3, message_part, sha256),
+};
+
 static const struct field_row hello_fields[] = {
     NEED_NUMBER(1, message_hello, version, MAX_NUMBER),
     NEED_TEXT(2, message_hello, role, MAX_NAME),
@@ -72,7 +78,6 @@ static const struct field_row credit_fields[] = {
     NUMBER(1, message_credit, tasks, 100000),
     NUMBER(2, message_credit, memory_bytes, MAX_NUMBER),
     NUMBER(3, message_credit, light, 100000),
-    NUMBER(4, message_credit, network, 100000),
 };
 
 static const struct field_row task_fields[] = {
@@ -97,6 +102,10 @@ static const struct field_row task_fields[] = {
     NUMBER(19, message_task, pages, MAX_NUMBER),
     NUMBER(20, message_task, pixels, MAX_NUMBER),
     LIST(21, message_task, outputs, output_count, MESSAGE_MAX_OUTPUTS, output_fields),
+    NUMBER(22, message_task, range_pages, MAX_NUMBER),
+    NUMBER(23, message_task, ranges, MESSAGE_MAX_PARTS),
+    BOOL(24, message_task, joins),
+    LIST(25, message_task, parts, part_count, MESSAGE_MAX_PARTS, part_fields),
 };
 
 static const struct field_row progress_fields[] = {
@@ -125,6 +134,7 @@ static const struct field_row result_fields[] = {
     NUMBER(16, message_result, pages, MAX_NUMBER),
     TEXT(17, message_result, metrics, MAX_JSON),
     LIST(18, message_result, outputs, output_count, MESSAGE_MAX_OUTPUTS, output_fields),
+    TEXT(19, message_result, split, MESSAGE_SPLIT_SIZE - 1),
 };
 
 static const struct field_row release_fields[] = {

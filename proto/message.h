@@ -22,6 +22,8 @@
 #define MESSAGE_MAX_BYTES (256u * 1024u)
 #define MESSAGE_MAX_OUTPUTS 8
 #define MESSAGE_MAX_URLS 64
+#define MESSAGE_MAX_PARTS 64
+#define MESSAGE_SPLIT_SIZE 2048
 
 enum message_type {
     MESSAGE_HELLO = 1, /* worker, gateway → scheduler: who I am */
@@ -66,7 +68,6 @@ struct message_credit {
     uint64_t tasks;        /* how many tasks this worker will take now, beyond those it holds */
     uint64_t memory_bytes; /* how much of its budget is free */
     uint64_t light;        /* how many tasks that need no runner it holds at a time, beside the others; 0: none */
-    uint64_t network;      /* the same for tasks that ask a service */
 };
 
 struct message_output {
@@ -78,6 +79,13 @@ struct message_output {
     uint64_t size_bytes;
     const char *sha256;   /* hex */
     const char *metadata; /* JSON object or empty: width, height, pages … */
+};
+
+/* What a job that is waited for has made for the one that waits. */
+struct message_part {
+    const char *url; /* presigned GET */
+    uint64_t size_bytes;
+    const char *sha256; /* hex */
 };
 
 struct message_task {
@@ -97,6 +105,10 @@ struct message_task {
     uint64_t wall_ms, no_progress_ms, cpu_seconds, memory_bytes, output_bytes, pages, pixels; /* limits */
     struct message_output outputs[MESSAGE_MAX_OUTPUTS];
     size_t output_count;
+    uint64_t range_pages, ranges; /* how a long document is cut: pages to a range, ranges at most; 0: never */
+    bool joins;                   /* the jobs that it waited for have ended: it makes one of what they made */
+    struct message_part parts[MESSAGE_MAX_PARTS];
+    size_t part_count;
 };
 
 struct message_progress {
@@ -120,6 +132,7 @@ struct message_result {
     const char *metrics; /* JSON object or empty */
     struct message_output outputs[MESSAGE_MAX_OUTPUTS]; /* those made; kind and key as in the task */
     size_t output_count;
+    const char *split; /* "1-8,9-16": not done but to be cut into these ranges of pages; empty: done */
 };
 
 struct message_release {

@@ -1,58 +1,80 @@
 /* SPDX-License-Identifier: MIT
- * Which jobs a media type gets. Images are those that libvips loads with its own or well-kept loaders; the
- * rest (SVG, BMP, PostScript …) are stored and handed back, never parsed. */
+ * Which jobs a media type gets where its tenant says nothing else. Images are those that libvips loads with
+ * its own or well-kept loaders; the rest (SVG, BMP, PostScript …) are stored and handed back, never parsed.
+ * What is wanted at once is in band 1; what costs seconds of a core comes behind, in band 2. */
 #include "proto/plan.h"
+
+#include "proto/catalog.h"
 
 #include <string.h>
 
 #define OOXML "application/vnd.openxmlformats-officedocument."
 #define OPEN_DOCUMENT "application/vnd.oasis.opendocument."
 
-struct plan_row {
-    const char *media_type; /* one that ends in '*' is a prefix */
-    const char *jobs[PLAN_MAX_JOBS];
+/* clang-format off */
+#define SOON(name) {.type = name, .parameters = "{}", .priority = 1}
+#define LATER(name, json) {.type = name, .parameters = json, .priority = 2, .extra = true}
+
+#define PICTURE(name)                                                                                        \
+    {.media_type = name, .jobs = {SOON("thumbnail"), LATER("image_variants", "{}"), LATER("ocr", "{}")}}
+#define TEXT(name) {.media_type = name, .jobs = {SOON("extract_office")}}
+
+const struct plan_row plan_rows[] = {
+    {.media_type = "application/pdf",
+     .jobs = {SOON("extract_pdf"), SOON("thumbnail"), LATER("ocr", "{\"pages\":\"needed\"}")}},
+    PICTURE("image/jpeg"),
+    PICTURE("image/png"),
+    PICTURE("image/webp"),
+    PICTURE("image/gif"),
+    PICTURE("image/tiff"),
+    PICTURE("image/heic"),
+    PICTURE("image/heif"),
+    PICTURE("image/avif"),
+    {.media_type = "audio/*", .jobs = {SOON("waveform")}},
+    TEXT(OOXML "wordprocessingml.document"),
+    TEXT(OOXML "spreadsheetml.sheet"),
+    TEXT(OOXML "presentationml.presentation"),
+    TEXT(OPEN_DOCUMENT "text"),
+    TEXT(OPEN_DOCUMENT "spreadsheet"),
+    TEXT(OPEN_DOCUMENT "presentation"),
+    TEXT("application/encrypted"), /* says password_required */
+    TEXT("text/plain"),
+    TEXT("text/csv"),
+    TEXT("text/tab-separated-values"),
+    TEXT("text/markdown"),
 };
+/* clang-format on */
+const size_t plan_row_count = sizeof plan_rows / sizeof plan_rows[0];
 
-static const struct plan_row plan_rows[] = {
-    {.media_type = "application/pdf", .jobs = {"extract_pdf", "thumbnail"}},
-    {.media_type = "image/jpeg", .jobs = {"thumbnail"}},
-    {.media_type = "image/png", .jobs = {"thumbnail"}},
-    {.media_type = "image/webp", .jobs = {"thumbnail"}},
-    {.media_type = "image/gif", .jobs = {"thumbnail"}},
-    {.media_type = "image/tiff", .jobs = {"thumbnail"}},
-    {.media_type = "image/heic", .jobs = {"thumbnail"}},
-    {.media_type = "image/heif", .jobs = {"thumbnail"}},
-    {.media_type = "image/avif", .jobs = {"thumbnail"}},
-    {.media_type = "audio/*", .jobs = {"waveform"}},
-    {.media_type = OOXML "wordprocessingml.document", .jobs = {"extract_office"}},
-    {.media_type = OOXML "spreadsheetml.sheet", .jobs = {"extract_office"}},
-    {.media_type = OOXML "presentationml.presentation", .jobs = {"extract_office"}},
-    {.media_type = OPEN_DOCUMENT "text", .jobs = {"extract_office"}},
-    {.media_type = OPEN_DOCUMENT "spreadsheet", .jobs = {"extract_office"}},
-    {.media_type = OPEN_DOCUMENT "presentation", .jobs = {"extract_office"}},
-    {.media_type = "application/encrypted", .jobs = {"extract_office"}}, /* says password_required */
-    {.media_type = "text/plain", .jobs = {"extract_office"}},
-    {.media_type = "text/csv", .jobs = {"extract_office"}},
-    {.media_type = "text/tab-separated-values", .jobs = {"extract_office"}},
-    {.media_type = "text/markdown", .jobs = {"extract_office"}},
-};
-
-static bool matches(const char *pattern, const char *media_type) {
-    size_t size = strlen(pattern);
-    return pattern[size - 1] == '*' ? strncmp(pattern, media_type, size - 1) == 0
-                                    : strcmp(pattern, media_type) == 0;
-}
-
-size_t plan_jobs(const char *media_type, const char *types[PLAN_MAX_JOBS]) {
+size_t plan_jobs(const char *media_type, const struct plan_job *jobs[PLAN_MAX_JOBS]) {
     size_t count = 0;
-    for (size_t i = 0; i < sizeof plan_rows / sizeof plan_rows[0]; i++) {
-        if (!matches(plan_rows[i].media_type, media_type)) {
+    for (size_t i = 0; i < plan_row_count; i++) {
+        const struct plan_row *row = &plan_rows[i];
+        if (!media_pattern_matches(row->media_type, media_type)) {
             continue;
         }
-        while (count < PLAN_MAX_JOBS && plan_rows[i].jobs[count] != NULL) {
-            types[count] = plan_rows[i].jobs[count];
-            count++;
+        for (size_t job = 0; job < PLAN_MAX_JOBS && row->jobs[job].type != NULL && count < PLAN_MAX_JOBS;
+             job++) {
+            jobs[count++] = &row->jobs[job];
         }
     }
     return count;
+}
+
+static const struct plan_follower followers[] = {
+    {.after = "extract_pdf",
+     .fact = "pages_need_ocr",
+     .type = "ocr",
+     .payload = "{\"pages\": \"needed\"}",
+     .priority = 2,
+     .option = PLAN_OCR_WHEN_NEEDED},
+};
+
+const struct plan_follower *plan_follower_of(const char *type) {
+    for (size_t i = 0; i < sizeof followers / sizeof followers[0]; i++) {
+        if (strcmp(followers[i].after, type) == 0) {
+            return &followers[i];
+        }
+    }
+    return NULL;
 }

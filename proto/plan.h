@@ -19,7 +19,40 @@ bool media_type_agrees(const char *declared, const char *sniffed);
 /* Syntax of RFC 6838/9110 `type/subtype` with optional parameters, at most 200 bytes. */
 bool media_type_is_valid(const char *text);
 
-/* Fills `types` with processor names for a media type; returns how many (0: nothing to do, the file is ready). */
-size_t plan_jobs(const char *media_type, const char *types[PLAN_MAX_JOBS]);
+/* What a job of a plan is. */
+struct plan_job {
+    const char *type;
+    const char *parameters; /* a JSON object */
+    int priority;           /* band of the queue, 0 … 3 */
+    bool extra;             /* left out where plans are to be lean */
+};
+
+struct plan_row {
+    const char *media_type; /* one that ends in '*' is a prefix */
+    struct plan_job jobs[PLAN_MAX_JOBS];
+};
+
+/* The plan of those who have none of their own. A type with {"pages":"needed"} is no job at first: it follows another,
+ * where that one finds that it is needed. */
+extern const struct plan_row plan_rows[];
+extern const size_t plan_row_count;
+
+/* Fills `jobs` for a media type; returns how many (0: nothing to do, the file is ready). */
+size_t plan_jobs(const char *media_type, const struct plan_job *jobs[PLAN_MAX_JOBS]);
+
+/* A job that a done one brings with it, when the number `fact` among its metrics is not 0. */
+enum plan_option { PLAN_ALWAYS, PLAN_OCR_WHEN_NEEDED };
+
+struct plan_follower {
+    const char *after; /* processor */
+    const char *fact;
+    const char *type;    /* processor */
+    const char *payload; /* JSON */
+    int priority;
+    enum plan_option option; /* which setting may turn it off */
+};
+
+/* NULL when the processor brings none. */
+const struct plan_follower *plan_follower_of(const char *type);
 
 #endif

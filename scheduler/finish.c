@@ -8,6 +8,7 @@
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "lib/text.h"
+#include "scheduler/children.h"
 #include "scheduler/json_text.h"
 #include "scheduler/results.h"
 #include "scheduler/workers.h"
@@ -30,7 +31,10 @@ void finish_free(struct finish *finish) {
     if (finish == NULL)
         return;
     free(finish->end);
+    free(finish->split);
     free(finish->outputs);
+    free(finish->parts);
+    free(finish->followers);
     free(finish->hash);
     free(finish->crash);
     free(finish->garbage);
@@ -45,6 +49,9 @@ static struct finish *finish_new(const struct lease *lease) {
     text_copy(finish->file, sizeof finish->file, lease->file);
     text_copy(finish->tenant, sizeof finish->tenant, lease->tenant);
     text_copy(finish->type, sizeof finish->type, lease->type);
+    text_copy(finish->parent, sizeof finish->parent, lease->parent);
+    text_copy(finish->parent_file, sizeof finish->parent_file, lease->parent_file);
+    finish->joins = lease->joins;
     finish->epoch = lease->epoch;
     finish->delay_ms = -1;
     return finish;
@@ -110,7 +117,8 @@ static char *write_end(const struct finish *finish, const struct ending *ending)
 
 /* ---- outputs, garbage, hash, crash ---- */
 
-static bool is_own_key(const struct lease *lease, const struct message_output *output, const char **mime) {
+static bool is_own_key(const struct lease *lease, const struct message_output *output, const char **mime,
+                       bool *is_part) {
     char key[KEY_MAX];
 
     for (size_t i = 0; i < lease->processor->output_count; i++) {
@@ -118,13 +126,15 @@ static bool is_own_key(const struct lease *lease, const struct message_output *o
         if (strcmp(row->kind, output->kind) != 0)
             continue;
         *mime = row->mime;
+        *is_part = row->is_part;
         return lease_key(key, lease, row, lease->epoch) == 0 && strcmp(key, output->key) == 0;
     }
     return false;
 }
 
-/* NULL also when a worker names an object that is not this lease's: *foreign tells. */
-static char *write_outputs(const struct lease *lease, const struct message_result *result, bool *foreign) {
+/* NULL also when a worker names an object that is not this lease's: *foreign tells. Parts are none of these. */
+static char *write_outputs(const struct lease *lease, const struct message_result *result, struct buffer *parts,
+                           bool *foreign) {
     struct buffer buffer;
     int broken = 0;
 
@@ -133,9 +143,14 @@ static char *write_outputs(const struct lease *lease, const struct message_resul
     for (size_t i = 0; i < result->output_count; i++) {
         const struct message_output *output = &result->outputs[i];
         const char *mime = "";
-        if (!is_own_key(lease, output, &mime)) {
+        bool is_part = false;
+        if (!is_own_key(lease, output, &mime, &is_part) || (is_part && lease->parent[0] == '\0')) {
             *foreign = true;
             break;
+        }
+        if (is_part) {
+            broken |= children_append_part(parts, lease, output);
+            continue;
         }
         broken |= json_open(&buffer, '{');
         broken |= json_member_text(&buffer, "job", lease->job);
@@ -202,7 +217,7 @@ static char *write_crash(const struct lease *lease, const char *sha256, const ch
 
     if (sha256[0] == '\0')
         sha256 = lease->sha256;
-    if (sha256[0] == '\0')
+    if (sha256[0] == '\0' || lease->parent[0] != '\0')
         return NULL; /* the job's own count still stops it */
     buffer_init(&buffer, ELEMENT_MAX);
     broken = json_open(&buffer, '{') | json_member_text(&buffer, "tenant", lease->tenant) |
@@ -268,9 +283,13 @@ static void finish_done(struct scheduler *scheduler, struct lease *lease,
     struct ending ending = {.status = "done", .delay_ms = -1, .result = result};
     struct message_result failed = *result;
     bool foreign;
-    char *outputs = write_outputs(lease, result, &foreign);
+    struct buffer parts;
+    char *outputs;
 
+    buffer_init(&parts, ELEMENT_MAX);
+    outputs = write_outputs(lease, result, &parts, &foreign);
     if (foreign) {
+        buffer_clear(&parts);
         failed.crash = false;
         failed.detail = "the worker named an object that is not of this lease";
         finish_failed(scheduler, lease, &failed, "bad_result", true);
@@ -278,9 +297,32 @@ static void finish_done(struct scheduler *scheduler, struct lease *lease,
     }
     finish = finish_new(lease);
     finish->outputs = outputs;
+    finish->parts = element_take(&parts, 0);
+    finish->followers = children_write_followers(scheduler, lease);
     finish->hash = write_hash(lease, result->input_sha256);
     finish->stale_garbage = finish_result_garbage(result);
     finish_submit(scheduler, lease, finish, &ending);
+}
+
+/* The document is long: the job waits for its ranges. */
+static void finish_split(struct scheduler *scheduler, struct lease *lease, const struct message_result *result) {
+    struct ending ending = {.status = "waiting", .delay_ms = -1};
+    struct message_result failed = *result;
+    char *split = children_write_split(lease, result);
+    struct finish *finish;
+
+    if (split == NULL || result->output_count > 0) {
+        free(split);
+        failed.crash = false;
+        failed.detail = "ranges that nobody asked for";
+        finish_failed(scheduler, lease, &failed, "bad_result", true);
+        return;
+    }
+    finish = finish_new(lease);
+    finish->split = split;
+    finish->hash = write_hash(lease, result->input_sha256);
+    finish_submit(scheduler, lease, finish, &ending);
+    finish->delay_ms = 0; /* its ranges can be claimed */
 }
 
 void finish_result(struct scheduler *scheduler, struct lease *lease, const struct message_result *result) {
@@ -292,6 +334,8 @@ void finish_result(struct scheduler *scheduler, struct lease *lease, const struc
         finish_refused(scheduler, lease, "unknown_job_type", NULL);
     else if (other_bytes)
         finish_failed(scheduler, lease, result, "checksum_mismatch", false);
+    else if (result->outcome == OUTCOME_DONE && result->split[0] != '\0')
+        finish_split(scheduler, lease, result);
     else if (result->outcome == OUTCOME_DONE)
         finish_done(scheduler, lease, result);
     else
@@ -347,10 +391,13 @@ void finish_make_plain(struct finish *finish) {
                             .detail = "the database refused what the worker reported"};
 
     free(finish->end);
+    free(finish->split);
     free(finish->outputs);
+    free(finish->parts);
+    free(finish->followers);
     free(finish->hash);
     free(finish->crash);
-    finish->outputs = finish->hash = finish->crash = NULL;
+    finish->split = finish->outputs = finish->parts = finish->followers = finish->hash = finish->crash = NULL;
     if (finish->garbage == NULL) {
         finish->garbage = finish->stale_garbage;
         finish->stale_garbage = NULL;

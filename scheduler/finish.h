@@ -11,9 +11,14 @@
 struct finish {
     struct finish *next;
     char job[37], file[37], tenant[37], type[65];
+    char parent[37], parent_file[37]; /* who waits for the job; "" */
+    bool joins;                       /* the job has waited for others */
     uint64_t epoch;
     char *end;           /* STATEMENT_FINISH_JOBS */
+    char *split;         /* STATEMENT_SPLIT */
     char *outputs;       /* STATEMENT_DERIVATIVES */
+    char *parts;         /* STATEMENT_PARTS */
+    char *followers;     /* STATEMENT_FOLLOW */
     char *hash;          /* STATEMENT_HASHES */
     char *crash;         /* STATEMENT_CRASHES */
     char *garbage;       /* STATEMENT_GARBAGE */

@@ -24,7 +24,7 @@ struct leases {
     struct lease *buckets[BUCKETS];
     struct lease *first, *last;
     size_t count;
-    struct ready ready[CLASS_COUNT];
+    struct ready ready[2]; /* by `light` */
 };
 
 /* FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/). Jobs' ids are ours and random: no flooding. */
@@ -79,7 +79,7 @@ static void lease_fill(struct lease *lease, const struct database_result *result
     copy_field(lease->sha256, sizeof lease->sha256, result, row, "sha256");
     text_copy(lease->type, sizeof lease->type, type); /* cut when it is no name of ours */
     lease->processor = processor_find(type);
-    lease->class = processor_class(lease->processor, settings);
+    lease->light = lease->processor != NULL && lease->processor->profile == PROFILE_NONE;
     lease->epoch = (uint64_t)result_number(result, row, "epoch");
     lease->generation = result_number(result, row, "generation");
     lease->attempts = result_number(result, row, "attempts");
@@ -90,6 +90,12 @@ static void lease_fill(struct lease *lease, const struct database_result *result
         lease->max_attempts = settings->max_attempts;
     lease->crashes = own_crashes > bytes_crashes ? own_crashes : bytes_crashes;
     lease->file_gone = status != NULL && (strcmp(status, "deleted") == 0 || strcmp(status, "uploading") == 0);
+    copy_field(lease->parent, sizeof lease->parent, result, row, "parent");
+    copy_field(lease->parent_file, sizeof lease->parent_file, result, row, "parent_file");
+    lease->joins = result_bool(result, row, "joins");
+    if (lease->parent[0] != '\0')
+        lease->crashes = own_crashes; /* one bad range of a document says nothing of the others */
+    lease->parts = take_field(result, row, "parts");
     lease->key = take_field(result, row, "key");
     lease->mime = take_field(result, row, "mime");
     lease->etag = take_field(result, row, "etag");
@@ -146,13 +152,15 @@ void lease_free_input(struct lease *lease) {
     free(lease->mime);
     free(lease->etag);
     free(lease->payload);
+    free(lease->parts);
+    lease->parts = NULL;
     lease->key = lease->mime = lease->etag = lease->payload = NULL;
 }
 
 /* ---- ready ---- */
 
 void leases_push_ready(struct leases *leases, struct lease *lease) {
-    struct ready *ready = &leases->ready[lease->class];
+    struct ready *ready = &leases->ready[lease->light];
 
     lease->state = LEASE_READY;
     lease->next_ready = NULL;
@@ -164,12 +172,12 @@ void leases_push_ready(struct leases *leases, struct lease *lease) {
     ready->count++;
 }
 
-struct lease *leases_first_ready(const struct leases *leases, enum processor_class class) {
-    return leases->ready[class].first;
+struct lease *leases_first_ready(const struct leases *leases, bool light) {
+    return leases->ready[light].first;
 }
 
-void leases_pop_ready(struct leases *leases, enum processor_class class) {
-    struct ready *ready = &leases->ready[class];
+void leases_pop_ready(struct leases *leases, bool light) {
+    struct ready *ready = &leases->ready[light];
 
     ready->first = ready->first->next_ready;
     if (ready->first == NULL)
@@ -177,19 +185,19 @@ void leases_pop_ready(struct leases *leases, enum processor_class class) {
     ready->count--;
 }
 
-size_t leases_ready_count(const struct leases *leases, enum processor_class class) {
-    return leases->ready[class].count;
+size_t leases_ready_count(const struct leases *leases, bool light) {
+    return leases->ready[light].count;
 }
 
 static void leases_drop_ready(struct leases *leases, const struct lease *lease) {
-    struct ready *ready = &leases->ready[lease->class];
+    struct ready *ready = &leases->ready[lease->light];
     struct lease *before = NULL;
 
     for (struct lease *at = ready->first; at != NULL; before = at, at = at->next_ready) {
         if (at != lease)
             continue;
         if (before == NULL) {
-            leases_pop_ready(leases, lease->class);
+            leases_pop_ready(leases, lease->light);
             return;
         }
         before->next_ready = at->next_ready;
@@ -238,7 +246,8 @@ int lease_key(char *target, const struct lease *lease, const struct processor_ou
                                     .extension = output->extension,
                                     .job = lease->job,
                                     .epoch = epoch,
-                                    .first = lease->generation == 0 && epoch == 1};
+                                    .first = lease->generation == 0 && epoch == 1 &&
+                                             lease->parent[0] == '\0'};
 
     return key_derivative(target, KEY_MAX, &parts);
 }

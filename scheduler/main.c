@@ -12,6 +12,7 @@
 #include "lib/process.h"
 #include "lib/text.h"
 #include "scheduler/adopt.h"
+#include "scheduler/children.h"
 #include "scheduler/claim.h"
 #include "scheduler/dispatch.h"
 #include "scheduler/drain.h"
@@ -117,6 +118,7 @@ static void start_modules(struct scheduler *scheduler, const char *url) {
     scheduler->leases = leases_new(scheduler);
     scheduler->workers = workers_new(scheduler);
     scheduler->results = results_new(scheduler);
+    scheduler->children = children_new(scheduler);
     scheduler->adoption = adoption_new(scheduler);
     scheduler->claims = claims_new(scheduler);
     scheduler->progress = progress_new(scheduler);
@@ -140,6 +142,7 @@ static void stop_modules(struct scheduler *scheduler) {
     claims_free(scheduler->claims);
     adoption_free(scheduler->adoption);
     results_free(scheduler->results);
+    children_free(scheduler->children);
     workers_free(scheduler->workers);
     leases_free(scheduler->leases);
 }

@@ -33,6 +33,11 @@ static int64_t event_days(const struct settings *settings) {
     return EVENT_DAYS;
 }
 
+static int64_t no_age(const struct settings *settings) {
+    (void)settings;
+    return 0;
+}
+
 static const struct chore {
     enum statement_name statement;
     int64_t (*age)(const struct settings *settings);
@@ -44,6 +49,7 @@ static const struct chore {
     {STATEMENT_PURGE_FILES, deleted_days, 200, false},
     {STATEMENT_OLD_JOBS, finished_days, 1000, false},
     {STATEMENT_OLD_EVENTS, event_days, 5000, false},
+    {STATEMENT_OLD_PARTS, no_age, 1000, false},
 };
 #define CHORES (sizeof chores / sizeof chores[0])
 

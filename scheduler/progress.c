@@ -38,6 +38,16 @@ void progress_note(struct progress *progress, struct lease *lease, uint64_t done
     progress_arm(progress);
 }
 
+static void progress_send_events(const struct progress *progress, const struct database_result *result) {
+    for (size_t row = 0; row < result_rows(result); row++) {
+        struct message event = {.type = MESSAGE_EVENT,
+                                .event = {.file = result_text(result, row, "file"),
+                                          .tenant = result_text(result, row, "tenant"),
+                                          .event = (uint64_t)result_number(result, row, "event")}};
+        workers_send_gateways(progress->scheduler->workers, &event);
+    }
+}
+
 static void progress_on_answer(void *context, const struct database_answer *answer) {
     struct progress *progress = context;
 
@@ -46,18 +56,20 @@ static void progress_on_answer(void *context, const struct database_answer *answ
         scheduler_log_answer("progress", answer);
         return;
     }
-    for (size_t row = 0; row < result_rows(answer->results[1]); row++) {
-        struct message event = {
-            .type = MESSAGE_EVENT,
-            .event = {.file = result_text(answer->results[1], row, "file"),
-                      .tenant = result_text(answer->results[1], row, "tenant"),
-                      .event = (uint64_t)result_number(answer->results[1], row, "event")}};
-        workers_send_gateways(progress->scheduler->workers, &event);
-    }
+    for (size_t i = 1; i < answer->result_count; i++)
+        progress_send_events(progress, answer->results[i]);
 }
 
-static void progress_add(struct lease *lease, struct buffer *files, struct buffer *rows) {
-    (void)buffer_append_format(files, "%c%s", files->size == 0 ? '{' : ',', lease->file);
+static void ids_add(struct buffer *ids, const char *id) {
+    if (id[0] != '\0')
+        (void)buffer_append_format(ids, "%c%s", ids->size == 0 ? '{' : ',', id);
+}
+
+static void progress_add(struct lease *lease, struct buffer *files, struct buffer *parents, struct buffer *rows) {
+    ids_add(files, lease->file);
+    if (strcmp(lease->file, lease->parent_file) != 0)
+        ids_add(files, lease->parent_file);
+    ids_add(parents, lease->parent);
     if (rows->size == 0)
         (void)json_open(rows, '[');
     (void)json_open(rows, '{');
@@ -72,12 +84,13 @@ static void progress_on_timer(void *context) {
     struct progress *progress = context;
     struct scheduler *scheduler = progress->scheduler;
     int64_t now_ms = clock_monotonic_ms();
-    struct buffer files, rows;
+    struct buffer files, parents, rows;
     size_t count = 0;
     bool more = false;
 
     progress->armed = false;
     buffer_init(&files, ARRAY_MAX);
+    buffer_init(&parents, ARRAY_MAX);
     buffer_init(&rows, ARRAY_MAX);
     for (struct lease *lease = leases_first(scheduler->leases); lease != NULL; lease = lease->next) {
         if (!lease->progress_dirty || lease->state != LEASE_SENT)
@@ -88,20 +101,25 @@ static void progress_on_timer(void *context) {
         }
         lease->progress_dirty = false;
         lease->progress_ms = now_ms;
-        progress_add(lease, &files, &rows);
+        progress_add(lease, &files, &parents, &rows);
         count++;
     }
     if (count > 0) {
         struct query queries[] = {{.statement = &statements[STATEMENT_LOCK_FILES]},
-                                  {.statement = &statements[STATEMENT_PROGRESS]}};
+                                  {.statement = &statements[STATEMENT_PROGRESS]},
+                                  {.statement = &statements[STATEMENT_PARENT_PROGRESS]}};
         (void)buffer_append_text(&files, "}");
         (void)json_close(&rows, ']');
         queries[0].values[0] = files.data;
         queries[1].values[0] = rows.data;
+        if (parents.size > 0)
+            (void)buffer_append_text(&parents, "}");
+        queries[2].values[0] = parents.data;
         progress->flying = true;
-        scheduler_run(scheduler, queries, 2, progress_on_answer, progress);
+        scheduler_run(scheduler, queries, parents.size > 0 ? 3 : 2, progress_on_answer, progress);
     }
     buffer_clear(&files);
+    buffer_clear(&parents);
     buffer_clear(&rows);
     if (more)
         progress_arm(progress);

@@ -37,6 +37,7 @@ struct batch {
     struct results *results;
     struct finish *first;
     size_t count;
+    size_t woken; /* index of the answer about parents; 0: there are none */
 };
 
 static void results_push(struct results *results, struct finish *finish) {
@@ -88,6 +89,7 @@ static const struct {
     {"failed", COUNT_JOBS_FAILED},
     {"retry", COUNT_JOBS_RETRIED},
     {"queued", COUNT_JOBS_REQUEUED},
+    {"waiting", COUNT_JOBS_SPLIT},
 };
 
 /* The ends of a batch in order of one of their texts, to be found by it. */
@@ -160,6 +162,21 @@ static void batch_send_events(const struct batch *batch, const struct database_a
     }
 }
 
+/* Files of parents, which need not be files of the batch. */
+static void batch_send_woken(const struct batch *batch, const struct database_answer *answer) {
+    const struct database_result *woken = batch->woken == 0 ? NULL : answer->results[batch->woken];
+
+    for (size_t row = 0; woken != NULL && row < result_rows(woken); row++) {
+        struct message event = {.type = MESSAGE_EVENT,
+                                .event = {.file = result_text(woken, row, "file"),
+                                          .tenant = result_text(woken, row, "tenant"),
+                                          .event = (uint64_t)result_number(woken, row, "event")}};
+        workers_send_gateways(batch->results->scheduler->workers, &event);
+    }
+    if (woken != NULL && result_rows(woken) > 0)
+        claims_due_in(batch->results->scheduler->claims, 0);
+}
+
 static void batch_note_accepted(const struct batch *batch, const struct database_result *ended) {
     struct sorted jobs;
 
@@ -198,6 +215,7 @@ static void batch_accept(struct batch *batch, const struct database_answer *answ
 
     batch_note_accepted(batch, answer->results[1]);
     batch_send_events(batch, answer);
+    batch_send_woken(batch, answer);
     for (struct finish *finish = batch->first; finish != NULL; finish = next) {
         struct lease *lease = leases_find_epoch(scheduler->leases, finish->job, finish->epoch);
         next = finish->next;
@@ -263,9 +281,34 @@ static void batch_on_answer(void *context, const struct database_answer *answer)
 
 /* ---- sending ---- */
 
-struct arrays {
-    struct buffer files, ends, outputs, hashes, crashes, garbage;
+/* JSON arrays in the order of their statements; then lists of ids. */
+enum array { ENDS, SPLITS, OUTPUTS, PARTS, FOLLOWERS, HASHES, CRASHES, GARBAGE, ARRAY_COUNT };
+
+static const struct {
+    enum statement_name statement;
+    size_t element; /* offset in a finish */
+} array_rows[ARRAY_COUNT] = {
+    [ENDS] = {STATEMENT_FINISH_JOBS, offsetof(struct finish, end)},
+    [SPLITS] = {STATEMENT_SPLIT, offsetof(struct finish, split)},
+    [OUTPUTS] = {STATEMENT_DERIVATIVES, offsetof(struct finish, outputs)},
+    [PARTS] = {STATEMENT_PARTS, offsetof(struct finish, parts)},
+    [FOLLOWERS] = {STATEMENT_FOLLOW, offsetof(struct finish, followers)},
+    [HASHES] = {STATEMENT_HASHES, offsetof(struct finish, hash)},
+    [CRASHES] = {STATEMENT_CRASHES, offsetof(struct finish, crash)},
+    [GARBAGE] = {STATEMENT_GARBAGE, offsetof(struct finish, garbage)},
 };
+
+struct arrays {
+    struct buffer files, parents, joiners;
+    struct buffer lists[ARRAY_COUNT];
+};
+
+static const char *element_of(const struct finish *finish, enum array array) {
+    const char *element;
+
+    memcpy(&element, (const char *)finish + array_rows[array].element, sizeof element);
+    return element;
+}
 
 static void array_add(struct buffer *array, const char *element) {
     if (element == NULL)
@@ -276,11 +319,10 @@ static void array_add(struct buffer *array, const char *element) {
 }
 
 static size_t finish_size(const struct finish *finish) {
-    const char *const parts[] = {finish->end, finish->outputs, finish->hash, finish->crash, finish->garbage};
     size_t size = 0;
 
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-        size += parts[i] == NULL ? 0 : strlen(parts[i]);
+    for (enum array array = 0; array < ARRAY_COUNT; array++)
+        size += element_of(finish, array) == NULL ? 0 : strlen(element_of(finish, array));
     return size;
 }
 
@@ -307,44 +349,73 @@ static struct batch *results_take(struct results *results) {
     return batch;
 }
 
-static void batch_send(struct batch *batch) {
-    struct arrays arrays;
-    struct buffer *const lists[] = {&arrays.ends, &arrays.outputs, &arrays.hashes, &arrays.crashes,
-                                    &arrays.garbage};
-    const enum statement_name names[] = {STATEMENT_FINISH_JOBS, STATEMENT_DERIVATIVES, STATEMENT_HASHES,
-                                         STATEMENT_CRASHES, STATEMENT_GARBAGE};
-    const struct finish *last = NULL;
-    struct query queries[8];
-    size_t count = 0;
+/* The text of a Postgres array, kept open until it is used. */
+static void ids_add(struct buffer *ids, const char *id) {
+    if (id[0] != '\0')
+        (void)buffer_append_format(ids, "%c%s", ids->size == 0 ? '{' : ',', id);
+}
 
-    buffer_init(&arrays.files, ARRAY_MAX);
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
-        buffer_init(lists[i], ARRAY_MAX);
+static void arrays_fill(struct arrays *arrays, const struct batch *batch) {
+    const struct finish *last = NULL;
+
+    buffer_init(&arrays->files, ARRAY_MAX);
+    buffer_init(&arrays->parents, ARRAY_MAX);
+    buffer_init(&arrays->joiners, ARRAY_MAX);
+    for (enum array array = 0; array < ARRAY_COUNT; array++)
+        buffer_init(&arrays->lists[array], ARRAY_MAX);
     for (const struct finish *finish = batch->first; finish != NULL; finish = finish->next) {
         if (last == NULL || strcmp(last->file, finish->file) != 0)
-            (void)buffer_append_format(&arrays.files, "%c%s", last == NULL ? '{' : ',', finish->file);
+            ids_add(&arrays->files, finish->file);
+        if (strcmp(finish->file, finish->parent_file) != 0)
+            ids_add(&arrays->files, finish->parent_file);
+        ids_add(&arrays->parents, finish->parent);
+        if (finish->joins)
+            ids_add(&arrays->joiners, finish->job);
         last = finish;
-        array_add(&arrays.ends, finish->end);
-        array_add(&arrays.outputs, finish->outputs);
-        array_add(&arrays.hashes, finish->hash);
-        array_add(&arrays.crashes, finish->crash);
-        array_add(&arrays.garbage, finish->garbage);
+        for (enum array array = 0; array < ARRAY_COUNT; array++)
+            array_add(&arrays->lists[array], element_of(finish, array));
     }
-    (void)buffer_append_text(&arrays.files, "}");
-    queries[count++] =
-        (struct query){.statement = &statements[STATEMENT_LOCK_FILES], .values = {arrays.files.data}};
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-        if (lists[i]->size == 0)
+    (void)buffer_append_text(&arrays->files, "}");
+}
+
+static void arrays_clear(struct arrays *arrays) {
+    buffer_clear(&arrays->files);
+    buffer_clear(&arrays->parents);
+    buffer_clear(&arrays->joiners);
+    for (enum array array = 0; array < ARRAY_COUNT; array++)
+        buffer_clear(&arrays->lists[array]);
+}
+
+static void query_ids(struct query *queries, size_t *count, enum statement_name name, struct buffer *ids) {
+    if (ids->size == 0)
+        return;
+    if (ids->data[ids->size - 1] != '}')
+        (void)buffer_append_text(ids, "}");
+    queries[(*count)++] = (struct query){.statement = &statements[name], .values = {ids->data}};
+}
+
+static void batch_send(struct batch *batch) {
+    struct arrays arrays;
+    struct query queries[ARRAY_COUNT + 5];
+    size_t count = 0;
+
+    arrays_fill(&arrays, batch);
+    query_ids(queries, &count, STATEMENT_LOCK_FILES, &arrays.files);
+    for (enum array array = 0; array < ARRAY_COUNT; array++) {
+        struct buffer *list = &arrays.lists[array];
+        if (list->size == 0)
             continue;
-        (void)buffer_append_text(lists[i], "]");
-        queries[count++] = (struct query){.statement = &statements[names[i]], .values = {lists[i]->data}};
+        (void)buffer_append_text(list, "]");
+        queries[count++] =
+            (struct query){.statement = &statements[array_rows[array].statement], .values = {list->data}};
     }
-    queries[count++] =
-        (struct query){.statement = &statements[STATEMENT_REFRESH_FILES], .values = {arrays.files.data}};
+    query_ids(queries, &count, STATEMENT_DROP_PARTS, &arrays.joiners);
+    query_ids(queries, &count, STATEMENT_PARENT_PROGRESS, &arrays.parents);
+    batch->woken = arrays.parents.size == 0 ? 0 : count;
+    query_ids(queries, &count, STATEMENT_WAKE_PARENTS, &arrays.parents);
+    query_ids(queries, &count, STATEMENT_REFRESH_FILES, &arrays.files);
     scheduler_run(batch->results->scheduler, queries, count, batch_on_answer, batch);
-    buffer_clear(&arrays.files);
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
-        buffer_clear(lists[i]);
+    arrays_clear(&arrays);
 }
 
 static void results_flush(struct results *results) {

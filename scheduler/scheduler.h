@@ -19,6 +19,7 @@ struct workers;
 struct leases;
 struct claims;
 struct results;
+struct children;
 struct adoption;
 struct tick;
 struct progress;
@@ -44,6 +45,7 @@ struct scheduler {
     struct leases *leases;
     struct claims *claims;
     struct results *results;
+    struct children *children;
     struct adoption *adoption;
     struct tick *tick;
     struct progress *progress;

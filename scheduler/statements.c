@@ -15,11 +15,18 @@ const struct database_local statement_locals[] = {
     {"enable_hashjoin", "off"}, {"enable_mergejoin", "off"},  {"jit", "off"},
     {NULL, NULL}};
 
-/* What a lease in memory is made of; u is a set of updated jobs. */
+/* What a lease in memory is made of; u is a set of updated jobs. What is only of flows is behind a CASE: other
+ * jobs look nothing up. */
+#define IS_JOIN "u.payload ? 'on_child_failure'"
 #define LEASE_ROWS                                                                                           \
     " select u.id as job, u.lease_epoch as epoch, u.file_id as file, u.tenant_id as tenant, u.type,"         \
     " u.attempts,"                                                                                           \
-    "        u.max_attempts, u.crashes, u.generation, u.trace, u.payload::text as payload, u.priority,"      \
+    "        u.max_attempts, u.crashes, u.generation, u.trace, u.priority,"                                  \
+    "        case when " IS_JOIN " then u.payload - 'on_child_failure' else u.payload end::text as payload,"  \
+    "        u.parent, " IS_JOIN " as joins, case when u.parent is not null then (select p.file_id from jobs"  \
+    " p where p.id = u.parent) end as parent_file, case when " IS_JOIN " then (select string_agg(x.key ||"    \
+    " ' ' || x.size_bytes || ' ' || x.sha256, E'\n' order by x.key) from job_parts x where x.parent = u.id)"  \
+    " end as parts,"                                                                                         \
     "        f.r2_key_original as key, f.size_bytes, coalesce(f.detected_mime, f.mime) as mime, f.etag,"     \
     " f.sha256,"                                                                                             \
     "        f.status as file_status, coalesce(q.crashes, 0) as bytes_crashes,"                              \
@@ -37,15 +44,12 @@ const struct database_local statement_locals[] = {
     "b" #band " as materialized (select id, type from jobs where status in ('queued', 'retry') and"         \
     " priority = " #band                                                                                     \
     "  and (run_after, id) > (" time "::timestamptz, " id "::uuid) and run_after <= now()"                   \
-    "  and type <> all ((select types from paused)::text[])"                                                 \
-    "  and ($14::bigint > 0 or type <> all ($13::text[])) and " before                                       \
+    "  and type <> all ((select types from paused)::text[]) and " before                                     \
     "  order by run_after, id limit @ for update skip locked)"
 
 /* $1…$8: watermarks; $9: owner; $10: lease in ms; $11: how many may be of other types than $12, which cost a
- * worker next to nothing or have room of their own: what comes behind one too many stays in the queue. $14: how
- * many of the types in $13; where it is none they are passed over, so that a service that is slow holds up
- * nobody else. Plan: four Index Scans on jobs_pick_idx under LockRows and Limit, a WindowAgg without a Sort,
- * then Nested Loops over primary keys. */
+ * worker next to nothing: what comes behind one too many stays in the queue. Plan: four Index Scans on
+ * jobs_pick_idx under LockRows and Limit, a WindowAgg without a Sort, then Nested Loops over primary keys. */
 static const char claim_format[] =
     "with paused as materialized (select coalesce(array_agg(type), '{}') as types from paused_types)"
     ", " CLAIM_BAND(0, "$1", "$2", "true")
@@ -54,15 +58,15 @@ static const char claim_format[] =
     ", " CLAIM_BAND(3, "$7", "$8",
                     "(select count(*) from b0) + (select count(*) from b1) + (select count(*) from b2) < @")
     ", p as materialized (select id from (select id, count(*) filter (where type <> all ($12::text[]))"
-    "       over (rows unbounded preceding) as heavy, count(*) filter (where type = any ($13::text[]))"
-    "       over (rows unbounded preceding) as network from (select id, type from b0 union all"
+    "       over (rows unbounded preceding) as heavy from (select id, type from b0 union all"
     "       select id, type from b1 union all select id, type from b2 union all select id, type from b3) b) c"
-    "     where heavy <= $11::bigint and network <= $14::bigint limit @)"
+    "     where heavy <= $11::bigint limit @)"
     ", u as (update jobs j set status = 'running', lease_epoch = j.lease_epoch + 1, locked_by = $9,"
     " locked_at = now(), updated_at = now(),"
     "          lease_until = now() + $10::bigint * interval '1 ms', started_at = coalesce(j.started_at,"
     " now()),"
-    "          progress_done = 0, progress_total = 0"
+    "          progress_done = case when j.payload ? 'on_child_failure' then j.progress_done else 0 end,"
+    "          progress_total = case when j.payload ? 'on_child_failure' then j.progress_total else 0 end"
     "          from p where j.id = p.id returning j.*)" LEASE_ROWS;
 
 /* The template with its number put in for every '@'. */
@@ -88,7 +92,7 @@ const struct statement *statement_claim(unsigned size) {
     row = &rows[size];
     if (row->text == NULL) {
         text_format(names[size], sizeof names[size], "claim_%u", 1u << size);
-        *row = (struct statement){.name = names[size], .text = claim_text(1u << size), .parameters = 14};
+        *row = (struct statement){.name = names[size], .text = claim_text(1u << size), .parameters = 12};
     }
     return row;
 }
@@ -112,7 +116,9 @@ const struct statement statements[STATEMENT_COUNT] = {
     [STATEMENT_LOOK] = {"look",
         "select (extract(epoch from min(b.later) - now()) * 1000)::bigint as next_ms,"
         "       greatest(extract(epoch from now() - min(b.ready)), 0)::bigint as oldest_s,"
-        "       sum(b.waiting) as ready, sum(b.resting) as delayed"
+        "       sum(b.waiting) as ready, sum(b.resting) as delayed,"
+        "       exists (select from jobs p where p.status = 'waiting' and not exists (select from jobs c where"
+        " c.parent = p.id and c.status::text in ('queued', 'retry', 'running', 'waiting'))) as left_waiting"
         "  from (select (select run_after from jobs where status in ('queued', 'retry') and priority = band"
         "                   and run_after > now() order by run_after limit 1) as later,"
         "               (select run_after from jobs where status in ('queued', 'retry') and priority = band"
@@ -183,14 +189,29 @@ const struct statement statements[STATEMENT_COUNT] = {
         "    locked_at = null, locked_by = null, lease_until = null,"
         "    finished_at = case when d.status in ('done', 'failed') then now() end"
         "   from d where j.id = d.job and j.lease_epoch = d.epoch and j.status::text = 'running'"
-        "  returning j.id, j.file_id, j.tenant_id, j.type, j.status, j.attempts, j.error_code, j.run_after)"
+        "  returning j.id, j.file_id, j.tenant_id, j.type, j.status, j.attempts, j.error_code, j.run_after, j.parent)"
         " insert into file_events (tenant_id, file_id, job_id, kind, data)"
         " select tenant_id, file_id, id, 'job.status', jsonb_strip_nulls(jsonb_build_object('job', id,"
         " 'type', type,"
         "        'status', status, 'attempts', attempts, 'error', case when status <> 'done' then error_code"
         " end,"
-        "        'run_after', case when status = 'retry' then run_after end)) from u"
+        "        'run_after', case when status = 'retry' then run_after end, 'parent', parent)) from u"
         " returning job_id as job, file_id as file, id as event", 1},
+
+    /* $1: array of jobs that wait since this transaction, each with its ranges. Their payloads go to the
+     * children, whose ids are given: a batch sent again inserts nothing twice. */
+    [STATEMENT_SPLIT] = {"split",
+        "with d as materialized (select * from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint,"
+        " pages bigint, children jsonb) order by job)"
+        ", p as (update jobs j set payload = j.payload || '{\"on_child_failure\": \"go_on\"}', updated_at = now(),"
+        "      progress_done = 0, progress_total = d.pages, error_code = null, error_detail = null, stage = null"
+        "   from d where j.id = d.job and j.lease_epoch = d.epoch and j.status::text = 'waiting'"
+        "  returning j.id, j.tenant_id, j.file_id, j.type, j.generation, j.priority, j.trace, j.max_attempts,"
+        "      j.payload - 'on_child_failure' as payload, d.children)"
+        " insert into jobs (id, parent, tenant_id, file_id, type, generation, priority, trace, max_attempts, payload)"
+        " select (c->>'id')::uuid, p.id, p.tenant_id, p.file_id, p.type, p.generation, p.priority, p.trace,"
+        "        p.max_attempts, p.payload || jsonb_build_object('range', c->>'range')"
+        "   from p, jsonb_array_elements(p.children) c on conflict (id) do nothing", 1},
 
     /* $1: array of outputs of jobs that ended in this transaction. Those of a generation that a reprocess
      * has overtaken, or of a deleted file, go to the garbage at once, as does the object that a row
@@ -213,6 +234,34 @@ const struct statement statements[STATEMENT_COUNT] = {
         "    size_bytes = excluded.size_bytes, job_id = excluded.job_id, sha256 = excluded.sha256,"
         "    metadata = excluded.metadata, updated_at = now()", 1},
 
+    /* $1: array of what done jobs made for those that wait for them. */
+    [STATEMENT_PARTS] = {"parts",
+        "insert into job_parts (key, parent, job, size_bytes, sha256)"
+        " select d.key, j.parent, j.id, d.size, d.sha256"
+        "   from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, key text, size bigint, sha256 text)"
+        "   join jobs j on j.id = d.job and j.lease_epoch = d.epoch and j.status::text = 'done'"
+        "  where j.parent is not null on conflict (key) do nothing", 1},
+
+    /* $1: array of jobs that may follow those that are done, if a number among their metrics says so, the
+     * file's plan has nothing against it, and nobody has asked for one already. */
+    [STATEMENT_FOLLOW] = {"follow",
+        "with n as (insert into jobs (id, tenant_id, file_id, type, generation, priority, trace, payload)"
+        " select d.id, j.tenant_id, j.file_id, d.type, j.generation,"
+        "        coalesce((f.followers->d.type->>'priority')::smallint, d.priority), j.trace,"
+        "        coalesce(f.followers->d.type->'parameters', d.payload::jsonb)"
+        "   from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, id uuid, fact text, type text,"
+        "        payload text, priority smallint)"
+        "   join jobs j on j.id = d.job and j.lease_epoch = d.epoch and j.status::text = 'done'"
+        "   join files f on f.id = j.file_id and f.generation = j.generation and f.status <> 'deleted'"
+        "  where coalesce((j.result->'metrics'->>d.fact)::numeric, 0) > 0"
+        "    and (f.followers is null or f.followers ? d.type)"
+        "    and not exists (select from jobs o where o.file_id = j.file_id and o.generation = j.generation"
+        "                       and o.type = d.type)"
+        "  order by d.id on conflict (id) do nothing returning id, tenant_id, file_id, type, status)"
+        " insert into file_events (tenant_id, file_id, job_id, kind, data)"
+        " select tenant_id, file_id, id, 'job.status', jsonb_build_object('job', id, 'type', type, 'status',"
+        " status) from n", 1},
+
     [STATEMENT_HASHES] = {"hashes",
         "update files f set sha256 = d.sha256 from jsonb_to_recordset($1::jsonb) as d(file uuid, sha256 text)"
         " where f.id = d.file and f.sha256 is null", 1},
@@ -230,6 +279,29 @@ const struct statement statements[STATEMENT_COUNT] = {
         " interval '1 ms'"
         "  from jsonb_to_recordset($1::jsonb) as d(key text, delay bigint) order by key"
         " on conflict (key) do nothing", 1},
+
+    /* $1: jobs that have joined what others made, or failed to: theirs is garbage when they have ended. */
+    [STATEMENT_DROP_PARTS] = {"drop_parts",
+        "with gone as (delete from job_parts x using jobs p where x.parent = any ($1::uuid[]) and p.id = x.parent"
+        "    and p.status::text in ('done', 'failed') returning x.key)"
+        " insert into object_deletions (key) select key from gone order by key on conflict (key) do nothing", 1},
+
+    /* $1: jobs that wait for ranges: how many pages these have done. Never less than it was. */
+    [STATEMENT_PARENT_PROGRESS] = {"parent_progress",
+        "with s as materialized (select p.id, least(p.progress_total, (select sum(case c.status::text"
+        "      when 'done' then coalesce((c.result->>'pages')::bigint, 0) when 'running' then c.progress_done"
+        "      else 0 end) from jobs c where c.parent = p.id)) as done"
+        "   from jobs p where p.id = any ($1::uuid[]) and p.status::text = 'waiting' and p.progress_total > 0"
+        "  order by p.id)"
+        ", u as (update jobs p set updated_at = now(), progress_done = s.done from s"
+        "   where p.id = s.id and s.done > p.progress_done"
+        "  returning p.id, p.file_id, p.tenant_id, p.progress_done, p.progress_total)"
+        " insert into file_events (tenant_id, file_id, job_id, kind, data)"
+        " select tenant_id, file_id, id, 'job.progress', jsonb_build_object('job', id, 'done', progress_done,"
+        "        'total', progress_total) from u returning file_id as file, tenant_id as tenant, id as event", 1},
+
+    [STATEMENT_WAKE_PARENTS] = {"wake_parents", "select file, tenant, event from parents_wake($1::uuid[])", 1},
+    [STATEMENT_WAKE_LEFT] = {"wake_left", "select file, tenant, event from parents_wake_left($1::int)", 1},
 
     [STATEMENT_REFRESH_FILES] = {"refresh_files", "select file, tenant, event from"
     " files_refresh($1::uuid[])", 1},
@@ -302,6 +374,13 @@ const struct statement statements[STATEMENT_COUNT] = {
         "delete from file_events e using (select id from file_events order by id limit 5000) old"
         " where e.id = old.id and e.created_at < now() - $1::bigint * interval '1 day'", 1},
 
+    /* Of jobs that were cancelled or deleted while they waited. $1 is not used. */
+    [STATEMENT_OLD_PARTS] = {"old_parts",
+        "with gone as (delete from job_parts x using (select y.key from job_parts y where $1::bigint is not null and"
+        "    not exists (select from jobs p where p.id = y.parent and p.status::text in ('queued', 'retry',"
+        "    'running', 'waiting')) limit 1000) o where x.key = o.key returning x.key)"
+        " insert into object_deletions (key) select key from gone order by key on conflict (key) do nothing", 1},
+
     /* A key that some row points to is no garbage, whoever said so: it is struck off in the same statement
      * that takes the others. Until the answer comes nobody else takes those; each try waits longer. */
     [STATEMENT_LEASE_GARBAGE] = {"lease_garbage",
@@ -310,6 +389,7 @@ const struct statement statements[STATEMENT_COUNT] = {
         ", r as materialized (select p.key,"
         "      exists (select from file_derivatives d join files f on f.id = d.file_id"
         "               where d.r2_key = p.key and f.purged_at is null)"
+        "      or exists (select from job_parts x where x.key = p.key)"
         "      or exists (select from files f where f.r2_key_original = p.key and f.purged_at is null) as"
         " referenced"
         "    from p)"

@@ -7,6 +7,7 @@
 #include "lib/counters.h"
 #include "lib/log.h"
 #include "lib/text.h"
+#include "scheduler/children.h"
 #include "scheduler/finish.h"
 #include "scheduler/workers.h"
 #include "storage/keys.h"
@@ -86,6 +87,8 @@ static void task_limit(const struct settings *settings, const struct processor_r
     task->output_bytes = limit_of(settings->limit_output_bytes, row->output_bytes);
     task->pages = (uint64_t)settings->limit_pages;
     task->pixels = (uint64_t)settings->limit_pixels;
+    task->range_pages = (uint64_t)settings->range_pages;
+    task->ranges = (uint64_t)settings->ranges;
 }
 
 static bool is_encodable(const struct message *message) {
@@ -118,9 +121,11 @@ static int task_send(struct scheduler *scheduler, struct lease *lease, struct pe
         .input_sha256 = lease->sha256,
         .parameters = lease->payload,
     };
-    if (task_sign(scheduler, lease, &texts, task) != 0)
+    if (task_sign(scheduler, lease, &texts, task) != 0 || children_sign_parts(scheduler, lease, task) != 0)
         return -1;
     task_limit(scheduler->settings, lease->processor, task);
+    if (lease->joins || lease->parent[0] != '\0')
+        task->range_pages = task->ranges = 0;
     if (channel_send(scheduler->channel, &worker->id, &message) == 0)
         return 0;
     if (!is_encodable(&message))
@@ -129,9 +134,9 @@ static int task_send(struct scheduler *scheduler, struct lease *lease, struct pe
 }
 
 /* Sends the first ready lease of its kind; false when there is none, or nobody has room for it. */
-static bool dispatch_one(struct scheduler *scheduler, enum processor_class class) {
-    struct lease *lease = leases_first_ready(scheduler->leases, class);
-    struct peer *worker = lease == NULL ? NULL : workers_choose(scheduler->workers, class);
+static bool dispatch_one(struct scheduler *scheduler, bool light) {
+    struct lease *lease = leases_first_ready(scheduler->leases, light);
+    struct peer *worker = lease == NULL ? NULL : workers_choose(scheduler->workers, light);
     int status;
 
     if (worker == NULL)
@@ -139,7 +144,7 @@ static bool dispatch_one(struct scheduler *scheduler, enum processor_class class
     status = task_send(scheduler, lease, worker);
     if (status > 0)
         return true;
-    leases_pop_ready(scheduler->leases, class);
+    leases_pop_ready(scheduler->leases, light);
     lease->state = LEASE_ENDING;
     if (status < 0) {
         finish_refused(scheduler, lease, "bad_task", "its object can't be signed for");
@@ -148,7 +153,7 @@ static bool dispatch_one(struct scheduler *scheduler, enum processor_class class
     lease->state = LEASE_SENT;
     lease->confirmed = true;
     workers_assign(lease, worker);
-    workers_charge(worker, class);
+    workers_charge(worker, light);
     lease_free_input(lease);
     log_debug("job=%s lease=%llu worker=%s state=sent", lease->job, (unsigned long long)lease->epoch,
               worker->name);
@@ -156,8 +161,7 @@ static bool dispatch_one(struct scheduler *scheduler, enum processor_class class
 }
 
 void tasks_dispatch(struct scheduler *scheduler) {
-    while (dispatch_one(scheduler, CLASS_RUNNER) || dispatch_one(scheduler, CLASS_NETWORK) ||
-           dispatch_one(scheduler, CLASS_LIGHT)) {
+    while (dispatch_one(scheduler, false) || dispatch_one(scheduler, true)) {
     }
     counter_set(COUNT_WORKER_CREDIT, workers_credit(scheduler->workers));
 }

@@ -12,6 +12,7 @@
 #include "lib/memory.h"
 #include "lib/text.h"
 #include "scheduler/adopt.h"
+#include "scheduler/children.h"
 #include "scheduler/claim.h"
 #include "scheduler/lease.h"
 #include "scheduler/workers.h"
@@ -75,6 +76,8 @@ static void tick_look(struct tick *tick, const struct database_result *look) {
     counter_set(COUNT_QUEUE_READY, (uint64_t)result_number(look, 0, "ready"));
     counter_set(COUNT_QUEUE_DELAYED, (uint64_t)result_number(look, 0, "delayed"));
     counter_set(COUNT_QUEUE_OLDEST_SECONDS, (uint64_t)result_number(look, 0, "oldest_s"));
+    if (result_bool(look, 0, "left_waiting"))
+        children_wake_left(tick->scheduler->children);
     if (result_text(look, 0, "next_ms") != NULL && result_number(look, 0, "next_ms") > 0)
         claims_due_in(tick->scheduler->claims, result_number(look, 0, "next_ms"));
 }

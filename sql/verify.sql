@@ -5,16 +5,19 @@ wanted_columns(tab, columns) as (values
   ('tenants', '{id,name,created_at}'::text[]),
   ('tenant_members', '{tenant_id,user_id,role,created_at}'),
   ('files', '{id,tenant_id,owner_user_id,visibility,r2_key_original,mime,size_bytes,sha256,status,created_at,
-              updated_at,filename,detected_mime,etag,generation,upload_expires_at,finalized_at,deleted_at,purged_at}'),
+              updated_at,filename,detected_mime,etag,generation,upload_expires_at,finalized_at,deleted_at,purged_at,
+              followers}'),
   ('file_derivatives', '{id,file_id,kind,r2_key,mime,size_bytes,created_at,job_id,sha256,metadata,updated_at}'),
   ('jobs', '{id,tenant_id,file_id,type,status,attempts,run_after,locked_at,locked_by,payload,result,created_at,
              updated_at,generation,priority,max_attempts,lease_epoch,lease_until,crashes,error_code,error_detail,
-             stage,progress_done,progress_total,trace,started_at,finished_at}'),
+             stage,progress_done,progress_total,trace,started_at,finished_at,parent}'),
+  ('job_parts', '{key,parent,job,size_bytes,sha256,created_at}'),
   ('file_events', '{id,tenant_id,file_id,job_id,kind,data,created_at}'),
   ('object_deletions', '{key,run_after,attempts,created_at}'),
   ('quarantine', '{tenant_id,sha256,type,crashes,reason,updated_at}'),
   ('paused_types', '{type,paused_at}'),
   ('idempotency_keys', '{user_id,key,request_hash,status,body,created_at}'),
+  ('tenant_plans', '{tenant_id,media_type,jobs,updated_at}'),
   ('schema_migrations', '{version,name,checksum,applied_at}')),
 wanted_enums(name, labels) as (values
   ('visibility_t', '{public,private,internal}'::text[]),
@@ -26,6 +29,9 @@ wanted_indexes(name, definition) as (values
   ('jobs_running_idx', '%(lease_until)%running%'),
   ('jobs_finished_idx', '%(finished_at)%done%failed%cancelled%'),
   ('jobs_file_idx', '%(file_id)%'),
+  ('jobs_parent_idx', '%(parent)%parent IS NOT NULL%'),
+  ('jobs_waiting_idx', '%(id)%waiting%'),
+  ('job_parts_parent_idx', '%(parent)%'),
   ('files_uploading_idx', '%(upload_expires_at)%uploading%'),
   ('files_purged_idx', '%(purged_at)%'),
   ('files_deleted_idx', '%(deleted_at)%purged_at IS NULL%'),
@@ -34,7 +40,7 @@ wanted_indexes(name, definition) as (values
   ('file_events_file_idx', '%(file_id, id)%'),
   ('object_deletions_due_idx', '%(run_after)%')),
 wanted_functions(name, definer) as (values
-  ('files_refresh', false), ('filemill_user', false), ('filemill_role', true), ('filemill_elevated', false),
+  ('files_refresh', false), ('parents_wake', false), ('parents_wake_left', false), ('filemill_user', false), ('filemill_role', true), ('filemill_elevated', false),
   ('file_readable', false), ('tenant_bootstrap', true), ('idempotency_expire', true),
   ('events_newest', true), ('tenant_members_guard', false), ('filemill_time', false)),
 programs(name) as (values ('filemill_gateway'), ('filemill_scheduler'), ('filemill_definer')),
@@ -94,7 +100,7 @@ problems(sort, name, detail) as (
   select 9, 'the gateway has no business with ' || x.tab,
          (select string_agg(g.privilege_type, ', ') from information_schema.role_table_grants g
            where g.table_schema = current_schema() and g.table_name = x.tab and g.grantee = 'filemill_gateway')
-    from (values ('object_deletions'), ('quarantine'), ('paused_types'), ('schema_migrations')) x(tab)
+    from (values ('object_deletions'), ('quarantine'), ('paused_types'), ('job_parts'), ('schema_migrations')) x(tab)
   union all
   select 10, 'function ' || w.name || ' has a fixed search_path',
          case when p.oid is null then 'missing'

@@ -64,7 +64,7 @@ static size_t gather(char *target, size_t size, const char *name) {
 }
 
 void portal_clean_filename(char *target, const char *filename) {
-    char name[4096];
+    char name[4096] = "";
     const char *last = filename;
 
     for (const char *at = filename; *at != '\0'; at++) {

@@ -220,3 +220,22 @@ int verb_program(struct cli *cli) {
     instance_clear(&instance);
     return verb_complain(1, error);
 }
+
+/* Needs no instance: only the configuration. The program itself says what is wrong with that, in the form that
+ * its caller reads. */
+int verb_run(struct cli *cli) {
+    struct instance instance = {0};
+    struct words words = {.list = memory_new_array(cli->words.count + 2, sizeof *words.list)};
+    char flag[] = "--configuration-refused", refusal[512], error[512];
+
+    for (; words.count < cli->words.count; words.count++)
+        words.list[words.count] = cli->words.list[words.count];
+    if (configuration_load(&instance.configuration, &cli->sources, refusal, sizeof refusal) != 0) {
+        words.list[words.count++] = flag;
+        words.list[words.count++] = refusal;
+    }
+    (void)instance_exec(&instance, cli->verb->program, &words, cli->verb->audience, error, sizeof error);
+    free(words.list);
+    configuration_clear(&instance.configuration);
+    return verb_complain(1, error);
+}

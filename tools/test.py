@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Runs every test and ends with one line alone: `N passed, N failed` (`, N skipped` if any were).
 
-Unit tests are cmocka programs that Meson runs; all others are pytest's. A program that dies before it has counted
+Unit tests are cmocka programs that Meson runs; all others are pytest's, a file of tests per process and a few
+processes at once, since most of their time is waiting. A program that dies before it has counted
 is one failure. In an instrumented build each process writes what its sanitizers find, leaks too, to a file of its
 own: each such file is a failure, whatever the test made of that process' end. The exit status is 0 only if nothing
 failed and something passed."""
@@ -17,6 +18,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+MOST_AT_ONCE = 3
 # What the machine's owner may have set must not decide how tests end.
 STRAY = re.compile(r"^(FILEMILL_(?!CORPUS|VECTORS|TEST_)|DATABASE_URL|SUPABASE_|R2_|DO_SPACES_|SPACES_|B2_|AWS_|PG[A-Z]|"
                    r"PORT$|LOG_LEVEL$|BASE_URL$|CDN_BASE_URL$|MAX_ATTEMPTS$|MAX_RETRIES$|CONCURRENCY$|JOB_|WORKER_|"
@@ -104,8 +106,9 @@ def run_meson(build, suites, tally):
 def run_pytest(build, tally, arguments):
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "report.xml"
+        jobs = min(MOST_AT_ONCE, max(2, len(os.sched_getaffinity(0))))
         command = [sys.executable, "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", f"--junitxml={report}",
-                   *(arguments or ["tests"])]
+                   "-n", str(jobs), "--dist", "loadfile", *(arguments or ["tests"])]
         status = subprocess.run(command, cwd=ROOT, env=environment(build), check=False).returncode
         before = tally.failed
         suites = ElementTree.parse(report).getroot().iter("testsuite") if report.exists() else []

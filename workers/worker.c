@@ -31,7 +31,6 @@ struct worker {
     const struct settings *settings;
     struct nursery_client *nursery;
     struct http_client *http;
-    struct services *services;
     struct channel *channel;
     struct tasks *tasks;
     struct deletions *deletions;
@@ -262,10 +261,9 @@ static int open_channel(struct worker *worker) {
 }
 
 static void make_tasks(struct worker *worker) {
-    worker->services = services_new(worker->loop, worker->settings, worker->http);
     const struct tasks_host host = {.loop = worker->loop, .settings = worker->settings, .http = worker->http,
-                                    .nursery = worker->nursery, .services = worker->services,
-                                    .send = send_message, .changed = on_changed, .context = worker};
+                                    .nursery = worker->nursery, .send = send_message, .changed = on_changed,
+                                    .context = worker};
 
     worker->tasks = tasks_new(&host, worker->slots);
     worker->deletions = deletions_new(worker->http, worker->settings, on_deletion_answer, worker);
@@ -290,8 +288,7 @@ struct worker *worker_new(struct loop *loop, const struct settings *settings, co
         return NULL;
     }
     counter_note(nursery_client_layers(worker->nursery));
-    worker->http =
-        http_client_new(loop, (unsigned)(worker->slots * CONNECTIONS_PER_SLOT + services_room(settings)));
+    worker->http = http_client_new(loop, (unsigned)worker->slots * CONNECTIONS_PER_SLOT);
     worker->heard_ms = clock_monotonic_ms();
     make_tasks(worker);
     say_hello(worker);
@@ -302,7 +299,6 @@ void worker_free(struct worker *worker) {
     if (worker == NULL)
         return;
     tasks_free(worker->tasks);
-    services_free(worker->services);
     deletions_free(worker->deletions);
     loop_timer_free(worker->ping_timer);
     loop_timer_free(worker->drain_timer);

@@ -18,10 +18,14 @@ def violations(system):
     none("files whose status is not what their jobs say", """
         select f.id, f.status from files f
           left join lateral (select count(*) filter (where status in ('queued', 'retry', 'running', 'waiting')) active,
-                                    count(*) filter (where status = 'failed') failed
-                               from jobs where file_id = f.id and generation = f.generation) j on true
+                                    count(*) filter (where status = 'failed' and not exists
+                                      (select 1 from jobs p where p.id = c.parent and p.file_id = c.file_id)) failed
+                               from jobs c where file_id = f.id and generation = f.generation) j on true
          where f.status in ('ready', 'processing', 'failed')
            and f.status::text <> case when active > 0 then 'processing' when failed > 0 then 'failed' else 'ready' end""")
+    none("parts that nobody waits for", """
+        select key from job_parts x where exists
+          (select 1 from jobs p where p.id = x.parent and p.status in ('done', 'failed'))""")
     none("attempts over the maximum", "select id, attempts from jobs where attempts > coalesce(max_attempts, 10)")
     none("done jobs whose outputs are missing", """
         select j.id, j.type from jobs j where j.status = 'done' and j.type in ('extract_pdf', 'thumbnail')

@@ -22,11 +22,11 @@ FIELDS = {
     "task": {1: "job", 2: "epoch", 3: "type", 4: "file", 5: "tenant", 6: "trace", 7: "attempt", 8: "input_url",
              9: "input_bytes", 10: "input_mime", 11: "input_etag", 12: "input_sha256", 13: "parameters", 14: "wall_ms",
              15: "no_progress_ms", 16: "cpu_seconds", 17: "memory_bytes", 18: "output_bytes", 19: "pages",
-             20: "pixels", 21: "outputs"},
+             20: "pixels", 21: "outputs", 22: "range_pages", 23: "ranges", 24: "joins", 25: "parts"},
     "progress": {1: "job", 2: "epoch", 3: "done", 4: "total"},
     "result": {1: "job", 2: "epoch", 3: "outcome", 4: "error", 5: "detail", 6: "stage", 7: "retryable", 8: "crash",
                9: "input_sha256", 10: "input_bytes", 11: "cpu_ms", 12: "peak_rss_bytes", 13: "fetch_ms",
-               14: "parse_ms", 15: "store_ms", 16: "pages", 17: "metrics", 18: "outputs"},
+               14: "parse_ms", 15: "store_ms", 16: "pages", 17: "metrics", 18: "outputs", 19: "split"},
     "release": {1: "job", 2: "epoch", 3: "reason"},
     "cancel": {1: "job", 2: "epoch"},
     "drain": {1: "deadline_ms"},
@@ -39,7 +39,8 @@ FIELDS = {
     "pause": {1: "type", 2: "resume"},
 }
 ITEMS = {"outputs": {1: "kind", 2: "key", 3: "mime", 4: "url", 5: "size_bytes", 6: "sha256", 7: "metadata"},
-         "objects": {1: "key", 2: "url"}}
+         "objects": {1: "key", 2: "url"},
+         "parts": {1: "url", 2: "size_bytes", 3: "sha256"}}
 
 
 def named(names, value):

@@ -66,7 +66,8 @@ def fetch(method, url, headers=None, body=None, timeout=30):
 
 
 class System:
-    def __init__(self, **settings):
+    def __init__(self, programs=BUILD, **settings):
+        self.programs = programs
         self.directory = Path(tempfile.mkdtemp(prefix="fm-"))
         self.port = free_port()
         self.store_port = free_port()
@@ -78,6 +79,7 @@ class System:
             "FILEMILL_STORE_PORT": str(self.store_port),
             "FILEMILL_LOG_LEVEL": "info",
             "FILEMILL_RATE_PER_MINUTE": "0",
+            "FILEMILL_PLAN": "lean",
         }
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
             if name in os.environ:
@@ -93,7 +95,7 @@ class System:
 
     def start(self):
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([BUILD / "filemill", "serve"], env=self.environment, stdout=log,
+            self.process = subprocess.Popen([self.programs / "filemill", "serve"], env=self.environment, stdout=log,
                                             stderr=log, stdin=subprocess.DEVNULL, cwd=self.directory)
         eventually(self.is_ready, 60, what="ready")
         self.shell = self.read_shell()
@@ -134,7 +136,7 @@ class System:
         return self.log_path.read_text(errors="replace")
 
     def command(self, *arguments, check=True, **more):
-        result = subprocess.run([BUILD / "filemill", *map(str, arguments)], env={**self.environment, **more},
+        result = subprocess.run([self.programs / "filemill", *map(str, arguments)], env={**self.environment, **more},
                                 capture_output=True, text=True, timeout=60 * PATIENCE, cwd=self.directory)
         assert not check or result.returncode == 0, f"{arguments}: {result.returncode} {result.stderr}"
         return result

@@ -434,12 +434,34 @@ def test_failures_name_their_stage(driver, tmp_path, name, mime, reason):
     assert photo.reason == reason and photo.detail.startswith("decode: ")
 
 
-def test_text_is_not_read_and_that_is_said(driver, tmp_path):
-    source = save(gradient(300, 300), tmp_path / "in.png")
-    asked = Photo(driver, tmp_path, source, preset="NEET 2026", ocr=True)
-    assert asked.reason == "OCR_FAILED" and asked.detail.startswith("ocr: ")
-    photo = Photo(driver, tmp_path, source, preset="NEET 2026")
+def test_text_is_not_read_unless_asked(driver, tmp_path):
+    photo = Photo(driver, tmp_path, save(gradient(300, 300), tmp_path / "in.png"), preset="NEET 2026")
     assert "OCR skipped" in photo.proof["warnings"] and stage(photo, "ocr")["state"] == "skipped"
+
+
+def test_a_picture_without_text_has_no_confidence(driver, tmp_path):
+    photo = Photo(driver, tmp_path, save(gradient(300, 300), tmp_path / "in.png"), preset="NEET 2026", ocr=True)
+    assert photo.reason == "", photo.detail
+    assert stage(photo, "ocr") == {"state": "done", "confidence": 0, "words": 0, "characters": 0}
+    assert "Low OCR confidence: 0.00" in photo.proof["warnings"]
+
+
+@needs_corpus
+@pytest.mark.parametrize("name", ["ocr/phototest.tif", "ocr/derived_pdkids_p28_low100.png"])
+def test_text_is_read_when_asked(driver, tmp_path, name):
+    photo = Photo(driver, tmp_path, CORPUS / name, preset="NEET 2026", ocr=True)
+    assert photo.reason == "", photo.detail
+    read = stage(photo, "ocr")
+    assert read["state"] == "done" and read["words"] > 50 and 0.8 < read["confidence"] <= 1
+    assert photo.answer["metrics"]["ocr_words"] == read["words"]
+    assert not [warning for warning in photo.proof["warnings"] if "OCR" in warning]
+
+
+@needs_corpus
+def test_reading_changes_nothing_in_the_photo(driver, tmp_path):
+    source = CORPUS / "img" / "exif_Landscape_6.jpg"
+    read, unread = (Photo(driver, tmp_path, source, preset="NEET 2026", ocr=asked) for asked in (True, False))
+    assert read.reason == unread.reason == "" and read.data == unread.data
 
 
 def test_the_same_order_gives_the_same_bytes(driver, tmp_path):

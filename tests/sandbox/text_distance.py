@@ -19,6 +19,24 @@ def edit_distance(left, right):
     return distance
 
 
+def common_length(left, right):
+    """Length of the longest common subsequence (Hyyrö 2004, bit-parallel)."""
+    masks, full = {}, (1 << len(left)) - 1
+    for i, character in enumerate(left):
+        masks[character] = masks.get(character, 0) | 1 << i
+    rest = full
+    for character in right:
+        match = rest & masks.get(character, 0)
+        rest = (rest + match | rest - match) & full
+    return len(left) - bin(rest).count("1")
+
+
+def ratio(left, right):
+    """What python-Levenshtein calls ratio: the share of characters that both have in order; 1 is equality."""
+    left, right = plain(left), plain(right)
+    return 2 * common_length(left, right) / max(1, len(left) + len(right))
+
+
 def plain(text):
     """Runs of blanks, line and page ends count as one blank."""
     return " ".join(text.split())

@@ -27,6 +27,8 @@ static const struct field fields[] = {
     {"mime", FIELD_MEDIA_TYPE, false, 0, 20, NULL, ""},
     {"sum", FIELD_SHA256, false, 0, 0, NULL, ""},
     {"size", FIELD_INTEGER, false, 0, FIELD_MAX_UPLOAD, NULL, ""},
+    {"at", FIELD_TIME, false, 0, 0, NULL, ""},
+    {"what", FIELD_OBJECT, false, 0, 0, NULL, ""},
 };
 static const struct field_rows rows = {fields, sizeof fields / sizeof fields[0], 100};
 
@@ -58,6 +60,9 @@ static void bodies_fit_or_not(void **state) {
         WITH("\"color\":\"green\""),
         WITH("\"mime\":\"a/b; c=d\""),
         WITH("\"size\":100"),
+        WITH("\"at\":\"2026-01-31T12:00:00Z\""),
+        WITH("\"at\":\"2024-02-29T23:59:59.123456+05:30\""),
+        WITH("\"what\":{\"any\":[1]}"),
         WITH("\"sum\":\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934CA495991b7852b855\""),
     };
     static const char *const bad[] = {
@@ -85,6 +90,14 @@ static void bodies_fit_or_not(void **state) {
         WITH("\"mime\":\"aaaaaaaaaaaaaaa/bbbbbbbbbbbbbb\""),
         WITH("\"sum\":\"e3\""),
         WITH("\"size\":101"),
+        WITH("\"at\":\"2026-02-29T12:00:00Z\""),
+        WITH("\"at\":\"2026-01-31 12:00:00Z\""),
+        WITH("\"at\":\"2026-01-31T24:00:00Z\""),
+        WITH("\"at\":\"2026-01-31T12:00:00\""),
+        WITH("\"at\":\"2026-01-31T12:00:00.Z\""),
+        WITH("\"at\":\"2026-01-31T12:00:00+1:00\""),
+        WITH("\"at\":\"0000-01-31T12:00:00Z\""),
+        WITH("\"what\":[]"),
         WITH("\"size\":9223372036854775807"),
         WITH("\"other\":1"),
         WITH("\"Name\":\"ab\""),

@@ -13,6 +13,7 @@
 
 #include "lib/memory.h"
 #include "lib/text.h"
+#include "proto/catalog.h"
 #include "proto/plan.h"
 #include "proto/processors.h"
 
@@ -313,20 +314,28 @@ static void plans_name_processors_that_exist(void **state) {
                                           XLSX,              PPTX,         "application/vnd.oasis.opendocument.text"};
     static const char *const stored_only[] = {"image/svg+xml",   "image/bmp", "text/html",
                                               "application/zip", "video/mp4", "",          "application/postscript"};
-    const char *types[PLAN_MAX_JOBS];
+    const struct plan_job *jobs[PLAN_MAX_JOBS];
     for (size_t i = 0; i < sizeof planned / sizeof planned[0]; i++) {
-        size_t count = plan_jobs(planned[i], types);
+        size_t count = plan_jobs(planned[i], jobs);
         assert_true(count > 0);
         for (size_t job = 0; job < count; job++) {
-            assert_non_null(processor_find(types[job]));
+            const struct catalog_row *row = catalog_find(jobs[job]->type);
+            assert_non_null(processor_find(jobs[job]->type));
+            assert_true(row != NULL && catalog_takes(row, planned[i]));
+            assert_in_range(jobs[job]->priority, 0, 3);
         }
     }
     for (size_t i = 0; i < sizeof stored_only / sizeof stored_only[0]; i++) {
-        assert_int_equal(plan_jobs(stored_only[i], types), 0);
+        assert_int_equal(plan_jobs(stored_only[i], jobs), 0);
     }
-    assert_int_equal(plan_jobs("application/pdf", types), 2);
-    assert_string_equal(types[0], "extract_pdf");
-    assert_string_equal(types[1], "thumbnail");
+    assert_int_equal(plan_jobs("application/pdf", jobs), 3);
+    assert_string_equal(jobs[0]->type, "extract_pdf");
+    assert_string_equal(jobs[1]->type, "thumbnail");
+    assert_string_equal(jobs[2]->type, "ocr");
+    assert_string_equal(jobs[2]->parameters, "{\"pages\":\"needed\"}");
+    assert_int_equal(plan_jobs("image/png", jobs), 3);
+    assert_string_equal(jobs[0]->type, "thumbnail"); /* first in line, and first in its band */
+    assert_true(jobs[0]->priority < jobs[1]->priority && jobs[1]->extra && jobs[2]->extra);
 }
 
 static void the_processors_table_is_sound(void **state) {
@@ -339,10 +348,11 @@ static void the_processors_table_is_sound(void **state) {
         assert_ptr_equal(processor_find(row->name), row);
         assert_true(row->wall_ms > 0 && row->no_progress_ms > 0 && row->no_progress_ms <= row->wall_ms);
         assert_true(row->cpu_seconds > 0 && row->memory_bytes > 0 && row->output_bytes > 0);
-        assert_true(row->profile <= PROFILE_NETWORK);
+        assert_true(row->profile <= PROFILE_NONE);
         for (size_t output = 0; output < row->output_count; output++) {
             assert_true(strlen(row->outputs[output].kind) > 0);
             assert_true(strlen(row->outputs[output].extension) > 0);
+            assert_null(strchr(row->outputs[output].extension, '.')); /* no key could be made */
             assert_true(media_type_is_valid(row->outputs[output].mime));
         }
     }

@@ -211,6 +211,9 @@ static void children_are_told_what_they_may_know(void **state) {
         {FOR_MIGRATE, "FILEMILL_STORAGE_SECRET_KEY", false},
         {FOR_TOKEN, "FILEMILL_JWT_SECRET", true},
         {FOR_TOKEN, "FILEMILL_DATABASE_URL", false},
+        {FOR_RUN, "FILEMILL_STORAGE_SECRET_KEY", true},
+        {FOR_RUN, "FILEMILL_DATABASE_URL", false},
+        {FOR_RUN, "FILEMILL_JWT_SECRET", false},
     };
     struct settings settings;
     char error[512] = "";

@@ -3,7 +3,7 @@
 # Every source file is named in the DESIGN.md of its program's folder (or of a folder of its own within).
 set -u
 status=0
-for folder in config lib proto http storage sql supervisor gateway scheduler workers demo; do
+for folder in config lib proto http storage sql supervisor gateway scheduler workers oneshot demo; do
     files=$(git ls-files --cached --others --exclude-standard "$folder/*.c" "$folder/*.cc")
     [ -n "$files" ] || continue
     for file in $files; do

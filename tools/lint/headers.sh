@@ -15,7 +15,7 @@ msgpack|proto/message\.c
 libpq-fe\.h|sql/[a-z0-9_]*\.[ch]
 microhttpd\.h|http/(server\.c|exchange\.[ch])
 curl/|http/(client\.c|transfer\.[ch])
-jansson\.h|(gateway|demo)/[a-z0-9_]*\.[ch]|workers/processors/[a-z0-9_]*\.[ch]|workers/(chat|verbose_json)\.[ch]
+jansson\.h|(gateway|demo|oneshot)/[a-z0-9_]*\.[ch]|workers/processors/[a-z0-9_]*\.[ch]
 jose/|gateway/token\.c
 openssl/|storage/(sigv4\.c|store/(checksum\.h|disk\.c))|gateway/(auth|files_init|idempotency)\.c|http/transfer\.h|workers/transfer\.c
 seccomp\.h|workers/sandbox\.c
@@ -27,9 +27,6 @@ poppler|workers/processors/poppler_shim\.cc
 qpdf/|workers/processors/(ocr_pdf|pdf_marks)\.cc
 tesseract/|workers/processors/ocr_engine\.c
 leptonica/|workers/processors/ocr[a-z0-9_]*\.[ch]
-libswresample/|workers/processors/speech_read\.c
-pocketsphinx/|workers/processors/transcribe\.c
-sphinxbase/|workers/processors/transcribe\.c
 libav|workers/processors/audio_(reader\.c|samples\.[ch])
 zip\.h|workers/processors/office_package\.c
 libxml/|workers/processors/office_xml\.c
@@ -58,6 +55,7 @@ supervisor|lib|config
 gateway|lib|config|proto|http|storage|sql
 scheduler|lib|config|proto|http|storage|sql
 workers|lib|config|proto|http
+oneshot|lib|config|proto|http|storage|workers
 demo|lib|config|proto|http
 FOLDERS
 exit $status

@@ -77,6 +77,8 @@ static void unload(void) {
 
 /* Without its data the service still starts: jobs that need it are told so. */
 int ocr_engine_warm(void) {
+    if (engine.folder[0] != '\0') /* by another processor */
+        return 0;
     setMsgSeverity(L_SEVERITY_NONE);
     configure(engine.folder, sizeof engine.folder, "FILEMILL_OCR_DATA", DEFAULT_FOLDER);
     configure(engine.warm, sizeof engine.warm, "FILEMILL_OCR_LANGUAGES", DEFAULT_LANGUAGES);

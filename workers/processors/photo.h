@@ -76,6 +76,20 @@ double photo_ssim(const unsigned char *left, const unsigned char *right, int wid
 VipsImage *photo_denoise(struct processor_context *context, VipsImage *image);
 VipsImage *photo_clahe(struct processor_context *context, VipsImage *image);
 
+/* --- photo_text.c --- */
+
+struct photo_text {
+    bool read;         /* false: nobody asked */
+    double confidence; /* 0 to 1, of all letters; 0 when there are none */
+    uint64_t words, characters;
+};
+
+/* In the nursery: the engine. 0 or -1. */
+int photo_text_warm(void);
+/* Reads a picture (8-bit sRGB, 3 bands, without alpha). 0, or -1 after processor_fail (OCR_TIMEOUT, OCR_FAILED,
+ * memory_limit). */
+int photo_text_read(struct processor_context *context, const struct pixels *pixels, struct photo_text *text);
+
 /* --- photo_fit.c --- */
 
 struct photo_fit {

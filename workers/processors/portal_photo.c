@@ -5,6 +5,7 @@
  * Parameters: see photo_order.c. The proof holds nothing that a second run would not say again; times are
  * metrics. */
 #include <jansson.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,9 @@
 #define NOISY 12
 #define FLAT 80
 
+#define TEXT_PIXELS 4000000.0
+#define LOW_CONFIDENCE 0.7
+
 struct photo {
     struct processor_context *context;
     struct photo_order order;
@@ -32,6 +36,7 @@ struct photo {
     double enlarged;  /* how many times, 1 if not */
     struct photo_measures measures;
     bool denoised, equalized;
+    struct photo_text text;
     struct photo_fit fit;
     json_t *warnings;
 };
@@ -217,10 +222,39 @@ static int stage_enhance(struct photo *photo) {
     return photo->equalized ? enhance(photo, photo_clahe) : 0;
 }
 
+/* All of the picture, at a size that small print can be read at: the photo itself may be too small for that. */
+static int decode_for_text(struct photo *photo, struct pixels *pixels) {
+    struct processor_context *context = photo->context;
+    double share = fmin(1, sqrt(TEXT_PIXELS / ((double)photo->header.width * photo->header.height)));
+    VipsImage *image = image_decode(context, &photo->header, rounded(photo->header.width * share, 1, INT_MAX),
+                                    rounded(photo->header.height * share, 1, INT_MAX));
+    int status;
+
+    image = image == NULL ? NULL : image_flatten(context, image, photo->order.schema.background);
+    status = image == NULL ? -1 : image_pixels(context, image, pixels);
+    if (image != NULL)
+        g_object_unref(image);
+    return status;
+}
+
 static int stage_ocr(struct photo *photo) {
-    if (photo->order.ocr)
-        return processor_fail(photo->context, "OCR_FAILED", "text is not read from photos: use an ocr job");
-    warn(photo, "OCR skipped", 0);
+    struct pixels pixels = {0};
+    int status;
+
+    if (!photo->order.ocr) {
+        warn(photo, "OCR skipped", 0);
+        return 0;
+    }
+    status = decode_for_text(photo, &pixels);
+    if (status == 0)
+        status = photo_text_read(photo->context, &pixels, &photo->text);
+    g_free((void *)(uintptr_t)pixels.bytes);
+    if (status != 0)
+        return -1;
+    processor_fact(photo->context, -1, "ocr_confidence_percent", (uint64_t)(photo->text.confidence * 100 + 0.5));
+    processor_fact(photo->context, -1, "ocr_words", photo->text.words);
+    if (photo->text.confidence < LOW_CONFIDENCE)
+        warn(photo, "Low OCR confidence: %.2f", photo->text.confidence);
     return 0;
 }
 
@@ -295,6 +329,12 @@ static json_t *describe_schema(const struct photo *photo) {
                      "output_format", photo_format_names[schema->format]);
 }
 
+static json_t *describe_text(const struct photo_text *text) {
+    return text->read ? json_pack("{ss so sI sI}", "state", "done", "confidence", real(text->confidence), "words",
+                                  (json_int_t)text->words, "characters", (json_int_t)text->characters)
+                      : json_pack("{ss}", "state", "skipped");
+}
+
 static json_t *describe_stages(const struct photo *photo) {
     const struct photo_measures *measures = &photo->measures;
     json_t *decode =
@@ -307,8 +347,8 @@ static json_t *describe_stages(const struct photo *photo) {
     json_t *enhanced =
         json_pack("{sb sb sb}", "orientation", 1, "denoise", photo->denoised, "clahe", photo->equalized);
 
-    return json_pack("{so so so s{ss} so}", "decode", decode, "quality", quality, "enhance", enhanced, "ocr",
-                     "state", "skipped", "schema", describe_photo(photo));
+    return json_pack("{so so so so so}", "decode", decode, "quality", quality, "enhance", enhanced, "ocr",
+                     describe_text(&photo->text), "schema", describe_photo(photo));
 }
 
 static int write_proof(struct photo *photo) {
@@ -343,7 +383,8 @@ static const struct stage {
 
 /* The stage goes before the detail, and its code in place of a general one. */
 static int fail_in(struct processor_context *context, const struct stage *stage) {
-    static const char *const general[] = {"bad_input", "unsupported_input", "engine_failed"};
+    static const char *const general[] = {"bad_input", "unsupported_input", "unsupported_language",
+                                          "engine_failed"};
     char detail[PROCESSOR_DETAIL_SIZE];
 
     for (size_t i = 0; stage->failure != NULL && i < sizeof general / sizeof general[0]; i++) {
@@ -385,4 +426,18 @@ static int run(struct processor_context *context) {
     return status;
 }
 
-const struct processor processor_portal_photo = {.name = "portal_photo", .warm = image_warm, .run = run};
+static const struct processor_parameter parameters[] = {
+    {"preset", "\"NEET 2026\"", "a known form"},
+    {"schema", "{\"target_width\": 200, \"target_height\": 230, \"max_kb\": 50}", "pixels, dpi, kB, format, quality"},
+    {"crop", "\"attention\"", "centre, attention, or a box in shares of the picture"},
+    {"denoise", "\"auto\"", "auto, on, off"},
+    {"clahe", "\"auto\"", "local contrast: auto, on, off"},
+    {"ocr", "true", "read the picture, for its confidence"},
+    {NULL, NULL, NULL},
+};
+
+const struct processor processor_portal_photo = {.name = "portal_photo",
+                                                 .parameters = parameters,
+                                                 .warm = image_warm,
+                                                 .warm_first = photo_text_warm,
+                                                 .run = run};
