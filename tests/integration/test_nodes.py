@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cut import Line
 from postgres import Postgres
 from system import BUILD, System, eventually, fetch, free_port, one_page_pdf
 import test_kit as kit
@@ -20,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fault"))
 from invariants import violations  # noqa: E402
 
 FILES = int(os.environ.get("FILEMILL_TEST_FILES", "200"))
+CUT_SECONDS = float(os.environ.get("FILEMILL_TEST_CUT_SECONDS", "8"))  # longer than a lease
 
 
 class Node(System):
@@ -227,6 +229,50 @@ def test_a_lost_processor_loses_nothing(system, user):
     assert {states[file_id] for file_id in files} == {"ready"}
     assert violations(system) == []
     assert second.process.poll() is None
+
+
+def test_a_processor_cut_off_from_postgres_loses_nothing(system, user):
+    """Nothing is refused, nothing arrives: the others take over what it held, it throws away what it did meanwhile, and
+    it joins in again by itself."""
+    line = Line(system.postgres.directory)
+    url = system.postgres.url("filemill_scheduler").replace(str(system.postgres.directory), str(line.directory))
+    lone = system.add("cut-off", "scheduler,worker", scheduler_database_url=url)
+    files = [user.send(f"cut {number}.pdf", "application/pdf", one_page_pdf(f"cut {number}")) for number in range(20)]
+
+    def held():
+        return system.sql("select id::text from jobs where status = 'running' and locked_by like 'cut-off%%'")
+
+    def send_until_held():
+        files.append(user.send("more.pdf", "application/pdf", one_page_pdf(f"more {len(files)}")))
+        line.cut()
+        if held():
+            return True
+        line.mend()
+        return False
+
+    eventually(send_until_held, 30, every=0, what="a job in the hands of the node that is cut off")
+    time.sleep(CUT_SECONDS)
+    for file_id in files:
+        user.wait(file_id)
+    assert not held()
+    line.mend()
+    eventually(lambda: lone.command("health", check=False).returncode == 0, 30, what="the node serves again")
+
+    def claimed():
+        return sum(entry["counters"].get("filemill_jobs_claimed_total", 0) for entry in lone.stats()["services"])
+
+    before = claimed()
+
+    def helps():
+        user.wait(user.send("again.pdf", "application/pdf", one_page_pdf(f"again {time.monotonic()}")))
+        return claimed() > before
+
+    eventually(helps, 30, every=0, what="the node claims jobs again")
+    states = {row["id"]: row["status"] for row in system.sql("select id::text, status::text from files")}
+    assert {states[file_id] for file_id in files} == {"ready"}
+    assert lone.terminate() == 0
+    line.close()
+    assert violations(system) == []
 
 
 def test_a_gateway_may_come_and_go(system, user):
