@@ -111,6 +111,16 @@ struct settings {
     /* one-shot runs */
     int64_t run_max_input_bytes;
     bool run_private_addresses;
+    /* webhooks */
+    int64_t webhook_timeout_ms;
+    int64_t webhook_concurrency;
+    int64_t webhook_retry_unit_ms;
+    int64_t webhook_endpoints;
+    int64_t webhook_failing_days;
+    int64_t webhook_log_days;
+    bool webhook_allow_http;
+    bool webhook_allow_private;
+    char *webhook_allow_networks;
     /* set by the supervisor for its children, not by people */
     char *channel_endpoint; /* ipc:// address of the scheduler's socket */
     char *gateway_password; /* logins of the embedded cluster, given to filemill-migrate */

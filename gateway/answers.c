@@ -25,6 +25,7 @@ static json_t *type_schema(const char *type, size_t length) {
         {"text", "{\"type\":\"string\"}"},
         {"integer", "{\"type\":\"integer\"}"},
         {"object", "{\"type\":\"object\"}"},
+        {"boolean", "{\"type\":\"boolean\"}"},
         {"true", "{\"const\":true}"},
         {"uri", "{\"type\":\"string\",\"format\":\"uri\"}"},
     };

@@ -101,6 +101,7 @@ static const char *judge_text(const struct field *field, const char *text) {
     case FIELD_INTEGER:
     case FIELD_OBJECT:
     case FIELD_LIST:
+    case FIELD_BOOLEAN:
     case FIELD_TYPE_COUNT:
         break;
     }
@@ -123,6 +124,9 @@ static const char *judge(const struct field *field, const json_t *body, int64_t 
     }
     if (field->type == FIELD_OBJECT) {
         return json_is_object(value) ? NULL : "Expected an object";
+    }
+    if (field->type == FIELD_BOOLEAN) {
+        return json_is_boolean(value) ? NULL : "Expected true or false";
     }
     if (field->type == FIELD_LIST) {
         int64_t count = (int64_t)json_array_size(value);
@@ -209,6 +213,7 @@ json_t *fields_schema_of(const struct field *field, int64_t max_upload_bytes) {
     const char *type = field->type == FIELD_INTEGER  ? "integer"
                        : field->type == FIELD_OBJECT ? "object"
                        : field->type == FIELD_LIST   ? "array"
+                       : field->type == FIELD_BOOLEAN ? "boolean"
                                                      : "string";
     json_object_set_new(schema, "type", json_string(type));
     json_object_set_new(schema, "description", json_string(field->description));
@@ -249,6 +254,7 @@ json_t *fields_schema_of(const struct field *field, int64_t max_upload_bytes) {
         json_object_set_new(schema, "maxItems", json_integer(field->max));
         break;
     case FIELD_OBJECT:
+    case FIELD_BOOLEAN:
     case FIELD_TYPE_COUNT:
         break;
     }

@@ -21,6 +21,7 @@ enum field_type {
     FIELD_TIME,       /* RFC 3339: 2026-01-31T12:00:00Z */
     FIELD_OBJECT,     /* any; whoever takes it looks inside */
     FIELD_LIST,       /* min … max of anything; the same */
+    FIELD_BOOLEAN,
     FIELD_TYPE_COUNT
 };
 

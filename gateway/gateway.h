@@ -15,6 +15,7 @@ struct auth;
 struct call;
 struct events;
 struct health;
+struct outbound;
 struct rate;
 struct scheduler_link;
 
@@ -29,6 +30,7 @@ struct gateway {
     struct rate *rate;
     struct events *events;
     struct health *health;
+    struct outbound *outbound; /* where webhooks may go */
     struct scheduler_link *scheduler;
     char *openapi;      /* the document, made once */
     struct call *calls; /* in flight */

@@ -10,6 +10,7 @@
 #include "gateway/request.h"
 #include "gateway/scheduler_link.h"
 #include "gateway/statements.h"
+#include "http/outbound.h"
 #include "lib/counters.h"
 #include "lib/log.h"
 #include "lib/memory.h"
@@ -79,6 +80,11 @@ static void connect_parts(struct gateway *gateway) {
     if (gateway->storage == NULL) {
         fatal("%s", error);
     }
+    gateway->outbound = outbound_new(settings->webhook_allow_http, settings->webhook_allow_private,
+                                     settings->webhook_allow_networks, error, sizeof error);
+    if (gateway->outbound == NULL) {
+        fatal("option=webhook-allow-networks error=\"%s\"", error);
+    }
     gateway->client = http_client_new(gateway->loop, STORAGE_CONNECTIONS);
     gateway->auth = auth_new(gateway->loop, gateway->client, settings);
     gateway->rate = rate_new(settings->rate_per_minute);
@@ -129,6 +135,7 @@ static void disconnect_parts(struct gateway *gateway) {
     events_free(gateway->events);
     rate_free(gateway->rate);
     storage_free(gateway->storage);
+    outbound_free(gateway->outbound);
     free(gateway->openapi);
 }
 

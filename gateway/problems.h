@@ -33,6 +33,10 @@
     PROBLEM(NOT_APPLICABLE, "type_not_applicable", 422, "This type of job takes no such bytes.")             \
     PROBLEM(BAD_PARAMETERS, "bad_parameters", 422, "The job's parameters are not as described; see details.") \
     PROBLEM(BAD_PLAN, "bad_plan", 422, "The plan is not as described; see details.")                         \
+    PROBLEM(WEBHOOK_LIMIT, "webhook_limit", 409, "The tenant has as many webhook endpoints as it may.")      \
+    PROBLEM(WEBHOOK_DISABLED, "webhook_disabled", 409, "The webhook endpoint is disabled; enable it first.") \
+    PROBLEM(WEBHOOK_SENDING, "webhook_sending", 409, "The delivery is under way.")                           \
+    PROBLEM(WEBHOOK_URL, "webhook_url_refused", 422, "Webhooks can't go to this URL; see detail.")           \
     PROBLEM(KEY_REUSED, "idempotency_key_reused", 422, "This key was used for another request.")             \
     PROBLEM(RATE_LIMITED, "rate_limited", 429, "Too many requests; wait as Retry-After says.")               \
     PROBLEM(INTERNAL, "internal_error", 500, "Something went wrong here.")                                   \

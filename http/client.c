@@ -79,6 +79,8 @@ static const struct result_row {
 static enum http_client_error map_result(const struct http_transfer *transfer) {
     if (transfer->error != HTTP_CLIENT_OK)
         return transfer->error;
+    if (transfer->blocked && transfer->result == CURLE_COULDNT_CONNECT)
+        return HTTP_CLIENT_BLOCKED;
     if (transfer->result == CURLE_OPERATION_TIMEDOUT && strstr(transfer->detail, "too slow") != NULL)
         return HTTP_CLIENT_TOO_SLOW;
     if (transfer->result == CURLE_OK && !transfer->head_complete)

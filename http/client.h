@@ -13,6 +13,7 @@
 
 struct http_client;
 struct http_transfer;
+struct outbound; /* http/outbound.h */
 
 enum http_client_error {
     HTTP_CLIENT_OK,
@@ -60,6 +61,7 @@ struct http_client_request {
     int64_t timeout_ms;
     int64_t low_speed_ms; /* abort below 1 kB/s for so long; 0: never */
     bool global_only;     /* refuse private, loopback, link-local, mapped … addresses */
+    const struct outbound *outbound; /* not NULL: dial what these rules allow (borrowed until done) */
     void (*progress)(void *context, uint64_t received, uint64_t sent); /* may be NULL; at most a few times a second */
 };
 

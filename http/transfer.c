@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "http/outbound.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/memory.h"
@@ -172,8 +173,10 @@ static curl_socket_t on_open(void *context, curlsocktype purpose, struct curl_so
     struct http_transfer *transfer = context;
 
     (void)purpose;
-    if (!http_address_is_global(&address->addr)) {
-        (void)fail(transfer, HTTP_CLIENT_BLOCKED);
+    if (transfer->request.outbound != NULL
+            ? !outbound_allows_address(transfer->request.outbound, &address->addr)
+            : !http_address_is_global(&address->addr)) {
+        transfer->blocked = true; /* another address of the name may do */
         return CURL_SOCKET_BAD;
     }
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
@@ -227,7 +230,7 @@ static void set_callbacks(struct http_transfer *transfer) {
     (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
     (void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
-    if (transfer->request.global_only) {
+    if (transfer->request.global_only || transfer->request.outbound != NULL) {
         (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
         (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
         /* A connection that another transfer opened without the check must not be borrowed. */

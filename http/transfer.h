@@ -21,6 +21,7 @@ struct http_transfer {
     http_client_done_fn *done;
     void *context;
     enum http_client_error error; /* known before curl ends; HTTP_CLIENT_OK: curl's result decides */
+    bool blocked;                 /* an address was not dialled */
     bool head_complete;           /* curl takes a head that ends in the middle for a whole one */
     bool ended;
     CURLcode result;

@@ -181,6 +181,26 @@ static const struct field_row pause_fields[] = {
     BOOL(2, message_pause, resume),
 };
 
+static const struct field_row delivery_fields[] = {
+    NEED_UUID(1, message_delivery, id),
+    NEED_NUMBER(2, message_delivery, epoch, MAX_NUMBER),
+    TEXT(3, message_delivery, url, 2048),
+    TEXT(4, message_delivery, message, MAX_NAME),
+    NUMBER(5, message_delivery, timestamp, MAX_NUMBER),
+    TEXT(6, message_delivery, signature, 255),
+    TEXT(7, message_delivery, body, MESSAGE_MAX_WEBHOOK),
+    NUMBER(8, message_delivery, timeout_ms, MAX_NUMBER),
+    NUMBER(9, message_delivery, status, 999),
+    TEXT(10, message_delivery, error, MAX_NAME),
+    NUMBER(11, message_delivery, latency_ms, MAX_NUMBER),
+    NUMBER(12, message_delivery, retry_after_s, MAX_NUMBER),
+    PROSE(13, message_delivery, excerpt, 1024),
+};
+
+static const struct field_row deliveries_fields[] = {
+    LIST(1, message_deliveries, items, count, MESSAGE_MAX_DELIVERIES, delivery_fields),
+};
+
 #define MESSAGE(text, rows)                                                                                  \
     { .name = text, .fields = rows, .field_count = sizeof rows / sizeof rows[0] }
 
@@ -201,4 +221,6 @@ const struct message_row message_rows[MESSAGE_TYPE_COUNT] = {
     [MESSAGE_PING] = MESSAGE("ping", ping_fields),
     [MESSAGE_PONG] = MESSAGE("pong", ping_fields),
     [MESSAGE_PAUSE] = MESSAGE("pause", pause_fields),
+    [MESSAGE_DELIVER] = MESSAGE("deliver", deliveries_fields),
+    [MESSAGE_DELIVERED] = MESSAGE("delivered", deliveries_fields),
 };

@@ -24,6 +24,8 @@
 #define MESSAGE_MAX_URLS 64
 #define MESSAGE_MAX_PARTS 64
 #define MESSAGE_SPLIT_SIZE 2048
+#define MESSAGE_MAX_DELIVERIES 16
+#define MESSAGE_MAX_WEBHOOK 8192
 
 enum message_type {
     MESSAGE_HELLO = 1, /* worker, gateway → scheduler: who I am */
@@ -42,6 +44,8 @@ enum message_type {
     MESSAGE_PING,      /* either way; answered by PONG with the same nonce */
     MESSAGE_PONG,
     MESSAGE_PAUSE,     /* supervisor's verbs, brought by the gateway-side control peer: pause or resume a type */
+    MESSAGE_DELIVER,   /* scheduler → worker: post these webhooks */
+    MESSAGE_DELIVERED, /* worker → scheduler: what the receivers said */
     MESSAGE_TYPE_COUNT
 };
 
@@ -177,6 +181,29 @@ struct message_deleted {
     size_t object_count;
 };
 
+/* A webhook, signed: the secret stays with the scheduler. */
+struct message_delivery {
+    const char *id; /* of the delivery: UUID */
+    uint64_t epoch; /* echoed */
+    /* DELIVER only */
+    const char *url;
+    const char *message; /* webhook-id */
+    uint64_t timestamp;  /* webhook-timestamp */
+    const char *signature;
+    const char *body;
+    uint64_t timeout_ms;
+    /* DELIVERED only */
+    uint64_t status;       /* of the answer; 0: none came */
+    const char *error;     /* why none came: "timeout", "blocked" …; "overload", "drain": it was not sent */
+    uint64_t latency_ms, retry_after_s;
+    const char *excerpt;   /* of the answer's body */
+};
+
+struct message_deliveries {
+    struct message_delivery items[MESSAGE_MAX_DELIVERIES];
+    size_t count;
+};
+
 struct message_ping {
     uint64_t nonce;
 };
@@ -204,6 +231,7 @@ struct message {
         struct message_deleted deleted;
         struct message_ping ping; /* PING and PONG */
         struct message_pause pause;
+        struct message_deliveries deliveries; /* DELIVER and DELIVERED */
     };
 };
 

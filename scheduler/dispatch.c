@@ -14,6 +14,7 @@
 #include "scheduler/garbage.h"
 #include "scheduler/lease.h"
 #include "scheduler/notify.h"
+#include "scheduler/outbox.h"
 #include "scheduler/pause.h"
 #include "scheduler/progress.h"
 #include "scheduler/tasks.h"
@@ -112,10 +113,15 @@ static void on_cancel(const struct delivery *delivery) {
 static void on_poke(const struct delivery *delivery) {
     claims_wake(delivery->scheduler->claims);
     notifier_poke(delivery->scheduler->notifier);
+    outbox_wake(delivery->scheduler->outbox);
 }
 
 static void on_deleted(const struct delivery *delivery) {
     garbage_on_deleted(delivery->scheduler->garbage, &delivery->message->deleted);
+}
+
+static void on_delivered(const struct delivery *delivery) {
+    outbox_on_delivered(delivery->scheduler->outbox, &delivery->message->deliveries);
 }
 
 static void on_ping(const struct delivery *delivery) {
@@ -144,10 +150,11 @@ static const struct row {
     [MESSAGE_CANCEL] = {PEER_GATEWAY | PEER_UNKNOWN, on_cancel},
     [MESSAGE_POKE] = {PEER_GATEWAY | PEER_UNKNOWN, on_poke},
     [MESSAGE_DELETED] = {PEER_WORKER, on_deleted},
+    [MESSAGE_DELIVERED] = {PEER_WORKER | PEER_UNKNOWN, on_delivered},
     [MESSAGE_PING] = {PEER_ANY, on_ping},
     [MESSAGE_PONG] = {PEER_ANY, on_pong},
     [MESSAGE_PAUSE] = {PEER_CONTROL, on_pause},
-    /* WELCOME, TASK, DRAIN, EVENT and DELETE are the scheduler's own. */
+    /* WELCOME, TASK, DRAIN, EVENT, DELETE and DELIVER are the scheduler's own. */
 };
 
 void dispatch_message(struct scheduler *scheduler, const struct channel_peer *id,

@@ -11,6 +11,7 @@
 #include "scheduler/finish.h"
 #include "scheduler/garbage.h"
 #include "scheduler/lease.h"
+#include "scheduler/outbox.h"
 #include "scheduler/results.h"
 #include "scheduler/workers.h"
 
@@ -77,7 +78,7 @@ void drain_check(struct drain *drain) {
 
     if (drain->state == DRAIN_NOT || leases_count(scheduler->leases) > 0 ||
         results_backlog(scheduler->results) > 0 || !claims_are_settled(scheduler->claims) ||
-        !garbage_is_settled(scheduler->garbage))
+        !garbage_is_settled(scheduler->garbage) || !outbox_is_settled(scheduler->outbox))
         return;
     log_info("state=drained");
     loop_stop(scheduler->loop, 0);

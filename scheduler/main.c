@@ -20,6 +20,7 @@
 #include "scheduler/lease.h"
 #include "scheduler/maintenance.h"
 #include "scheduler/notify.h"
+#include "scheduler/outbox.h"
 #include "scheduler/pause.h"
 #include "scheduler/progress.h"
 #include "scheduler/results.h"
@@ -124,6 +125,7 @@ static void start_modules(struct scheduler *scheduler, const char *url) {
     scheduler->progress = progress_new(scheduler);
     scheduler->garbage = garbage_new(scheduler);
     scheduler->maintenance = maintenance_new(scheduler);
+    scheduler->outbox = outbox_new(scheduler);
     scheduler->notifier = notifier_new(scheduler, url);
     scheduler->tick = tick_new(scheduler);
     scheduler->drain = drain_new(scheduler);
@@ -136,6 +138,7 @@ static void stop_modules(struct scheduler *scheduler) {
     notifier_free(scheduler->notifier);
     drain_free(scheduler->drain);
     tick_free(scheduler->tick);
+    outbox_free(scheduler->outbox);
     maintenance_free(scheduler->maintenance);
     garbage_free(scheduler->garbage);
     progress_free(scheduler->progress);

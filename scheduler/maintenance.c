@@ -8,12 +8,14 @@
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "lib/text.h"
+#include "scheduler/outbox_statements.h"
 #include "scheduler/workers.h"
 
 #define FIRST_MS 2000
 #define EVERY_MS 60000
 #define SOON_MS 1000
 #define EVENT_DAYS 7
+#define DISABLED_MINUTES 1 /* a webhook endpoint may be enabled again by then */
 
 static int64_t upload_minutes(const struct settings *settings) {
     return settings->upload_expiry_minutes;
@@ -38,18 +40,29 @@ static int64_t no_age(const struct settings *settings) {
     return 0;
 }
 
+static int64_t disabled_minutes(const struct settings *settings) {
+    (void)settings;
+    return DISABLED_MINUTES;
+}
+
+static int64_t webhook_days(const struct settings *settings) {
+    return settings->webhook_log_days;
+}
+
 static const struct chore {
-    enum statement_name statement;
+    const struct statement *statement;
     int64_t (*age)(const struct settings *settings);
     size_t full;      /* so many rows: there may be more */
     bool tells_files; /* its rows are files whose listeners must hear */
 } chores[] = {
-    {STATEMENT_EXPIRED_UPLOADS, upload_minutes, 200, true},
-    {STATEMENT_RETIRE_FILES, deleted_days, 200, false},
-    {STATEMENT_PURGE_FILES, deleted_days, 200, false},
-    {STATEMENT_OLD_JOBS, finished_days, 1000, false},
-    {STATEMENT_OLD_EVENTS, event_days, 5000, false},
-    {STATEMENT_OLD_PARTS, no_age, 1000, false},
+    {&statements[STATEMENT_OLD_PARTS], no_age, 1000, false},
+    {&statements[STATEMENT_EXPIRED_UPLOADS], upload_minutes, 200, true},
+    {&statements[STATEMENT_RETIRE_FILES], deleted_days, 200, false},
+    {&statements[STATEMENT_PURGE_FILES], deleted_days, 200, false},
+    {&statements[STATEMENT_OLD_JOBS], finished_days, 1000, false},
+    {&statements[STATEMENT_OLD_EVENTS], event_days, 5000, false},
+    {&outbox_statements[OUTBOX_DISABLED], disabled_minutes, 1000, false},
+    {&outbox_statements[OUTBOX_OLD], webhook_days, 1000, false},
 };
 #define CHORES (sizeof chores / sizeof chores[0])
 
@@ -73,7 +86,7 @@ static void maintenance_go_on(struct maintenance *maintenance) {
 static void maintenance_on_answer(void *context, const struct database_answer *answer) {
     struct maintenance *maintenance = context;
     const struct chore *chore = &chores[maintenance->at];
-    const char *name = statements[chore->statement].name;
+    const char *name = chore->statement->name;
     const struct database_result *result;
 
     if (answer->outcome != DATABASE_OK) {
@@ -101,7 +114,7 @@ static void maintenance_on_timer(void *context) {
     const struct chore *chore = &chores[maintenance->at];
     int64_t age = chore->age(maintenance->scheduler->settings);
     char text[24];
-    struct query query = {.statement = &statements[chore->statement], .values = {text}};
+    struct query query = {.statement = chore->statement, .values = {text}};
 
     text_format(text, sizeof text, "%lld", (long long)age);
     if (age < 0 || maintenance->scheduler->draining)

@@ -14,6 +14,7 @@
 #include "lib/text.h"
 #include "scheduler/claim.h"
 #include "scheduler/garbage.h"
+#include "scheduler/outbox.h"
 #include "scheduler/workers.h"
 
 #define FLUSH_DELAY_MS 5
@@ -261,6 +262,7 @@ static void batch_on_answer(void *context, const struct database_answer *answer)
     results->flying -= batch->count;
     if (answer->outcome == DATABASE_OK) {
         batch_accept(batch, answer);
+        outbox_wake(results->scheduler->outbox);
         results->alone_left -= batch->count < results->alone_left ? batch->count : results->alone_left;
     } else if (is_content_fault(answer)) {
         scheduler_log_answer("finish", answer);

@@ -26,6 +26,7 @@ struct progress;
 struct garbage;
 struct maintenance;
 struct notifier;
+struct outbox;
 struct drain;
 
 struct scheduler {
@@ -52,6 +53,7 @@ struct scheduler {
     struct garbage *garbage;
     struct maintenance *maintenance;
     struct notifier *notifier;
+    struct outbox *outbox;
     struct drain *drain;
 };
 

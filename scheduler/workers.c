@@ -312,6 +312,14 @@ struct peer *workers_any(struct workers *workers) {
     return best;
 }
 
+struct peer *workers_next(const struct workers *workers, const struct peer *after) {
+    struct peer *peer = after == NULL ? workers->first : after->next;
+
+    while (peer != NULL && (peer->role != PEER_WORKER || peer->gone))
+        peer = peer->next;
+    return peer;
+}
+
 int workers_send(struct workers *workers, struct peer *peer, const struct message *message) {
     if (channel_send(workers->scheduler->channel, &peer->id, message) == 0)
         return 0;

@@ -50,6 +50,8 @@ void workers_charge(struct peer *worker, bool light);
 /* The one place that says who has a lease; NULL: nobody. */
 void workers_assign(struct lease *lease, struct peer *worker);
 struct peer *workers_any(struct workers *workers);
+/* The next live worker; of NULL the first. NULL: no more. */
+struct peer *workers_next(const struct workers *workers, const struct peer *after);
 /* -1: the peer is gone for good, and its leases have ended. */
 int workers_send(struct workers *workers, struct peer *peer, const struct message *message);
 void workers_send_gateways(struct workers *workers, const struct message *message);

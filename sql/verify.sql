@@ -18,6 +18,11 @@ wanted_columns(tab, columns) as (values
   ('paused_types', '{type,paused_at}'),
   ('idempotency_keys', '{user_id,key,request_hash,status,body,created_at}'),
   ('tenant_plans', '{tenant_id,media_type,jobs,updated_at}'),
+  ('webhook_endpoints', '{id,tenant_id,url,description,event_types,concurrency,enabled,disabled_reason,secret,
+                          previous_secret,previous_secret_until,failures,failing_since,resume_at,last_success_at,
+                          last_failure_at,created_at,updated_at}'),
+  ('webhook_deliveries', '{id,tenant_id,endpoint_id,type,sequence,payload,state,attempts,epoch,next_at,lease_until,
+                           locked_by,status,error,latency_ms,excerpt,history,created_at,finished_at}'),
   ('schema_migrations', '{version,name,checksum,applied_at}')),
 wanted_enums(name, labels) as (values
   ('visibility_t', '{public,private,internal}'::text[]),
@@ -38,10 +43,14 @@ wanted_indexes(name, definition) as (values
   ('files_list_idx', '%(tenant_id, created_at DESC, id DESC)%'),
   ('file_derivatives_kind_key', 'CREATE UNIQUE%(file_id, kind)%'),
   ('file_events_file_idx', '%(file_id, id)%'),
+  ('webhook_endpoints_enabled_idx', '%(tenant_id)%enabled%'),
+  ('webhook_deliveries_due_idx', '%(endpoint_id, next_at, sequence)%pending%'),
+  ('webhook_deliveries_sending_idx', '%(endpoint_id)%sending%'),
   ('object_deletions_due_idx', '%(run_after)%')),
 wanted_functions(name, definer) as (values
   ('files_refresh', false), ('parents_wake', false), ('parents_wake_left', false), ('filemill_user', false), ('filemill_role', true), ('filemill_elevated', false),
   ('file_readable', false), ('tenant_bootstrap', true), ('idempotency_expire', true),
+  ('webhook_emit', true), ('webhooks_note', true), ('webhook_endpoints_gone', true), ('webhook_endpoints_rotate', false),
   ('events_newest', true), ('tenant_members_guard', false), ('filemill_time', false)),
 programs(name) as (values ('filemill_gateway'), ('filemill_scheduler'), ('filemill_definer')),
 tables as (

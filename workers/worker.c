@@ -15,6 +15,7 @@
 #include "lib/text.h"
 #include "proto/channel.h"
 #include "workers/deletion.h"
+#include "workers/delivery.h"
 #include "workers/task.h"
 
 #define PING_AFTER_MS 1000
@@ -34,6 +35,8 @@ struct worker {
     struct channel *channel;
     struct tasks *tasks;
     struct deletions *deletions;
+    struct outbound *outbound;
+    struct deliveries *deliveries;
     struct loop_timer *ping_timer, *drain_timer;
     struct loop_prepare *prepare;
     char node[65], name[65], generation[UUID_TEXT_SIZE], scheduler[65];
@@ -138,6 +141,10 @@ static void on_delete(struct worker *worker, const struct message *message) {
         deletions_start(worker->deletions, &message->delete_objects);
 }
 
+static void on_deliver(struct worker *worker, const struct message *message) {
+    deliveries_start(worker->deliveries, &message->deliveries);
+}
+
 static void on_ping(struct worker *worker, const struct message *message) {
     struct message answer = {.type = MESSAGE_PONG, .ping = message->ping};
 
@@ -152,7 +159,7 @@ static void on_pong(struct worker *worker, const struct message *message) {
 static void (*const handlers[MESSAGE_TYPE_COUNT])(struct worker *worker, const struct message *message) = {
     [MESSAGE_WELCOME] = on_welcome, [MESSAGE_TASK] = on_task,     [MESSAGE_CANCEL] = on_cancel,
     [MESSAGE_DRAIN] = on_drain,     [MESSAGE_DELETE] = on_delete, [MESSAGE_PING] = on_ping,
-    [MESSAGE_PONG] = on_pong,
+    [MESSAGE_PONG] = on_pong,       [MESSAGE_DELIVER] = on_deliver,
 };
 
 static void on_message(void *context, const struct channel_peer *peer, const struct message *message) {
@@ -175,7 +182,8 @@ static void on_bad_message(void *context, const struct channel_peer *peer, const
     log_warn("peer=scheduler state=dropped error=\"%s\"", error);
 }
 
-static void on_deletion_answer(void *context, const struct message *message) {
+/* Of deletions and webhooks. */
+static void on_errand_answer(void *context, const struct message *message) {
     (void)send_message(context, message); /* unheard answers are asked for again */
 }
 
@@ -227,6 +235,7 @@ void worker_drain(struct worker *worker, int64_t deadline_ms) {
     worker->drain_deadline_ms = deadline;
     loop_timer_set(worker->drain_timer, deadline_ms);
     tasks_drain(worker->tasks);
+    deliveries_drain(worker->deliveries);
     send_credit(worker);
 }
 
@@ -260,13 +269,28 @@ static int open_channel(struct worker *worker) {
     return worker->channel == NULL ? -1 : 0;
 }
 
+/* Where webhooks may go. */
+static struct outbound *open_outbound(const struct settings *settings) {
+    char error[128];
+    struct outbound *outbound = outbound_new(settings->webhook_allow_http, settings->webhook_allow_private,
+                                             settings->webhook_allow_networks, error, sizeof error);
+
+    if (outbound == NULL) {
+        log_error("state=refused error=\"webhook-allow-networks: %s\"", error);
+        exit(2);
+    }
+    return outbound;
+}
+
 static void make_tasks(struct worker *worker) {
     const struct tasks_host host = {.loop = worker->loop, .settings = worker->settings, .http = worker->http,
                                     .nursery = worker->nursery, .send = send_message, .changed = on_changed,
                                     .context = worker};
 
     worker->tasks = tasks_new(&host, worker->slots);
-    worker->deletions = deletions_new(worker->http, worker->settings, on_deletion_answer, worker);
+    worker->deletions = deletions_new(worker->http, worker->settings, on_errand_answer, worker);
+    worker->deliveries =
+        deliveries_new(worker->loop, worker->settings, worker->outbound, on_errand_answer, worker);
     worker->ping_timer = loop_timer_new(worker->loop, on_ping_timer, worker);
     worker->drain_timer = loop_timer_new(worker->loop, on_drain_timer, worker);
     worker->prepare = loop_prepare_new(worker->loop, before_sleep, worker);
@@ -281,6 +305,7 @@ struct worker *worker_new(struct loop *loop, const struct settings *settings, co
     worker->loop = loop;
     worker->settings = settings;
     worker->slots = count_slots(settings);
+    worker->outbound = open_outbound(settings);
     name_worker(worker, name);
     worker->nursery = nursery_client_new(loop, settings, NULL, &events, worker);
     if (worker->nursery == NULL || open_channel(worker) != 0) {
@@ -300,6 +325,8 @@ void worker_free(struct worker *worker) {
         return;
     tasks_free(worker->tasks);
     deletions_free(worker->deletions);
+    deliveries_free(worker->deliveries);
+    outbound_free(worker->outbound);
     loop_timer_free(worker->ping_timer);
     loop_timer_free(worker->drain_timer);
     loop_prepare_free(worker->prepare);

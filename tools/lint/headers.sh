@@ -14,10 +14,10 @@ zmq\.h|proto/channel\.c
 msgpack|proto/message\.c
 libpq-fe\.h|sql/[a-z0-9_]*\.[ch]
 microhttpd\.h|http/(server\.c|exchange\.[ch])
-curl/|http/(client\.c|transfer\.[ch])
 jansson\.h|(gateway|demo|oneshot)/[a-z0-9_]*\.[ch]|workers/processors/[a-z0-9_]*\.[ch]
+curl/|http/(client\.c|outbound\.c|transfer\.[ch])
 jose/|gateway/token\.c
-openssl/|storage/(sigv4\.c|store/(checksum\.h|disk\.c))|gateway/(auth|files_init|idempotency)\.c|http/transfer\.h|workers/transfer\.c
+openssl/|storage/(sigv4\.c|store/(checksum\.h|disk\.c))|gateway/(auth|files_init|idempotency)\.c|http/transfer\.h|workers/transfer\.c|scheduler/outbox_sign\.c
 seccomp\.h|workers/sandbox\.c
 linux/seccomp\.h|workers/sandbox\.c
 linux/landlock\.h|workers/sandbox\.c
