@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Webhook endpoints of a tenant. A secret is made here, shown once, and never read again by this process: the
- * database lets it write that column and not read it. No Idempotency-Key where an answer holds a secret,
- * since answers are kept with their keys. */
+ * database lets it write that column and not read it. Only an answer to a request
+ * with an Idempotency-Key keeps it, for a day and for the same caller. */
 #include "gateway/webhooks.h"
 
 #include "gateway/json.h"
@@ -342,7 +342,7 @@ static const struct route routes[] = {
     {.method = "POST",
      .pattern = "/v1/tenants/:id/webhooks",
      .operation = "createWebhook",
-     .flags = ROUTE_CHANGES | ROUTE_BODY,
+     .flags = ROUTE_POSTS | ROUTE_BODY,
      .handler = handle_create,
      ROUTE_FIELDS(create_fields),
      .summary = "Make a webhook endpoint (owner, admin, internal). Its secret is shown this once.",
@@ -389,7 +389,7 @@ static const struct route routes[] = {
     {.method = "POST",
      .pattern = WEBHOOK "/rotate",
      .operation = "rotateWebhookSecret",
-     .flags = ROUTE_CHANGES | ROUTE_BODY | ROUTE_BODY_OPTIONAL,
+     .flags = ROUTE_POSTS | ROUTE_BODY | ROUTE_BODY_OPTIONAL,
      .handler = handle_rotate,
      .summary = "A new secret. The old one signs beside it for 24 hours.",
      .success = 200,
