@@ -108,6 +108,14 @@ struct settings {
     int64_t limit_no_progress_ms;
     int64_t limit_pages;
     int64_t limit_pixels;
+    /* what a document may hold: the nursery's own, for every processor */
+    int64_t limit_dpi;
+    int64_t limit_archive_entries;
+    int64_t limit_archive_ratio;
+    int64_t limit_archive_bytes;
+    int64_t limit_depth;
+    int64_t limit_characters;
+    int64_t limit_audio_seconds; /* 0: none */
     /* one-shot runs */
     int64_t run_max_input_bytes;
     bool run_private_addresses;

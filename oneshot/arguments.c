@@ -181,6 +181,8 @@ static const struct flag flags[] = {
     LIMIT("--output-bytes", "BYTES", "limit-output", "all outputs together"),
     LIMIT("--pages", "N", "limit-pages", "most pages"),
     LIMIT("--pixels", "N", "limit-pixels", "most pixels of one picture"),
+    LIMIT("--characters", "N", "limit-characters", "most characters of the text"),
+    LIMIT("--audio", "SECONDS", "limit-audio", "longest sound"),
     LIMIT("--input-bytes", "BYTES", "run-max-input", "largest document"),
     {"--list", NULL, "the processors: outputs, parameters, limits", read_list, NULL},
     {"--contract", NULL, "one JSON payload in, one out: see docs/run.md", read_contract, NULL},

@@ -26,6 +26,7 @@ const struct reason_row reason_rows[] = {
     {.code = "password_required", .sources = REASON_BY_RUNNER},
     {.code = "too_many_pixels", .sources = REASON_BY_RUNNER},
     {.code = "too_many_pages", .sources = REASON_BY_RUNNER},
+    {.code = "too_long", .sources = REASON_BY_RUNNER},
     {.code = "unsupported_language", .sources = REASON_BY_RUNNER},
     {.code = "archive_bomb", .sources = REASON_BY_RUNNER},
     {.code = "too_many_entries", .sources = REASON_BY_RUNNER},

@@ -182,6 +182,18 @@ static void read_request(const struct wire_packet *packet, struct runner_request
     request->cpu_seconds = wire_number(packet, "cpu_seconds");
 }
 
+static struct processor_guards guards_of(const struct settings *settings) {
+    return (struct processor_guards){
+        .dpi = (uint64_t)settings->limit_dpi,
+        .archive_entries = (uint64_t)settings->limit_archive_entries,
+        .archive_ratio = (uint64_t)settings->limit_archive_ratio,
+        .archive_bytes = (uint64_t)settings->limit_archive_bytes,
+        .depth = (uint64_t)settings->limit_depth,
+        .characters = (uint64_t)settings->limit_characters,
+        .audio_seconds = (uint64_t)settings->limit_audio_seconds,
+    };
+}
+
 /* A runner sees its own progress page only. */
 static void forget_others(const struct nursery *nursery, const struct runner_slot *own) {
     for (size_t i = 0; i < NURSERY_MAX_RUNNERS; i++) {
@@ -257,6 +269,7 @@ static void handle_run(struct nursery *nursery, struct wire_packet *packet) {
 
     memset(request.outputs, -1, sizeof request.outputs);
     read_request(packet, &request);
+    request.guards = guards_of(nursery->start->settings);
     if (id == 0 || slot == NULL || request.row == NULL ||
         request.row->profile >= PROFILE_COUNT ||
         take_descriptors(packet, &request, &progress_fd) != 0) {

@@ -21,6 +21,12 @@ struct processor_fact {
     uint64_t number;
 };
 
+/* What a document may hold, whatever its task says: the node's settings. */
+struct processor_guards {
+    uint64_t dpi, archive_entries, archive_ratio, archive_bytes, depth, characters;
+    uint64_t audio_seconds; /* 0: no limit */
+};
+
 struct processor_context {
     const struct processor_row *row;
     const unsigned char *input; /* mapped, read-only; never NULL */
@@ -29,6 +35,7 @@ struct processor_context {
     const char *parameters; /* JSON object text, "" when there are none */
     uint64_t pages, pixels; /* limits; 0: none */
     uint64_t memory_bytes, output_bytes;
+    struct processor_guards guards;
     int outputs[MESSAGE_MAX_OUTPUTS]; /* by index in the row's outputs; -1: not wanted */
     int result;                       /* where the runner writes the result: for hostile tests only */
     struct progress_page *progress;

@@ -139,6 +139,7 @@ _Noreturn void runner_run(const struct runner_request *request, const struct san
     context.pixels = request->pixels;
     context.memory_bytes = request->memory_bytes;
     context.output_bytes = request->output_bytes;
+    context.guards = request->guards;
     context.progress = request->progress;
     context.result = request->result;
     memcpy(context.outputs, request->outputs, sizeof context.outputs);

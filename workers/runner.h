@@ -13,6 +13,7 @@ struct runner_request {
     uint64_t input_bytes;
     uint64_t pages, pixels;
     uint64_t memory_bytes, output_bytes, cpu_seconds;
+    struct processor_guards guards;
     int input;  /* -1: none */
     int result;
     int outputs[MESSAGE_MAX_OUTPUTS]; /* -1: not wanted */

@@ -72,6 +72,7 @@ static void runners_cannot_claim_these(void **state) {
 
 static void bad_documents_are_not_retried(void **state) {
     static const char *const codes[] = {"bad_input", "password_required", "too_many_pages", "too_many_pixels",
+                                        "too_long",
                                         "input_missing", "input_changed"};
 
     (void)state;

@@ -47,6 +47,7 @@ struct audio_reader {
     int draining;
     uint64_t skip; /* samples still to be left out */
     uint64_t damaged, damaged_in_a_row;
+    uint64_t frames; /* samples of one channel so far */
     int16_t *values;
     size_t values_size;
 };
@@ -324,6 +325,18 @@ static int take_frame(struct audio_reader *reader, struct audio_samples *samples
     return 1;
 }
 
+/* What was decoded counts: headers lie. */
+static int check_length(struct audio_reader *reader, const struct audio_samples *samples) {
+    uint64_t allowed = reader->context->guards.audio_seconds;
+
+    if (samples->channels <= 0 || samples->sample_rate <= 0)
+        return 0;
+    reader->frames += samples->count / (size_t)samples->channels;
+    return allowed != 0 && reader->frames > allowed * (uint64_t)samples->sample_rate
+               ? processor_fail(reader->context, "too_long", "more than %llu seconds", (unsigned long long)allowed)
+               : 0;
+}
+
 int audio_reader_next(struct audio_reader *reader, struct audio_samples *samples) {
     for (;;) {
         int error = avcodec_receive_frame(reader->decoder, reader->frame);
@@ -331,6 +344,8 @@ int audio_reader_next(struct audio_reader *reader, struct audio_samples *samples
             reader->damaged_in_a_row = 0;
             int status = take_frame(reader, samples);
             av_frame_unref(reader->frame);
+            if (status > 0 && check_length(reader, samples) != 0)
+                return -1;
             if (status < 0 || samples->count > 0)
                 return status;
             continue;

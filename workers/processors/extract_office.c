@@ -31,9 +31,9 @@ static int flush(struct office *office) {
 int office_put(struct office *office, const char *text, size_t size) {
     for (size_t i = 0; i < size; i++)
         office->characters += ((unsigned char)text[i] & 0xc0) != 0x80;
-    if (office->characters > OFFICE_MAX_CHARACTERS)
-        return processor_fail(office->context, "output_limit", "more than %u characters",
-                              OFFICE_MAX_CHARACTERS);
+    if (office->characters > office->context->guards.characters)
+        return processor_fail(office->context, "output_limit", "more than %" PRIu64 " characters",
+                              office->context->guards.characters);
     while (size > 0) {
         size_t part = OFFICE_CHUNK_BYTES - office->chunk_size;
         part = part < size ? part : size;

@@ -147,6 +147,9 @@ static int extract_page(struct extraction *extraction, int page) {
     extraction->broken_pages += status != PDF_OK;
     grade_page(extraction, page, status == PDF_OK ? text : NULL, size);
     extraction->characters += characters;
+    if (extraction->characters > context->guards.characters)
+        return processor_fail(context, "output_limit", "more than %" PRIu64 " characters",
+                              context->guards.characters);
     if (context->outputs[OUTPUT_TEXT] >= 0 && size > 0)
         result = processor_write(context, OUTPUT_TEXT, text, size);
     free(text);

@@ -235,6 +235,7 @@ static double page_dpi(const struct reading *reading, const struct pdf_page_info
     double dpi = reading->order.dpi == 0 ? DEFAULT_DPI : reading->order.dpi;
     double most = inches > 0 ? sqrt((double)pixel_cap(reading->context) / inches) : 0;
 
+    dpi = fmin(dpi, (double)reading->context->guards.dpi);
     dpi = dpi < most ? dpi : floor(most);
     return dpi >= LEAST_DPI ? dpi : 0;
 }

@@ -15,12 +15,8 @@
 #define OFFICE_OUTPUT_TEXT 0
 #define OFFICE_OUTPUT_META 1
 
-#define OFFICE_MAX_CHARACTERS 10000000u
-#define OFFICE_MAX_ENTRIES 10000
-#define OFFICE_MAX_EXPANDED_BYTES (UINT64_C(512) << 20)
-#define OFFICE_MAX_RATIO 100u
 #define OFFICE_RATIO_GRACE_BYTES 100000u
-#define OFFICE_MAX_DEPTH 100
+#define OFFICE_MAX_DEPTH 100 /* the most that limit-depth may be */
 #define OFFICE_NAME_SIZE 256
 #define OFFICE_CHUNK_BYTES 65536
 
@@ -38,7 +34,7 @@ struct office {
 
 /* --- text (extract_office.c) ---------------------------------------------------------------------------- */
 
-/* Appends UTF-8. Beyond OFFICE_MAX_CHARACTERS: output_limit. */
+/* Appends UTF-8. Beyond the limit of characters: output_limit. */
 int office_put(struct office *office, const char *text, size_t size);
 int office_put_text(struct office *office, const char *text);
 

@@ -53,9 +53,9 @@ int office_package_open(struct office *office) {
     if (office->zip == NULL)
         return fail_with_zip(office, &error, "not a readable package");
     entries = zip_get_num_entries(office->zip, 0);
-    if (entries > OFFICE_MAX_ENTRIES)
-        return processor_fail(context, "too_many_entries", "%" PRId64 " entries, %d allowed",
-                              (int64_t)entries, OFFICE_MAX_ENTRIES);
+    if (entries > 0 && (uint64_t)entries > context->guards.archive_entries)
+        return processor_fail(context, "too_many_entries", "%" PRId64 " entries, %" PRIu64 " allowed",
+                              (int64_t)entries, context->guards.archive_entries);
     return 0;
 }
 
@@ -68,12 +68,13 @@ bool office_package_has(const struct office *office, const char *name) {
 static int check_expansion(struct office *office, const char *name, uint64_t expanded, uint64_t compressed) {
     struct processor_context *context = office->context;
 
-    if (expanded > OFFICE_RATIO_GRACE_BYTES && expanded / OFFICE_MAX_RATIO > compressed)
-        return processor_fail(context, "archive_bomb", "%s expands more than %u times", name,
-                              OFFICE_MAX_RATIO);
-    if (office->expanded_bytes + expanded > OFFICE_MAX_EXPANDED_BYTES)
-        return processor_fail(context, "archive_bomb", "expands to more than %" PRIu64 " MiB",
-                              OFFICE_MAX_EXPANDED_BYTES >> 20);
+    if (expanded > OFFICE_RATIO_GRACE_BYTES && expanded / context->guards.archive_ratio > compressed)
+        return processor_fail(context, "archive_bomb", "%s expands more than %" PRIu64 " times", name,
+                              context->guards.archive_ratio);
+    if (expanded > context->guards.archive_bytes ||
+        office->expanded_bytes > context->guards.archive_bytes - expanded)
+        return processor_fail(context, "archive_bomb", "expands to more than %" PRIu64 " bytes",
+                              context->guards.archive_bytes);
     return 0;
 }
 

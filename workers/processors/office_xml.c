@@ -41,7 +41,7 @@ static void on_start(void *opaque, const xmlChar *name, const xmlChar *prefix, c
     (void)defaulted;
     if (xml->failed)
         return;
-    if (++xml->depth > OFFICE_MAX_DEPTH) {
+    if ((uint64_t)++xml->depth > xml->office->context->guards.depth) {
         (void)processor_fail(xml->office->context, "bad_input", "%s is nested too deeply", xml->part);
         stop(xml);
     } else if (xml->events->start(xml->context, (const char *)name, &attributes) != 0) {
