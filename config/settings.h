@@ -101,6 +101,15 @@ struct settings {
     char *plan;              /* full or lean */
     int64_t range_pages, ranges;
     bool ocr_when_needed;
+    /* services that network tasks ask */
+    bool transcribe; /* planned for sound */
+    char *transcribe_backend, *transcribe_data, *transcribe_url, *transcribe_key, *transcribe_model;
+    char *transcribe_language;
+    int64_t transcribe_concurrency, transcribe_per_minute, transcribe_timeout_ms;
+    char *chat_url, *chat_key, *chat_model;
+    int64_t chat_concurrency, chat_per_minute, chat_timeout_ms;
+    int64_t service_connect_timeout_ms, service_attempts, service_retry_after_ms, service_answer_bytes;
+    int64_t service_breaker_failures, service_breaker_ms;
     int64_t limit_wall_ms; /* 0: the processor's own */
     int64_t limit_cpu_seconds;
     int64_t limit_memory_bytes;

@@ -59,6 +59,7 @@ struct http_client_request {
     size_t max_body;    /* how much to keep in memory when there is no sink, or of an error answer */
     bool hash;
     int64_t timeout_ms;
+    int64_t connect_timeout_ms; /* 0: 10 s */
     int64_t low_speed_ms; /* abort below 1 kB/s for so long; 0: never */
     bool global_only;     /* refuse private, loopback, link-local, mapped … addresses */
     const struct outbound *outbound; /* not NULL: dial what these rules allow (borrowed until done) */

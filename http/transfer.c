@@ -252,6 +252,8 @@ static void set_limits(struct http_transfer *transfer) {
 
     (void)curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS,
                            (long)(request->timeout_ms > 0 ? request->timeout_ms : 1));
+    if (request->connect_timeout_ms > 0)
+        (void)curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);
     /* Refuses what is announced as too large before reading it; take_bytes counts what really comes. */
     if (strcmp(request->method, "HEAD") != 0)
         (void)curl_easy_setopt(transfer->easy, CURLOPT_MAXFILESIZE_LARGE, clamp_offset(request->max_bytes));

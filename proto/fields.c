@@ -78,6 +78,7 @@ static const struct field_row credit_fields[] = {
     NUMBER(1, message_credit, tasks, 100000),
     NUMBER(2, message_credit, memory_bytes, MAX_NUMBER),
     NUMBER(3, message_credit, light, 100000),
+    NUMBER(4, message_credit, network, 100000),
 };
 
 static const struct field_row task_fields[] = {

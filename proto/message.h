@@ -72,6 +72,7 @@ struct message_credit {
     uint64_t tasks;        /* how many tasks this worker will take now, beyond those it holds */
     uint64_t memory_bytes; /* how much of its budget is free */
     uint64_t light;        /* how many tasks that need no runner it holds at a time, beside the others; 0: none */
+    uint64_t network;      /* the same for tasks that ask a service */
 };
 
 struct message_output {

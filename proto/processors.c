@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "config/settings.h"
+
 #define OUTPUTS(...) __VA_ARGS__
 
 /* How many outputs each row names: one zero per OUTPUT, counted by sizeof. */
@@ -46,6 +48,32 @@ const struct processor_row processor_rows[] = {
 #include "proto/processors.def"
 };
 const size_t processor_row_count = sizeof processor_rows / sizeof processor_rows[0];
+
+/* Rows that have code for a runner, and ask a service instead where the setting names another backend. */
+static const struct {
+    const char *name;
+    size_t setting; /* a text */
+    const char *here; /* its value for the runner */
+} choices[] = {
+    {"transcribe", offsetof(struct settings, transcribe_backend), "pocketsphinx"},
+};
+
+static bool is_elsewhere(const struct processor_row *row, const struct settings *settings) {
+    for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++) {
+        const char *backend = *(char *const *)(const void *)((const char *)settings + choices[i].setting);
+        if (strcmp(choices[i].name, row->name) == 0)
+            return backend != NULL && strcmp(backend, choices[i].here) != 0;
+    }
+    return false;
+}
+
+enum processor_class processor_class(const struct processor_row *row, const struct settings *settings) {
+    if (row == NULL)
+        return CLASS_RUNNER;
+    if (row->profile == PROFILE_NONE)
+        return CLASS_LIGHT;
+    return row->profile == PROFILE_NETWORK || is_elsewhere(row, settings) ? CLASS_NETWORK : CLASS_RUNNER;
+}
 
 const struct processor_row *processor_find(const char *name) {
     for (size_t i = 0; i < processor_row_count; i++) {

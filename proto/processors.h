@@ -12,8 +12,12 @@ enum processor_profile {
     PROFILE_COMPUTE,     /* nothing: no open, no threads */
     PROFILE_ENGINE_DATA, /* reads fonts, CMaps, tessdata below fixed folders */
     PROFILE_COUNT,
-    PROFILE_NONE = PROFILE_COUNT /* touches no document: the worker answers by itself, without a runner */
+    PROFILE_NONE = PROFILE_COUNT, /* touches no document: the worker answers by itself, without a runner */
+    PROFILE_NETWORK               /* the worker asks a service that the operator named (workers/remote.h) */
 };
+
+/* Whose room a task takes: a worker offers each class its own (CREDIT). */
+enum processor_class { CLASS_RUNNER, CLASS_LIGHT, CLASS_NETWORK, CLASS_COUNT };
 
 struct processor_output {
     const char *kind;
@@ -35,5 +39,10 @@ extern const struct processor_row processor_rows[];
 extern const size_t processor_row_count;
 
 const struct processor_row *processor_find(const char *name); /* NULL if unknown */
+
+/* By the row's profile; processors that run in a runner or ask a service, as a setting says, by that setting.
+ * CLASS_RUNNER for NULL. */
+struct settings;
+enum processor_class processor_class(const struct processor_row *row, const struct settings *settings);
 
 #endif

@@ -35,9 +35,10 @@ struct claims {
     unsigned watermark_term; /* raised at each reset: an answer from before it moves nothing */
     int64_t reset_ms, started_ms;
     unsigned flights;
-    uint64_t flying, heavy_flying; /* jobs asked for; how many of them may be other than light */
+    uint64_t flying, heavy_flying; /* jobs asked for; how many of them may be of CLASS_RUNNER */
+    uint64_t network_flying;       /* how many of CLASS_NETWORK */
     uint64_t stretch; /* so many were light lately, one after the other: as many may be asked for at once */
-    char light_types[512]; /* as an array for the statement */
+    char light_types[512], network_types[512], apart_types[1024]; /* arrays for the statement; both together */
     bool woken;            /* since the last claim was sent */
     bool lost;             /* a claim's answer was lost: rows may carry our name unknown to us */
     struct loop_timer *soon, *poll, *due;
@@ -47,12 +48,20 @@ struct claims {
 struct flight {
     struct claims *claims;
     unsigned size, term;
-    uint64_t heavy; /* at most so many that are not light */
+    uint64_t heavy;   /* at most so many for runners */
+    uint64_t network; /* at most so many that ask a service */
+    bool apart;       /* those have room of their own: they are not among the heavy ones */
 };
 
 /* What a claim may ask for. */
 struct wish {
-    uint64_t jobs, heavy;
+    uint64_t jobs, heavy, network;
+    bool apart;
+};
+
+/* How many jobs of each class an answer brought, as its claim counted them. */
+struct catch {
+    size_t of[CLASS_COUNT];
 };
 
 static void claims_try(struct claims *claims);
@@ -90,53 +99,57 @@ static void claims_move_watermark(struct claims *claims, const struct database_r
               live ? "ffffffff-ffff-ffff-ffff-ffffffffffff" : result_text(result, row, "job"));
 }
 
-/* Returns how many were not light. */
-static size_t claims_take(struct claims *claims, const struct flight *flight,
+static struct catch claims_take(struct claims *claims, const struct flight *flight,
                           const struct database_result *result) {
     struct scheduler *scheduler = claims->scheduler;
-    size_t heavy = 0;
+    struct catch catch = {{0}};
 
     for (size_t row = 0; row < result_rows(result); row++) {
         struct lease *lease = leases_add(scheduler->leases, result, row, LEASE_ENDING);
-        heavy += !lease->light;
+        catch.of[lease->class == CLASS_NETWORK && !flight->apart ? CLASS_RUNNER : lease->class]++;
         if (flight->term == claims->watermark_term)
             claims_move_watermark(claims, result, row);
         counter_add(COUNT_JOBS_CLAIMED, 1);
         tasks_accept(scheduler, lease);
     }
-    return heavy;
+    return catch;
 }
 
 /* A claim may be larger than the credit only while what it brings needs none. One that was cut at a job that
  * does has locked those behind it for a moment, so that another may have passed over them: the next starts
  * from the beginning. */
-static void claims_adapt(struct claims *claims, const struct flight *flight, size_t got, size_t heavy) {
+static void claims_adapt(struct claims *claims, const struct flight *flight, const struct catch *catch) {
     uint64_t asked = UINT64_C(1) << flight->size;
+    size_t heavy = catch->of[CLASS_RUNNER], network = catch->of[CLASS_NETWORK];
+    size_t got = heavy + network + catch->of[CLASS_LIGHT];
+    bool is_full = heavy == flight->heavy || (flight->network > 0 && network == flight->network);
 
-    if (heavy == 0 && got == asked) {
+    if (heavy + network == 0 && got == asked) {
         claims->stretch = 2 * (claims->stretch > asked ? claims->stretch : asked);
         if (claims->stretch > STRETCH_MAX)
             claims->stretch = STRETCH_MAX;
         return;
     }
-    if (flight->heavy < asked && got < asked && heavy == flight->heavy)
+    if (flight->heavy < asked && got < asked && is_full)
         claims_reset(claims);
-    if (heavy > 0 || got == 0)
+    if (heavy + network > 0 || got == 0)
         claims->stretch = 0;
 }
 
 static void claims_on_answer(void *context, const struct database_answer *answer) {
     struct flight *flight = context;
     struct claims *claims = flight->claims;
-    size_t asked = (size_t)1 << flight->size, got = 0, heavy;
+    size_t asked = (size_t)1 << flight->size, got = 0;
+    struct catch catch;
 
     claims->flights--;
     claims->flying -= asked;
     claims->heavy_flying -= flight->heavy;
+    claims->network_flying -= flight->network;
     if (answer->outcome == DATABASE_OK) {
         got = result_rows(answer->results[0]);
-        heavy = claims_take(claims, flight, answer->results[0]);
-        claims_adapt(claims, flight, got, heavy);
+        catch = claims_take(claims, flight, answer->results[0]);
+        claims_adapt(claims, flight, &catch);
         tasks_dispatch(claims->scheduler);
     } else {
         scheduler_log_answer("claim", answer);
@@ -169,11 +182,14 @@ static void claims_send(struct claims *claims, const struct wish *wish) {
     unsigned size = size_of(wish->jobs);
     struct query query = {.statement = statement_claim(size)};
     uint64_t asked = UINT64_C(1) << size;
-    char heavy[24];
+    char heavy[24], network[24];
 
-    *flight = (struct flight){.claims = claims, .size = size, .term = claims->watermark_term};
+    *flight = (struct flight){
+        .claims = claims, .size = size, .term = claims->watermark_term, .apart = wish->apart};
     flight->heavy = wish->heavy < asked ? wish->heavy : asked;
+    flight->network = wish->network < asked ? wish->network : asked;
     text_format(heavy, sizeof heavy, "%llu", (unsigned long long)flight->heavy);
+    text_format(network, sizeof network, "%llu", (unsigned long long)flight->network);
     for (size_t band = 0; band < CLAIM_BANDS; band++) {
         query.values[2 * band] = claims->watermarks[band].time;
         query.values[2 * band + 1] = claims->watermarks[band].id;
@@ -181,10 +197,13 @@ static void claims_send(struct claims *claims, const struct wish *wish) {
     query.values[2 * CLAIM_BANDS] = scheduler->owner;
     query.values[2 * CLAIM_BANDS + 1] = scheduler->lease_text;
     query.values[2 * CLAIM_BANDS + 2] = heavy;
-    query.values[2 * CLAIM_BANDS + 3] = claims->light_types;
+    query.values[2 * CLAIM_BANDS + 3] = wish->apart ? claims->apart_types : claims->light_types;
+    query.values[2 * CLAIM_BANDS + 4] = wish->apart ? claims->network_types : "{}";
+    query.values[2 * CLAIM_BANDS + 5] = network;
     claims->flights++;
     claims->flying += asked;
     claims->heavy_flying += flight->heavy;
+    claims->network_flying += flight->network;
     claims->woken = false;
     claims->started_ms = clock_monotonic_ms();
     scheduler_run(scheduler, &query, 1, claims_on_answer, flight);
@@ -198,17 +217,29 @@ static uint64_t less(uint64_t from, uint64_t taken) {
     return from > taken ? from - taken : 0;
 }
 
-static struct wish claims_wish(const struct claims *claims) {
+/* What runners and services have room for. Where no worker offers room for network tasks they need credit. */
+static struct wish claims_heavy_wish(const struct claims *claims, uint64_t light_taken) {
     const struct scheduler *scheduler = claims->scheduler;
     uint64_t batch = (uint64_t)scheduler->settings->batch;
-    uint64_t left, room = workers_light(scheduler->workers, &left);
-    uint64_t stretch = smallest(claims->stretch, batch);
-    uint64_t light_ready = leases_ready_count(scheduler->leases, true);
-    uint64_t taken = leases_ready_count(scheduler->leases, false) + (room > 0 ? 0 : light_ready);
-    struct wish wish = {.heavy = less(workers_credit(scheduler->workers), taken + claims->heavy_flying)};
+    uint64_t network_left, network_ready = leases_ready_count(scheduler->leases, CLASS_NETWORK);
+    struct wish wish = {.apart = workers_room(scheduler->workers, CLASS_NETWORK, &network_left) > 0};
+    uint64_t taken = leases_ready_count(scheduler->leases, CLASS_RUNNER) + light_taken +
+                     (wish.apart ? 0 : network_ready);
 
-    wish.heavy = smallest(wish.heavy, batch);
-    wish.jobs = wish.heavy;
+    wish.heavy = smallest(less(workers_credit(scheduler->workers), taken + claims->heavy_flying), batch);
+    if (wish.apart)
+        wish.network = smallest(less(network_left, network_ready + claims->network_flying), batch);
+    wish.jobs = smallest(wish.heavy + wish.network, batch);
+    return wish;
+}
+
+static struct wish claims_wish(const struct claims *claims) {
+    const struct scheduler *scheduler = claims->scheduler;
+    uint64_t left, room = workers_room(scheduler->workers, CLASS_LIGHT, &left);
+    uint64_t stretch = smallest(claims->stretch, (uint64_t)scheduler->settings->batch);
+    uint64_t light_ready = leases_ready_count(scheduler->leases, CLASS_LIGHT);
+    struct wish wish = claims_heavy_wish(claims, room > 0 ? 0 : light_ready);
+
     if (room == 0)
         return wish;
     left = less(left, light_ready + claims->flying);
@@ -216,7 +247,7 @@ static struct wish claims_wish(const struct claims *claims) {
     if (left == 0 || left < smallest(stretch, room) / 2)
         return (struct wish){.jobs = 0};
     stretch = smallest(stretch, left);
-    wish.jobs = wish.heavy > stretch ? wish.heavy : stretch;
+    wish.jobs = wish.jobs > stretch ? wish.jobs : stretch;
     return wish;
 }
 
@@ -262,6 +293,10 @@ void claims_wake(struct claims *claims) {
         loop_timer_set(claims->soon, since_ms >= COALESCE_MS ? 0 : COALESCE_MS - since_ms);
 }
 
+void claims_reach_back(struct claims *claims) {
+    claims_reset(claims);
+}
+
 void claims_due_in(struct claims *claims, int64_t delay_ms) {
     int64_t due_ms = clock_monotonic_ms() + delay_ms;
 
@@ -280,16 +315,26 @@ bool claims_are_settled(const struct claims *claims) {
     return claims->flights == 0 && !claims->lost;
 }
 
-static void claims_name_light(struct claims *claims) {
+/* The types of the classes in a bit set, as an array for the statement. */
+static void name_types(const struct settings *settings, unsigned classes, char *target, size_t size) {
     struct buffer names;
 
-    buffer_init(&names, sizeof claims->light_types - 2);
+    buffer_init(&names, size - 2);
     for (size_t i = 0; i < processor_row_count; i++)
-        if (processor_rows[i].profile == PROFILE_NONE &&
+        if ((1u << processor_class(&processor_rows[i], settings) & classes) != 0 &&
             buffer_append_format(&names, "%s%s", names.size == 0 ? "" : ",", processor_rows[i].name) != 0)
-            fatal("event=too_many_light_types");
-    text_format(claims->light_types, sizeof claims->light_types, "{%s}", names.size == 0 ? "" : names.data);
+            fatal("event=too_many_types");
+    text_format(target, size, "{%s}", names.size == 0 ? "" : names.data);
     buffer_clear(&names);
+}
+
+static void claims_name_types(struct claims *claims) {
+    const struct settings *settings = claims->scheduler->settings;
+    const unsigned light = 1u << CLASS_LIGHT, network = 1u << CLASS_NETWORK;
+
+    name_types(settings, light, claims->light_types, sizeof claims->light_types);
+    name_types(settings, network, claims->network_types, sizeof claims->network_types);
+    name_types(settings, light | network, claims->apart_types, sizeof claims->apart_types);
 }
 
 struct claims *claims_new(struct scheduler *scheduler) {
@@ -300,7 +345,7 @@ struct claims *claims_new(struct scheduler *scheduler) {
     claims->soon = loop_timer_new(scheduler->loop, claims_on_soon, claims);
     claims->poll = loop_timer_new(scheduler->loop, claims_on_poll, claims);
     claims->due = loop_timer_new(scheduler->loop, claims_on_due, claims);
-    claims_name_light(claims);
+    claims_name_types(claims);
     claims_reset(claims);
     claims_arm_poll(claims);
     return claims;

@@ -66,10 +66,12 @@ static void on_progress(const struct delivery *delivery) {
         progress_note(delivery->scheduler->progress, lease, progress->done, progress->total);
 }
 
-/* A light task's worker has room for another now, and will not say so. */
-static void fill_again(const struct delivery *delivery, bool light) {
-    if (!light)
+/* A light or network task's worker has room for another now, and will not say so. */
+static void fill_again(const struct delivery *delivery, enum processor_class class) {
+    if (class == CLASS_RUNNER)
         return;
+    if (class == CLASS_NETWORK)
+        claims_reach_back(delivery->scheduler->claims);
     tasks_dispatch(delivery->scheduler);
     claims_wake(delivery->scheduler->claims);
 }
@@ -77,25 +79,25 @@ static void fill_again(const struct delivery *delivery, bool light) {
 static void on_result(const struct delivery *delivery) {
     const struct message_result *result = &delivery->message->result;
     struct lease *lease = lease_of(delivery, result->job, result->epoch);
-    bool light = lease != NULL && lease->light;
+    enum processor_class class = lease == NULL ? CLASS_RUNNER : lease->class;
 
     if (lease == NULL)
         return;
     log_debug("job=%s lease=%llu state=%s error=%s", lease->job, (unsigned long long)lease->epoch,
               result->outcome == OUTCOME_DONE ? "done" : "failed", result->error);
     finish_result(delivery->scheduler, lease, result);
-    fill_again(delivery, light);
+    fill_again(delivery, class);
 }
 
 static void on_release(const struct delivery *delivery) {
     const struct message_release *release = &delivery->message->release;
     struct lease *lease = lease_of(delivery, release->job, release->epoch);
-    bool light = lease != NULL && lease->light;
+    enum processor_class class = lease == NULL ? CLASS_RUNNER : lease->class;
 
     if (lease == NULL)
         return;
     finish_released(delivery->scheduler, lease, release->reason);
-    fill_again(delivery, light);
+    fill_again(delivery, class);
 }
 
 static void on_cancel(const struct delivery *delivery) {

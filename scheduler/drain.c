@@ -30,9 +30,9 @@ struct drain {
 static void drain_return_ready(struct scheduler *scheduler) {
     struct lease *lease;
 
-    for (int light = 0; light <= 1; light++)
-        while ((lease = leases_first_ready(scheduler->leases, light)) != NULL) {
-            leases_pop_ready(scheduler->leases, light);
+    for (enum processor_class class = 0; class < CLASS_COUNT; class++)
+        while ((lease = leases_first_ready(scheduler->leases, class)) != NULL) {
+            leases_pop_ready(scheduler->leases, class);
             finish_released(scheduler, lease, "drain");
         }
 }

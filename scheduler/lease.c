@@ -24,7 +24,7 @@ struct leases {
     struct lease *buckets[BUCKETS];
     struct lease *first, *last;
     size_t count;
-    struct ready ready[2]; /* by `light` */
+    struct ready ready[CLASS_COUNT];
 };
 
 /* FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/). Jobs' ids are ours and random: no flooding. */
@@ -79,7 +79,7 @@ static void lease_fill(struct lease *lease, const struct database_result *result
     copy_field(lease->sha256, sizeof lease->sha256, result, row, "sha256");
     text_copy(lease->type, sizeof lease->type, type); /* cut when it is no name of ours */
     lease->processor = processor_find(type);
-    lease->light = lease->processor != NULL && lease->processor->profile == PROFILE_NONE;
+    lease->class = processor_class(lease->processor, settings);
     lease->epoch = (uint64_t)result_number(result, row, "epoch");
     lease->generation = result_number(result, row, "generation");
     lease->attempts = result_number(result, row, "attempts");
@@ -160,7 +160,7 @@ void lease_free_input(struct lease *lease) {
 /* ---- ready ---- */
 
 void leases_push_ready(struct leases *leases, struct lease *lease) {
-    struct ready *ready = &leases->ready[lease->light];
+    struct ready *ready = &leases->ready[lease->class];
 
     lease->state = LEASE_READY;
     lease->next_ready = NULL;
@@ -172,12 +172,12 @@ void leases_push_ready(struct leases *leases, struct lease *lease) {
     ready->count++;
 }
 
-struct lease *leases_first_ready(const struct leases *leases, bool light) {
-    return leases->ready[light].first;
+struct lease *leases_first_ready(const struct leases *leases, enum processor_class class) {
+    return leases->ready[class].first;
 }
 
-void leases_pop_ready(struct leases *leases, bool light) {
-    struct ready *ready = &leases->ready[light];
+void leases_pop_ready(struct leases *leases, enum processor_class class) {
+    struct ready *ready = &leases->ready[class];
 
     ready->first = ready->first->next_ready;
     if (ready->first == NULL)
@@ -185,19 +185,19 @@ void leases_pop_ready(struct leases *leases, bool light) {
     ready->count--;
 }
 
-size_t leases_ready_count(const struct leases *leases, bool light) {
-    return leases->ready[light].count;
+size_t leases_ready_count(const struct leases *leases, enum processor_class class) {
+    return leases->ready[class].count;
 }
 
 static void leases_drop_ready(struct leases *leases, const struct lease *lease) {
-    struct ready *ready = &leases->ready[lease->light];
+    struct ready *ready = &leases->ready[lease->class];
     struct lease *before = NULL;
 
     for (struct lease *at = ready->first; at != NULL; before = at, at = at->next_ready) {
         if (at != lease)
             continue;
         if (before == NULL) {
-            leases_pop_ready(leases, lease->light);
+            leases_pop_ready(leases, lease->class);
             return;
         }
         before->next_ready = at->next_ready;

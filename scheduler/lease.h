@@ -25,7 +25,7 @@ struct lease {
     uint64_t epoch;
     enum lease_state state;
     const struct processor_row *processor; /* NULL: unknown type */
-    bool light;                            /* the worker answers it by itself, without a runner */
+    enum processor_class class;            /* whose room it takes */
     int64_t generation, attempts, max_attempts,
         crashes;         /* crashes: of the job or of its bytes, the greater */
     struct peer *worker; /* SENT: who has it; NULL when that one is gone. workers_assign sets it */
@@ -59,11 +59,11 @@ void lease_free_input(struct lease *lease);
 struct lease *leases_first(const struct leases *leases); /* then ->next */
 size_t leases_count(const struct leases *leases);
 
-/* Claimed leases in their order, until a worker takes them: one line of light ones, one of the others. */
+/* Claimed leases in their order, until a worker takes them: one line for each class. */
 void leases_push_ready(struct leases *leases, struct lease *lease);
-struct lease *leases_first_ready(const struct leases *leases, bool light);
-void leases_pop_ready(struct leases *leases, bool light);
-size_t leases_ready_count(const struct leases *leases, bool light);
+struct lease *leases_first_ready(const struct leases *leases, enum processor_class class);
+void leases_pop_ready(struct leases *leases, enum processor_class class);
+size_t leases_ready_count(const struct leases *leases, enum processor_class class);
 
 /* The object key of one output as of the lease's `epoch`; the first lease ever of the file's type has the
  * plain keys. `target` holds KEY_MAX; -1 when no key can be made. */

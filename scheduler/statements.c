@@ -44,12 +44,15 @@ const struct database_local statement_locals[] = {
     "b" #band " as materialized (select id, type from jobs where status in ('queued', 'retry') and"         \
     " priority = " #band                                                                                     \
     "  and (run_after, id) > (" time "::timestamptz, " id "::uuid) and run_after <= now()"                   \
-    "  and type <> all ((select types from paused)::text[]) and " before                                     \
+    "  and type <> all ((select types from paused)::text[])"                                                 \
+    "  and ($14::bigint > 0 or type <> all ($13::text[])) and " before                                       \
     "  order by run_after, id limit @ for update skip locked)"
 
 /* $1…$8: watermarks; $9: owner; $10: lease in ms; $11: how many may be of other types than $12, which cost a
- * worker next to nothing: what comes behind one too many stays in the queue. Plan: four Index Scans on
- * jobs_pick_idx under LockRows and Limit, a WindowAgg without a Sort, then Nested Loops over primary keys. */
+ * worker next to nothing or have room of their own: what comes behind one too many stays in the queue. $14: how
+ * many of the types in $13; where it is none they are passed over, so that a service that is slow holds up
+ * nobody else. Plan: four Index Scans on jobs_pick_idx under LockRows and Limit, a WindowAgg without a Sort,
+ * then Nested Loops over primary keys. */
 static const char claim_format[] =
     "with paused as materialized (select coalesce(array_agg(type), '{}') as types from paused_types)"
     ", " CLAIM_BAND(0, "$1", "$2", "true")
@@ -58,9 +61,10 @@ static const char claim_format[] =
     ", " CLAIM_BAND(3, "$7", "$8",
                     "(select count(*) from b0) + (select count(*) from b1) + (select count(*) from b2) < @")
     ", p as materialized (select id from (select id, count(*) filter (where type <> all ($12::text[]))"
-    "       over (rows unbounded preceding) as heavy from (select id, type from b0 union all"
+    "       over (rows unbounded preceding) as heavy, count(*) filter (where type = any ($13::text[]))"
+    "       over (rows unbounded preceding) as network from (select id, type from b0 union all"
     "       select id, type from b1 union all select id, type from b2 union all select id, type from b3) b) c"
-    "     where heavy <= $11::bigint limit @)"
+    "     where heavy <= $11::bigint and network <= $14::bigint limit @)"
     ", u as (update jobs j set status = 'running', lease_epoch = j.lease_epoch + 1, locked_by = $9,"
     " locked_at = now(), updated_at = now(),"
     "          lease_until = now() + $10::bigint * interval '1 ms', started_at = coalesce(j.started_at,"
@@ -92,7 +96,7 @@ const struct statement *statement_claim(unsigned size) {
     row = &rows[size];
     if (row->text == NULL) {
         text_format(names[size], sizeof names[size], "claim_%u", 1u << size);
-        *row = (struct statement){.name = names[size], .text = claim_text(1u << size), .parameters = 12};
+        *row = (struct statement){.name = names[size], .text = claim_text(1u << size), .parameters = 14};
     }
     return row;
 }

@@ -134,9 +134,9 @@ static int task_send(struct scheduler *scheduler, struct lease *lease, struct pe
 }
 
 /* Sends the first ready lease of its kind; false when there is none, or nobody has room for it. */
-static bool dispatch_one(struct scheduler *scheduler, bool light) {
-    struct lease *lease = leases_first_ready(scheduler->leases, light);
-    struct peer *worker = lease == NULL ? NULL : workers_choose(scheduler->workers, light);
+static bool dispatch_one(struct scheduler *scheduler, enum processor_class class) {
+    struct lease *lease = leases_first_ready(scheduler->leases, class);
+    struct peer *worker = lease == NULL ? NULL : workers_choose(scheduler->workers, class);
     int status;
 
     if (worker == NULL)
@@ -144,7 +144,7 @@ static bool dispatch_one(struct scheduler *scheduler, bool light) {
     status = task_send(scheduler, lease, worker);
     if (status > 0)
         return true;
-    leases_pop_ready(scheduler->leases, light);
+    leases_pop_ready(scheduler->leases, class);
     lease->state = LEASE_ENDING;
     if (status < 0) {
         finish_refused(scheduler, lease, "bad_task", "its object can't be signed for");
@@ -153,7 +153,7 @@ static bool dispatch_one(struct scheduler *scheduler, bool light) {
     lease->state = LEASE_SENT;
     lease->confirmed = true;
     workers_assign(lease, worker);
-    workers_charge(worker, light);
+    workers_charge(worker, class);
     lease_free_input(lease);
     log_debug("job=%s lease=%llu worker=%s state=sent", lease->job, (unsigned long long)lease->epoch,
               worker->name);
@@ -161,7 +161,8 @@ static bool dispatch_one(struct scheduler *scheduler, bool light) {
 }
 
 void tasks_dispatch(struct scheduler *scheduler) {
-    while (dispatch_one(scheduler, false) || dispatch_one(scheduler, true)) {
+    while (dispatch_one(scheduler, CLASS_RUNNER) || dispatch_one(scheduler, CLASS_NETWORK) ||
+           dispatch_one(scheduler, CLASS_LIGHT)) {
     }
     counter_set(COUNT_WORKER_CREDIT, workers_credit(scheduler->workers));
 }

@@ -170,7 +170,7 @@ void workers_on_hello(struct workers *workers, const struct channel_peer *id,
     }
     peer->id = *id;
     peer->heard_ms = clock_monotonic_ms();
-    peer->credit = peer->light_room = 0;
+    peer->credit = peer->room[CLASS_LIGHT] = peer->room[CLASS_NETWORK] = 0;
     peer->slots = hello->slots;
     peer->hello_ms = peer->heard_ms;
     peer->gone = false;
@@ -183,7 +183,8 @@ void workers_on_hello(struct workers *workers, const struct channel_peer *id,
 
 void workers_on_credit(struct workers *workers, struct peer *peer, const struct message_credit *credit) {
     peer->credit = credit->tasks;
-    peer->light_room = credit->light;
+    peer->room[CLASS_LIGHT] = credit->light;
+    peer->room[CLASS_NETWORK] = credit->network;
     counter_set(COUNT_WORKER_CREDIT, workers_credit(workers));
 }
 
@@ -256,32 +257,32 @@ uint64_t workers_credit(const struct workers *workers) {
     return credit;
 }
 
-static uint64_t light_left(const struct peer *peer) {
-    return peer->light_room > peer->light_held ? peer->light_room - peer->light_held : 0;
+static uint64_t room_left(const struct peer *peer, enum processor_class class) {
+    return peer->room[class] > peer->held[class] ? peer->room[class] - peer->held[class] : 0;
 }
 
-uint64_t workers_light(const struct workers *workers, uint64_t *left) {
+uint64_t workers_room(const struct workers *workers, enum processor_class class, uint64_t *left) {
     uint64_t room = 0;
 
     *left = 0;
     for (const struct peer *peer = workers->first; peer != NULL; peer = peer->next) {
         if (peer->role != PEER_WORKER || peer->gone)
             continue;
-        room += peer->light_room;
-        *left += light_left(peer);
+        room += peer->room[class];
+        *left += room_left(peer, class);
     }
     return room;
 }
 
-struct peer *workers_choose(struct workers *workers, bool light) {
+struct peer *workers_choose(struct workers *workers, enum processor_class class) {
     struct peer *best = NULL;
     uint64_t most = 0, room;
-    bool by_credit = !light || workers_light(workers, &room) == 0;
+    bool by_credit = class == CLASS_RUNNER || workers_room(workers, class, &room) == 0;
 
     for (struct peer *peer = workers->first; peer != NULL; peer = peer->next) {
         if (peer->role != PEER_WORKER || peer->gone)
             continue;
-        room = by_credit ? peer->credit : light_left(peer);
+        room = by_credit ? peer->credit : room_left(peer, class);
         if (room > most) {
             best = peer;
             most = room;
@@ -290,16 +291,16 @@ struct peer *workers_choose(struct workers *workers, bool light) {
     return best;
 }
 
-void workers_charge(struct peer *worker, bool light) {
-    if ((!light || worker->light_room == 0) && worker->credit > 0)
+void workers_charge(struct peer *worker, enum processor_class class) {
+    if ((class == CLASS_RUNNER || worker->room[class] == 0) && worker->credit > 0)
         worker->credit--;
 }
 
 void workers_assign(struct lease *lease, struct peer *worker) {
-    if (lease->light && lease->worker != NULL)
-        lease->worker->light_held--;
-    if (lease->light && worker != NULL)
-        worker->light_held++;
+    if (lease->worker != NULL)
+        lease->worker->held[lease->class]--;
+    if (worker != NULL)
+        worker->held[lease->class]++;
     lease->worker = worker;
 }
 

@@ -21,7 +21,8 @@ struct peer {
     char node[65], name[65], generation[37];
     int64_t heard_ms;
     uint64_t credit;
-    uint64_t light_room, light_held; /* light tasks it holds at a time at most; those it has */
+    uint64_t room[CLASS_COUNT], held[CLASS_COUNT]; /* tasks of a class (but CLASS_RUNNER, which has credit)
+                                                      that it holds at a time at most; those it has */
     uint64_t slots;
     int64_t hello_ms;
     bool gone; /* silent: without leases and work until it is heard again */
@@ -40,13 +41,13 @@ void workers_greet(struct workers *workers, const struct channel_peer *id);
 
 /* Room for tasks over all workers. */
 uint64_t workers_credit(const struct workers *workers);
-/* Room for light tasks over all workers, and in *left what of it is free. 0: no worker has any; they then
- * need credit as any others. */
-uint64_t workers_light(const struct workers *workers, uint64_t *left);
-/* The worker with the most room for a task, light or not; NULL when there is none. */
-struct peer *workers_choose(struct workers *workers, bool light);
+/* Room for tasks of a class but CLASS_RUNNER over all workers, and in *left what of it is free. 0: no worker
+ * has any; they then need credit as any others. */
+uint64_t workers_room(const struct workers *workers, enum processor_class class, uint64_t *left);
+/* The worker with the most room for a task of a class; NULL when there is none. */
+struct peer *workers_choose(struct workers *workers, enum processor_class class);
 /* A task was sent: takes it off the credit. */
-void workers_charge(struct peer *worker, bool light);
+void workers_charge(struct peer *worker, enum processor_class class);
 /* The one place that says who has a lease; NULL: nobody. */
 void workers_assign(struct lease *lease, struct peer *worker);
 struct peer *workers_any(struct workers *workers);

@@ -34,6 +34,19 @@ void admission_return(struct admission *admission, uint64_t cost) {
     admission->charged_bytes -= cost;
 }
 
+bool admission_fits_beside(const struct admission *admission, uint64_t cost) {
+    return admission->budget_bytes == 0 || admission->charged_bytes == 0 ||
+           cost <= admission_free_bytes(admission);
+}
+
+void admission_charge_beside(struct admission *admission, uint64_t cost) {
+    admission->charged_bytes += cost;
+}
+
+void admission_return_beside(struct admission *admission, uint64_t cost) {
+    admission->charged_bytes -= cost;
+}
+
 uint64_t admission_credit(const struct admission *admission, uint64_t waiting) {
     uint64_t places = admission->slots + admission->prefetch;
     uint64_t taken = admission->held + waiting;

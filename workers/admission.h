@@ -23,6 +23,10 @@ uint64_t admission_cost(uint64_t input_bytes, uint64_t memory_limit);
 bool admission_fits(const struct admission *admission, uint64_t cost);
 void admission_charge(struct admission *admission, uint64_t cost);
 void admission_return(struct admission *admission, uint64_t cost);
+/* The same for a task that takes memory but no place: others count how many of those there are. */
+bool admission_fits_beside(const struct admission *admission, uint64_t cost);
+void admission_charge_beside(struct admission *admission, uint64_t cost);
+void admission_return_beside(struct admission *admission, uint64_t cost);
 
 /* How many more tasks to ask for; `waiting`: tasks here that are not charged yet. */
 uint64_t admission_credit(const struct admission *admission, uint64_t waiting);

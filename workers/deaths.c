@@ -45,6 +45,11 @@ const struct reason_row reason_rows[] = {
     {.code = "input_changed", .sources = REASON_BY_WORKER},
     {.code = "storage_unavailable", .retryable = true, .sources = REASON_BY_WORKER},
     {.code = "storage_refused", .retryable = true, .sources = REASON_BY_WORKER},
+    /* what the worker found at a service that it asked */
+    {.code = "backend_unavailable", .retryable = true, .sources = REASON_BY_WORKER},
+    {.code = "backend_rate_limited", .retryable = true, .sources = REASON_BY_WORKER},
+    {.code = "backend_refused", .retryable = true, .sources = REASON_BY_WORKER},
+    {.code = "backend_bad_answer", .retryable = true, .sources = REASON_BY_WORKER},
 };
 const unsigned reason_row_count = sizeof reason_rows / sizeof reason_rows[0];
 

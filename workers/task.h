@@ -9,6 +9,7 @@
 #include "workers/admission.h"
 #include "workers/document.h"
 #include "workers/nursery_client.h"
+#include "workers/service.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,6 +18,7 @@ enum task_state {
     TASK_FETCHING, /* input on its way */
     TASK_READY,    /* input here, no slot free */
     TASK_RUNNING,  /* in a runner */
+    TASK_CALLING,  /* a service is asked */
     TASK_STORING,  /* outputs on their way */
     TASK_ENDED,    /* answer not yet given to the channel */
     TASK_ANSWERED, /* kept for a scheduler that may have restarted before it read the answer */
@@ -30,6 +32,7 @@ struct tasks_host {
     const struct settings *settings;
     struct http_client *http;
     struct nursery_client *nursery;
+    struct services *services;
     /* Gives a message to the scheduler: 0, or -1 when it can't be taken now. */
     int (*send)(void *context, const struct message *message);
     /* Something ended or began: credit may have changed. */

@@ -56,6 +56,7 @@ struct task *task_new(struct tasks *tasks, const struct message_task *order) {
 
 void task_free(struct task *task) {
     task_stop_transfers(task);
+    task_call_drop(task);
     document_clear(&task->document);
     for (size_t i = 0; i < task->order.output_count; i++)
         free_texts(&task->order.outputs[i], output_texts, COUNT_OF(output_texts));

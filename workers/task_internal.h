@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * Shared by the parts of the tasks module: tasks.c (the list, admission, cancel and drain), task_steps.c (fetch,
- * run, store) and task_answer.c (copies and answers). */
+ * run, store), task_call.c (ask a service) and task_answer.c (copies and answers). */
 #ifndef WORKERS_TASK_INTERNAL_H
 #define WORKERS_TASK_INTERNAL_H
 
+#include "workers/remote.h"
 #include "workers/task.h"
 
 struct task;
+struct task_call;
 
 struct task_output {
     struct task *task;
@@ -23,6 +25,10 @@ struct task {
     uint64_t id;                /* the nursery's */
     struct message_task order;  /* texts are owned */
     const struct processor_row *row;
+    enum processor_class class;
+    const struct remote *remote;         /* CLASS_NETWORK; else NULL */
+    const struct processor_row *prepare; /* a runner's part that is still to come, or under way; NULL: none */
+    struct task_call *call;
     struct nursery_limits limits;
     uint64_t cost;
     bool charged;
@@ -47,6 +53,7 @@ struct tasks {
     struct admission admission;
     struct task *first, *last;
     uint64_t counts[TASK_STATE_COUNT];
+    uint64_t network_waiting, network_held; /* of CLASS_NETWORK: TASK_WAITING; begun and not ended */
     uint64_t next_id;
     bool draining;
     struct loop_timer *tick;
@@ -67,9 +74,15 @@ int task_done_at_once(struct tasks *tasks, const struct message_task *order);
 void task_begin(struct task *task); /* WAITING: fetches, or goes on to READY */
 void task_run(struct task *task);   /* READY: hands it to the nursery; stays READY when that must wait */
 void task_judge(struct task *task, const struct nursery_end *end);
+/* The service's part went well, or failed for this reason: stores the outputs. */
+void task_called(struct task *task, const struct reason_row *reason);
 void task_stop_transfers(struct task *task);
 void task_fail(struct task *task, const struct reason_row *reason, const char *stage, const char *detail);
 void task_end(struct task *task); /* drops its bytes, returns its charge, answers */
+
+/* task_call.c */
+void task_call(struct task *task);      /* READY, nothing left to prepare: asks the service */
+void task_call_drop(struct task *task); /* forgets the service's part, if there is one */
 
 /* tasks.c */
 void task_move(struct task *task, enum task_state state);

@@ -32,15 +32,40 @@ void task_stop_transfers(struct task *task) {
     task->stores_pending = 0;
 }
 
+static void take_charge(struct task *task) {
+    struct tasks *tasks = task->tasks;
+
+    task->charged = true;
+    if (task->class == CLASS_NETWORK) {
+        tasks->network_held++;
+        admission_charge_beside(&tasks->admission, task->cost);
+    } else {
+        admission_charge(&tasks->admission, task->cost);
+    }
+}
+
+static void give_back_charge(struct task *task) {
+    struct tasks *tasks = task->tasks;
+
+    if (!task->charged)
+        return;
+    task->charged = false;
+    if (task->class == CLASS_NETWORK) {
+        tasks->network_held--;
+        admission_return_beside(&tasks->admission, task->cost);
+    } else {
+        admission_return(&tasks->admission, task->cost);
+    }
+}
+
 /* Gives back the memory, the charge and the answer. The list moves on by itself. */
 void task_end(struct task *task) {
     struct tasks *tasks = task->tasks;
 
     task_stop_transfers(task);
+    task_call_drop(task);
     document_clear(&task->document);
-    if (task->charged)
-        admission_return(&tasks->admission, task->cost);
-    task->charged = false;
+    give_back_charge(task);
     task_move(task, TASK_ENDED);
     task_answer(task);
     tasks->host.changed(tasks->host.context);
@@ -96,19 +121,27 @@ static int map_outputs(struct task *task, uint64_t *wanted) {
     return 0;
 }
 
+/* The preparing part makes all outputs of its own row. */
+static int init_document(struct task *task, uint64_t wanted, bool with_input) {
+    const struct processor_row *prepare = task->prepare;
+
+    if (prepare != NULL)
+        return document_init(&task->document, prepare, (UINT64_C(1) << prepare->output_count) - 1, with_input);
+    return document_init(&task->document, task->row, wanted, with_input);
+}
+
 void task_begin(struct task *task) {
     struct tasks *tasks = task->tasks;
     bool with_input = task->order.input_url[0] != '\0';
     uint64_t wanted;
 
-    admission_charge(&tasks->admission, task->cost);
-    task->charged = true;
+    take_charge(task);
     task->step_started_ms = clock_monotonic_ms();
     if (map_outputs(task, &wanted) != 0) {
         task_fail(task, reason_find("unknown_type"), "fetch", "an output that the processor does not make");
         return;
     }
-    if (document_init(&task->document, task->row, wanted, with_input) != 0) {
+    if (init_document(task, wanted, with_input) != 0) {
         task_fail(task, reason_find("no_runner"), "fetch", strerror(errno));
         return;
     }
@@ -125,9 +158,26 @@ void task_begin(struct task *task) {
 
 /* --- run -------------------------------------------------------------------------------------------------- */
 
+static struct nursery_limits limits_of_prepare(const struct task *task) {
+    const struct processor_row *row = task->prepare;
+
+    if (row == NULL)
+        return task->limits;
+    return (struct nursery_limits){.wall_ms = row->wall_ms,
+                                   .no_progress_ms = row->no_progress_ms,
+                                   .cpu_seconds = row->cpu_seconds,
+                                   .memory_bytes = row->memory_bytes,
+                                   .output_bytes = row->output_bytes,
+                                   .pages = task->limits.pages,
+                                   .pixels = task->limits.pixels};
+}
+
 void task_run(struct task *task) {
-    if (nursery_client_run(task->tasks->host.nursery, task->id, &task->document, &task->limits,
-                           task->order.input_mime, task->order.parameters) == 0) {
+    const struct nursery_limits preparing = limits_of_prepare(task);
+
+    if (nursery_client_run(task->tasks->host.nursery, task->id, &task->document,
+                           task->prepare == NULL ? &task->limits : &preparing, task->order.input_mime,
+                           task->prepare == NULL ? task->order.parameters : "") == 0) {
         counter_add(COUNT_RUNNERS_STARTED, 1);
         task->stage = "parse";
         task->step_started_ms = clock_monotonic_ms();
@@ -223,6 +273,38 @@ static void drop_input(struct task *task) {
     task->document.input = -1;
 }
 
+void task_called(struct task *task, const struct reason_row *reason) {
+    char detail[sizeof task->result.detail];
+
+    task->parse_ms += lap_ms(task);
+    drop_input(task);
+    memcpy(detail, task->result.detail, sizeof detail);
+    if (reason != NULL)
+        task_fail(task, reason, "call", detail);
+    else
+        store_outputs(task);
+}
+
+/* What was prepared, sealed by the judgement, becomes the input of the service's part. */
+static void go_on_to_call(struct task *task) {
+    int prepared = task->document.outputs[0];
+    uint64_t bytes = task->document.output_bytes[0], wanted = 0;
+
+    for (size_t i = 0; i < task->order.output_count; i++)
+        wanted |= UINT64_C(1) << task->outputs[i].index;
+    task->document.outputs[0] = -1;
+    document_clear(&task->document);
+    task->prepare = NULL;
+    if (document_init(&task->document, task->row, wanted, 0) != 0) {
+        close(prepared);
+        task_fail(task, reason_find("no_runner"), "call", strerror(errno));
+        return;
+    }
+    task->document.input = prepared;
+    task->document.input_bytes = bytes;
+    task_move(task, TASK_READY);
+}
+
 void task_judge(struct task *task, const struct nursery_end *end) {
     const struct reason_row *reason = end->reason;
     const char *detail = end->detail;
@@ -237,11 +319,14 @@ void task_judge(struct task *task, const struct nursery_end *end) {
         return;
     }
     if (reason == NULL) {
-        reason = document_judge(&task->document, task->limits.output_bytes, &task->result);
+        uint64_t limit = task->prepare == NULL ? task->limits.output_bytes : task->prepare->output_bytes;
+        reason = document_judge(&task->document, limit, &task->result);
         detail = task->result.detail;
     }
     if (reason != NULL)
         task_fail(task, reason, "parse", detail);
+    else if (task->prepare != NULL)
+        go_on_to_call(task);
     else
         store_outputs(task);
     tasks_advance(task->tasks);

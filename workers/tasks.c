@@ -19,8 +19,8 @@
 
 static const char *const state_names[TASK_STATE_COUNT] = {
     [TASK_WAITING] = "waiting", [TASK_FETCHING] = "fetching", [TASK_READY] = "ready",
-    [TASK_RUNNING] = "running", [TASK_STORING] = "storing",   [TASK_ENDED] = "ended",
-    [TASK_ANSWERED] = "answered",
+    [TASK_RUNNING] = "running", [TASK_CALLING] = "calling",   [TASK_STORING] = "storing",
+    [TASK_ENDED] = "ended",     [TASK_ANSWERED] = "answered",
 };
 
 void task_move(struct task *task, enum task_state state) {
@@ -32,6 +32,8 @@ void task_move(struct task *task, enum task_state state) {
               state_names[task->state], state_names[state]);
     tasks->counts[task->state]--;
     tasks->counts[state]++;
+    if (task->class == CLASS_NETWORK)
+        tasks->network_waiting -= task->state == TASK_WAITING;
     task->state = state;
     counter_set(COUNT_SLOTS_BUSY, tasks->counts[TASK_RUNNING]);
 }
@@ -44,6 +46,7 @@ static void append(struct tasks *tasks, struct task *task) {
         tasks->first = task;
     tasks->last = task;
     tasks->counts[task->state]++;
+    tasks->network_waiting += task->class == CLASS_NETWORK;
 }
 
 static void discard(struct task *task) {
@@ -58,13 +61,24 @@ static void discard(struct task *task) {
     else
         tasks->last = task->previous;
     tasks->counts[task->state]--;
+    if (task->class == CLASS_NETWORK)
+        tasks->network_waiting -= task->state == TASK_WAITING;
     task_free(task);
+}
+
+static bool may_begin(const struct tasks *tasks, const struct task *task) {
+    if (task->class == CLASS_NETWORK)
+        return tasks->network_held < services_room(tasks->host.settings) &&
+               admission_fits_beside(&tasks->admission, task->cost);
+    return admission_fits(&tasks->admission, task->cost);
 }
 
 void tasks_advance(struct tasks *tasks) {
     for (struct task *task = tasks->first; task != NULL; task = task->next) {
-        if (task->state == TASK_WAITING && admission_fits(&tasks->admission, task->cost))
+        if (task->state == TASK_WAITING && may_begin(tasks, task))
             task_begin(task);
+        if (task->state == TASK_READY && task->remote != NULL && task->prepare == NULL)
+            task_call(task);
         if (task->state == TASK_READY && tasks->counts[TASK_RUNNING] < tasks->admission.slots)
             task_run(task);
     }
@@ -135,10 +149,19 @@ static struct nursery_limits limits_of(const struct message_task *order, const s
     };
 }
 
+static int choose_remote(struct task *task) {
+    task->remote = remote_find(task->row->name);
+    if (task->remote == NULL)
+        return -1;
+    task->prepare = task->remote->prepare == NULL ? NULL : processor_find(task->remote->prepare);
+    return task->prepare == NULL && task->remote->prepare != NULL ? -1 : 0;
+}
+
 static void hold(struct tasks *tasks, const struct message_task *order, const struct processor_row *row) {
     struct task *task = task_new(tasks, order);
 
     task->row = row;
+    task->class = processor_class(row, tasks->host.settings);
     append(tasks, task);
     loop_timer_set(tasks->tick, TICK_MS);
     if (row == NULL) {
@@ -147,6 +170,10 @@ static void hold(struct tasks *tasks, const struct message_task *order, const st
     }
     if (row->profile == PROFILE_NONE) {
         task_end(task); /* done, but the channel did not take the answer */
+        return;
+    }
+    if (task->class == CLASS_NETWORK && choose_remote(task) != 0) {
+        task_fail(task, reason_find("unknown_type"), "fetch", "this worker asks no service for the type");
         return;
     }
     task->limits = limits_of(order, row);
@@ -228,7 +255,10 @@ uint64_t tasks_held(const struct tasks *tasks) {
 }
 
 void tasks_credit(const struct tasks *tasks, struct message_credit *credit) {
-    credit->tasks = tasks->draining ? 0 : admission_credit(&tasks->admission, tasks->counts[TASK_WAITING]);
+    uint64_t waiting = tasks->counts[TASK_WAITING] - tasks->network_waiting;
+
+    credit->tasks = tasks->draining ? 0 : admission_credit(&tasks->admission, waiting);
     credit->memory_bytes = admission_free_bytes(&tasks->admission);
     credit->light = tasks->draining ? 0 : LIGHT_TASKS;
+    credit->network = tasks->draining ? 0 : services_room(tasks->host.settings);
 }

@@ -32,6 +32,7 @@ struct worker {
     const struct settings *settings;
     struct nursery_client *nursery;
     struct http_client *http;
+    struct services *services;
     struct channel *channel;
     struct tasks *tasks;
     struct deletions *deletions;
@@ -283,9 +284,10 @@ static struct outbound *open_outbound(const struct settings *settings) {
 }
 
 static void make_tasks(struct worker *worker) {
+    worker->services = services_new(worker->loop, worker->settings, worker->http);
     const struct tasks_host host = {.loop = worker->loop, .settings = worker->settings, .http = worker->http,
-                                    .nursery = worker->nursery, .send = send_message, .changed = on_changed,
-                                    .context = worker};
+                                    .nursery = worker->nursery, .services = worker->services,
+                                    .send = send_message, .changed = on_changed, .context = worker};
 
     worker->tasks = tasks_new(&host, worker->slots);
     worker->deletions = deletions_new(worker->http, worker->settings, on_errand_answer, worker);
@@ -313,7 +315,8 @@ struct worker *worker_new(struct loop *loop, const struct settings *settings, co
         return NULL;
     }
     counter_note(nursery_client_layers(worker->nursery));
-    worker->http = http_client_new(loop, (unsigned)worker->slots * CONNECTIONS_PER_SLOT);
+    worker->http =
+        http_client_new(loop, (unsigned)(worker->slots * CONNECTIONS_PER_SLOT + services_room(settings)));
     worker->heard_ms = clock_monotonic_ms();
     make_tasks(worker);
     say_hello(worker);
@@ -324,6 +327,7 @@ void worker_free(struct worker *worker) {
     if (worker == NULL)
         return;
     tasks_free(worker->tasks);
+    services_free(worker->services);
     deletions_free(worker->deletions);
     deliveries_free(worker->deliveries);
     outbound_free(worker->outbound);

@@ -751,7 +751,7 @@ def test_claim_plan_reads_only_what_it_takes(queue, postgres):
             cursor.execute(f"set {name} = {value}")  # statement_locals
         cursor.execute("prepare claim as " + text)
         mark = "'-infinity', '00000000-0000-0000-0000-000000000000'"
-        cursor.execute(f"explain (analyze, format json) execute claim({', '.join([mark] * 4)}, 'n:g', '30000', 16, '{{ping}}')")
+        cursor.execute(f"explain (analyze, format json) execute claim({', '.join([mark] * 4)}, 'n:g', '30000', 16, '{{ping}}', '{{chat}}', 0)")
         plan = cursor.fetchone()["QUERY PLAN"][0]["Plan"]
         cursor.execute("rollback")
 

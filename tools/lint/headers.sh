@@ -14,7 +14,7 @@ zmq\.h|proto/channel\.c
 msgpack|proto/message\.c
 libpq-fe\.h|sql/[a-z0-9_]*\.[ch]
 microhttpd\.h|http/(server\.c|exchange\.[ch])
-jansson\.h|(gateway|demo|oneshot)/[a-z0-9_]*\.[ch]|workers/processors/[a-z0-9_]*\.[ch]
+jansson\.h|(gateway|demo|oneshot)/[a-z0-9_]*\.[ch]|workers/processors/[a-z0-9_]*\.[ch]|workers/(chat|verbose_json)\.[ch]
 curl/|http/(client\.c|outbound\.c|transfer\.[ch])
 jose/|gateway/token\.c
 openssl/|storage/(sigv4\.c|store/(checksum\.h|disk\.c))|gateway/(auth|files_init|idempotency)\.c|http/transfer\.h|workers/transfer\.c|scheduler/outbox_sign\.c
@@ -27,6 +27,9 @@ poppler|workers/processors/poppler_shim\.cc
 qpdf/|workers/processors/(ocr_pdf|pdf_marks)\.cc
 tesseract/|workers/processors/ocr_engine\.c
 leptonica/|workers/processors/ocr[a-z0-9_]*\.[ch]
+libswresample/|workers/processors/speech_read\.c
+pocketsphinx/|workers/processors/transcribe\.c
+sphinxbase/|workers/processors/transcribe\.c
 libav|workers/processors/audio_(reader\.c|samples\.[ch])
 zip\.h|workers/processors/office_package\.c
 libxml/|workers/processors/office_xml\.c

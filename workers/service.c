@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT
+ * One line of calls per service. A turn (always from the loop's timer, so that `done` never runs inside a
+ * call of the owner's) ends what can't be sent and sends what may be. */
+#include "workers/service.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/clock.h"
+#include "lib/counters.h"
+#include "lib/log.h"
+#include "lib/memory.h"
+#include "lib/text.h"
+#include "workers/breaker.h"
+#include "workers/limiter.h"
+#include "workers/verdict.h"
+
+#define TYPE_SIZE 200
+#define HEAD_SIZE 8192
+#define NEVER_MS INT64_MAX
+
+struct service_call {
+    struct service *service;
+    struct service_call *next;
+    struct service_order order;
+    char content_type[TYPE_SIZE];
+    service_done_fn *done;
+    void *context;
+    struct http_transfer *transfer; /* NULL: in line */
+    uint64_t attempts;
+    int64_t ready_ms, deadline_ms;
+    struct verdict last; /* why it rests */
+};
+
+struct service {
+    const struct service_row *row;
+    struct services *services;
+    struct service_call *first; /* in the order of their asking */
+    struct loop_timer *timer;
+    struct breaker breaker;
+    struct limiter limiter;
+    uint64_t open; /* requests under way */
+};
+
+struct services {
+    const struct settings *settings;
+    struct http_client *http;
+    struct service each[SERVICE_COUNT];
+};
+
+/* Where the settings say what is true of each. */
+static const struct service_row {
+    const char *name;
+    size_t url, key, concurrency, per_minute, timeout_ms;
+} rows[SERVICE_COUNT] = {
+#define SERVICE_ROW(prefix)                                                                                  \
+    {                                                                                                        \
+        .name = #prefix, .url = offsetof(struct settings, prefix##_url),                                     \
+        .key = offsetof(struct settings, prefix##_key),                                                      \
+        .concurrency = offsetof(struct settings, prefix##_concurrency),                                      \
+        .per_minute = offsetof(struct settings, prefix##_per_minute),                                        \
+        .timeout_ms = offsetof(struct settings, prefix##_timeout_ms)                                         \
+    }
+    [SERVICE_TRANSCRIBE] = SERVICE_ROW(transcribe),
+    [SERVICE_CHAT] = SERVICE_ROW(chat),
+};
+
+static const char *text_at(const struct settings *settings, size_t offset) {
+    return *(char *const *)(const void *)((const char *)settings + offset);
+}
+
+static int64_t number_at(const struct settings *settings, size_t offset) {
+    return *(const int64_t *)(const void *)((const char *)settings + offset);
+}
+
+static uint64_t places(const struct settings *settings, const struct service_row *row) {
+    return (uint64_t)number_at(settings, row->concurrency);
+}
+
+uint64_t services_room(const struct settings *settings) {
+    uint64_t room = 0;
+
+    for (size_t i = 0; i < SERVICE_COUNT; i++)
+        room += text_at(settings, rows[i].url) == NULL ? 0 : places(settings, &rows[i]);
+    return 2 * (room == 0 ? 1 : room); /* none configured: room for tasks to end with that reason */
+}
+
+/* --- the line ---------------------------------------------------------------------------------------------
+ */
+
+static void call_free(struct service_call *call) {
+    struct service_call **link = &call->service->first;
+
+    while (*link != call)
+        link = &(*link)->next;
+    *link = call->next;
+    free(call);
+}
+
+/* Takes the call out and tells its owner, who may ask for the next at once. */
+static void call_end(struct service_call *call, const struct service_end *end) {
+    service_done_fn *done = call->done;
+    void *context = call->context;
+
+    call_free(call);
+    done(context, end);
+}
+
+static void call_give_up(struct service_call *call, const char *code, const char *detail) {
+    const struct service_end end = {.code = code, .detail = detail};
+
+    call_end(call, &end);
+}
+
+/* --- one request ------------------------------------------------------------------------------------------
+ */
+
+static void note_outcome(struct service *service, const struct verdict *verdict) {
+    const struct settings *settings = service->services->settings;
+    const struct breaker_limits limits = {.failures = (uint64_t)settings->service_breaker_failures,
+                                          .open_ms = settings->service_breaker_ms};
+
+    counter_add(verdict->code == NULL     ? COUNT_SERVICE_ANSWERED
+                : verdict->service_failed ? COUNT_SERVICE_FAILED
+                                          : COUNT_SERVICE_REFUSED,
+                1);
+    if (!breaker_note(&service->breaker, &limits, !verdict->service_failed, clock_monotonic_ms()))
+        return;
+    if (service->breaker.open)
+        log_warn("service=%s state=open failures=%llu for_ms=%lld", service->row->name,
+                 (unsigned long long)service->breaker.failures, (long long)limits.open_ms);
+    else
+        log_info("service=%s state=closed", service->row->name);
+}
+
+static void describe(const struct service_call *call, const struct http_client_reply *reply, char *target) {
+    char wait[48] = "";
+
+    if (call->last.wait_ms > 0)
+        (void)text_format(wait, sizeof wait, ", try again in %lld s",
+                          (long long)(call->last.wait_ms + 999) / 1000);
+    if (reply->error != HTTP_CLIENT_OK)
+        (void)text_format(target, SERVICE_DETAIL_SIZE, "%s: %s, request %llu%s", call->service->row->name,
+                          http_client_error_name(reply->error), (unsigned long long)call->attempts, wait);
+    else
+        (void)text_format(target, SERVICE_DETAIL_SIZE, "%s: status %d, request %llu%s",
+                          call->service->row->name, reply->status, (unsigned long long)call->attempts, wait);
+}
+
+static void on_reply(void *context, const struct http_client_reply *reply) {
+    struct service_call *call = context;
+    struct service *service = call->service;
+    const struct settings *settings = service->services->settings;
+    const struct verdict_limits limits = {.attempts = (uint64_t)settings->service_attempts,
+                                          .retry_after_ms = settings->service_retry_after_ms};
+    int64_t now_ms = clock_monotonic_ms();
+    char detail[SERVICE_DETAIL_SIZE] = "";
+
+    call->transfer = NULL;
+    service->open--;
+    call->last = verdict_of(reply, call->attempts, &limits, (int64_t)time(NULL));
+    note_outcome(service, &call->last);
+    loop_timer_set(service->timer, 0);
+    if (call->last.again && now_ms + call->last.wait_ms < call->deadline_ms) {
+        call->ready_ms = now_ms + call->last.wait_ms;
+        return;
+    }
+    const struct service_end end = {.code = call->last.code, .detail = detail, .reply = reply};
+    if (end.code != NULL)
+        describe(call, reply, detail);
+    call_end(call, &end);
+}
+
+/* The service's URL and the path; a URL that ends in /v1, as some write it, before a path that begins so. */
+static int join_url(const char *base, const char *path, char *target, size_t size) {
+    size_t length = strlen(base);
+
+    while (length > 0 && base[length - 1] == '/')
+        length--;
+    if (length >= 3 && strncmp(base + length - 3, "/v1", 3) == 0 && text_starts_with(path, "/v1/"))
+        path += 3;
+    return text_format(target, size, "%.*s%s", (int)length, base, path);
+}
+
+static int send_request(struct service_call *call, int64_t now_ms) {
+    struct service *service = call->service;
+    const struct settings *settings = service->services->settings;
+    const char *key = text_at(settings, service->row->key);
+    int64_t timeout_ms = number_at(settings, service->row->timeout_ms), left_ms = call->deadline_ms - now_ms;
+    char type[TYPE_SIZE + 20], authorization[HEAD_SIZE], url[2048];
+    const char *headers[] = {type, key == NULL ? NULL : authorization, NULL};
+    struct http_client_request request = {
+        .method = "POST",
+        .url = url,
+        .headers = headers,
+        .upload_fd = call->order.body,
+        .upload_bytes = call->order.body_bytes,
+        .sink_fd = -1,
+        .max_bytes = (uint64_t)settings->service_answer_bytes,
+        .max_body = (size_t)settings->service_answer_bytes,
+        .timeout_ms = timeout_ms < left_ms ? timeout_ms : left_ms,
+        .connect_timeout_ms = settings->service_connect_timeout_ms,
+    };
+
+    if (join_url(text_at(settings, service->row->url), call->order.path, url, sizeof url) != 0 ||
+        text_format(type, sizeof type, "Content-Type: %s", call->content_type) != 0 ||
+        (key != NULL &&
+         text_format(authorization, sizeof authorization, "Authorization: Bearer %s", key) != 0))
+        return -1;
+    call->transfer = http_client_start(service->services->http, &request, on_reply, call);
+    explicit_bzero(authorization, sizeof authorization);
+    if (call->transfer == NULL)
+        return -1;
+    service->open++;
+    call->attempts++;
+    return 0;
+}
+
+/* --- turns ------------------------------------------------------------------------------------------------
+ */
+
+/* What kept it from an answer until its time was over. */
+static void end_late(struct service_call *call) {
+    call_give_up(call, call->last.code == NULL ? "backend_unavailable" : call->last.code,
+                 "no answer within the time that the task has");
+}
+
+/* Sends or ends a call whose turn it is. Returns how long to wait until it can be sent; 0: it was dealt with.
+ */
+static int64_t take_turn(struct service_call *call, int64_t now_ms) {
+    struct service *service = call->service;
+    const struct settings *settings = service->services->settings;
+    char detail[SERVICE_DETAIL_SIZE];
+    int64_t wait_ms;
+
+    if (text_at(settings, service->row->url) == NULL) {
+        (void)text_format(detail, sizeof detail, "%s-url is not set", service->row->name);
+        call_give_up(call, "backend_refused", detail);
+        return 0;
+    }
+    wait_ms = breaker_ask(&service->breaker, now_ms);
+    if (wait_ms > 0) {
+        (void)text_format(detail, sizeof detail, "%s: failing, left alone for %lld ms", service->row->name,
+                          (long long)wait_ms);
+        counter_add(COUNT_SERVICE_LEFT_ALONE, 1);
+        call_give_up(call, "backend_unavailable", detail);
+        return 0;
+    }
+    wait_ms = limiter_ask(&service->limiter, (uint64_t)number_at(settings, service->row->per_minute), now_ms);
+    if (wait_ms > 0) {
+        breaker_forget(&service->breaker);
+        return wait_ms;
+    }
+    if (send_request(call, now_ms) != 0) {
+        breaker_forget(&service->breaker);
+        call_give_up(call, "backend_refused", "unusable URL or key");
+    }
+    return 0;
+}
+
+/* The first in line whose time has come; *next_ms: when the next one's will. */
+static struct service_call *choose(const struct service *service, int64_t now_ms, int64_t *next_ms) {
+    bool is_full = service->open >= places(service->services->settings, service->row);
+
+    *next_ms = NEVER_MS;
+    for (struct service_call *call = service->first; call != NULL; call = call->next) {
+        int64_t due_ms = call->deadline_ms;
+        if (call->transfer != NULL)
+            continue;
+        if (now_ms >= call->deadline_ms || (!is_full && now_ms >= call->ready_ms))
+            return call;
+        if (!is_full && call->ready_ms < due_ms)
+            due_ms = call->ready_ms;
+        if (due_ms < *next_ms)
+            *next_ms = due_ms;
+    }
+    return NULL;
+}
+
+static void on_turn(void *context) {
+    struct service *service = context;
+    struct service_call *call;
+    int64_t next_ms, wait_ms = 0;
+
+    while (wait_ms == 0 && (call = choose(service, clock_monotonic_ms(), &next_ms)) != NULL) {
+        if (clock_monotonic_ms() >= call->deadline_ms)
+            end_late(call);
+        else
+            wait_ms = take_turn(call, clock_monotonic_ms());
+    }
+    if (wait_ms > 0)
+        loop_timer_set(service->timer, wait_ms);
+    else if (next_ms != NEVER_MS)
+        loop_timer_set(service->timer, next_ms - clock_monotonic_ms());
+}
+
+/* --- for owners -------------------------------------------------------------------------------------------
+ */
+
+struct service_call *services_ask(struct services *services, const struct service_order *order,
+                                  service_done_fn *done, void *context) {
+    struct service *service = &services->each[order->service];
+    struct service_call *call = memory_new(sizeof *call);
+    struct service_call **last = &service->first;
+
+    while (*last != NULL)
+        last = &(*last)->next;
+    call->service = service;
+    *last = call;
+    call->order = *order;
+    (void)text_copy(call->content_type, sizeof call->content_type, order->content_type);
+    call->done = done;
+    call->context = context;
+    call->ready_ms = clock_monotonic_ms();
+    call->deadline_ms = call->ready_ms + order->wall_ms;
+    loop_timer_set(service->timer, 0);
+    return call;
+}
+
+void service_call_cancel(struct service_call *call) {
+    struct service *service = call->service;
+
+    if (call->transfer != NULL) {
+        http_client_cancel(call->transfer);
+        service->open--;
+        breaker_forget(&service->breaker);
+        loop_timer_set(service->timer, 0);
+    }
+    call_free(call);
+}
+
+struct services *services_new(struct loop *loop, const struct settings *settings, struct http_client *http) {
+    struct services *services = memory_new(sizeof *services);
+
+    services->settings = settings;
+    services->http = http;
+    for (size_t i = 0; i < SERVICE_COUNT; i++) {
+        services->each[i].row = &rows[i];
+        services->each[i].services = services;
+        services->each[i].timer = loop_timer_new(loop, on_turn, &services->each[i]);
+    }
+    return services;
+}
+
+void services_free(struct services *services) {
+    if (services == NULL)
+        return;
+    for (size_t i = 0; i < SERVICE_COUNT; i++) {
+        while (services->each[i].first != NULL)
+            // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): a cancelled call is no longer the first
+            service_call_cancel(services->each[i].first);
+        loop_timer_free(services->each[i].timer);
+    }
+    free(services);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT
+ * Services outside that tasks ask, as the settings name them. Each has so many places for open requests, a
+ * rate, timeouts, retries and a circuit breaker of its own; calls wait in a line in between. Keys go into a
+ * request's head and nowhere else. */
+#ifndef WORKERS_SERVICE_H
+#define WORKERS_SERVICE_H
+
+#include "config/settings.h"
+#include "http/client.h"
+#include "lib/loop.h"
+#include <stdint.h>
+
+enum service_name { SERVICE_TRANSCRIBE, SERVICE_CHAT, SERVICE_COUNT };
+
+#define SERVICE_DETAIL_SIZE 200
+
+struct services;
+struct service_call;
+
+struct service_order {
+    enum service_name service;
+    const char *path; /* static */
+    const char *content_type;
+    int body; /* borrowed until the end */
+    uint64_t body_bytes;
+    int64_t wall_ms; /* from now to the end, waiting in line and between retries included */
+};
+
+struct service_end {
+    const char *code;   /* a reason of workers/deaths.c; NULL: the reply is an answer with 2xx */
+    const char *detail; /* for the log and the user; holds nothing that the service said */
+    const struct http_client_reply *reply; /* NULL when there was none */
+};
+
+typedef void service_done_fn(void *context, const struct service_end *end);
+
+struct services *services_new(struct loop *loop, const struct settings *settings, struct http_client *http);
+void services_free(struct services *services); /* cancels what waits */
+
+/* `done` is called exactly once, from the loop, unless the call is cancelled. The order is copied. */
+struct service_call *services_ask(struct services *services, const struct service_order *order,
+                                  service_done_fn *done, void *context);
+void service_call_cancel(struct service_call *call);
+
+/* How many network tasks a worker holds at a time: twice the places of all services, so that the next input
+ * is here when a place gets free. */
+uint64_t services_room(const struct settings *settings);
+
+#endif
