@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * POST /v1/files/finalize: look at the object (its size by HEAD, its first bytes by a ranged GET, both at
- * once, while the tenant's plan is read), plan the jobs for what the bytes are, and commit file, jobs and
- * events together. The first finalize decides; later ones are told the same jobs. A refused object leaves the
- * file as it was: the client may upload again. */
+ * once, while the tenant's plan is read; a longer zip's last bytes after that), ask what they are, plan the
+ * jobs for what the bytes are, and commit file, jobs and events together. The first finalize decides; later
+ * ones are told the same jobs. A refused object leaves the file as it was: the client may upload again. */
 #include "gateway/events.h"
 #include "gateway/files.h"
 #include "gateway/handlers.h"
+#include "gateway/identify.h"
 #include "gateway/json.h"
 #include "gateway/plan.h"
 #include "gateway/scheduler_link.h"
@@ -13,25 +14,27 @@
 #include "lib/counters.h"
 #include "lib/log.h"
 #include "lib/memory.h"
+#include "proto/identify.h"
 #include <string.h>
 
-#define SNIFF_BYTES 4096
 #define LOOK_TIMEOUT_MS 10000
-#define LEGS 2
+
+enum { LEG_HEAD, LEG_START, LEG_END, LEGS };
 
 struct leg {
     struct call *call;
+    bool started;
     enum http_client_error error;
     int status;
     char etag[256];
 };
 
 struct look {
-    struct leg legs[LEGS]; /* HEAD, GET */
+    struct leg legs[LEGS];
     unsigned outstanding;
     uint64_t size_bytes;
-    unsigned char bytes[SNIFF_BYTES];
-    size_t byte_count;
+    unsigned char head[IDENTIFY_HEAD_BYTES], tail[IDENTIFY_TAIL_BYTES];
+    size_t head_size, tail_size;
     char media_type[256];
     size_t job_count;
     json_t *plan_rows; /* the tenant's */
@@ -68,7 +71,7 @@ static void commit(struct call *call, struct file_view *file, struct look *look)
         {.statement = &statements[STATEMENT_FILE_LOCK], .values = {file->id}},
         {.statement = &statements[STATEMENT_FILE_FINALIZE],
          .values = {file->id, plan.jobs, plan.followers, call->request_id, look->media_type,
-                    look->legs[0].etag}},
+                    look->legs[LEG_HEAD].etag}},
         {.statement = &statements[STATEMENT_FILE_JOBS], .values = {file->id}},
     };
     call_write(call, &(struct call_effect){.queries = queries, .count = 3, .on_answer = committed});
@@ -82,11 +85,15 @@ static void base_type(char *target, size_t size, const char *mime) {
     fields_lower(target);
 }
 
-static void judge_type(struct call *call, struct file_view *file, struct look *look) {
-    const char *sniffed = media_type_sniff(look->bytes, look->byte_count);
+static void identified(void *context, const char *magic, const char *zip) {
+    struct call *call = context;
+    struct file_view *file = call->state;
+    struct look *look = file->work;
+    const char *sniffed = media_type_combine(media_type_sniff(look->head, look->head_size), magic, zip);
     if (!media_type_agrees(file->mime, sniffed)) {
         refuse(call, PROBLEM_TYPE_MISMATCH,
                json_pack("{s:s,s:s?}", "declared", file->mime, "detected", sniffed));
+        call_release(call);
         return;
     }
     if (sniffed != NULL) {
@@ -95,27 +102,60 @@ static void judge_type(struct call *call, struct file_view *file, struct look *l
         base_type(look->media_type, sizeof look->media_type, file->mime);
     }
     commit(call, file, look);
+    call_release(call);
 }
 
-/* What the two answers say: 404 (and 403, as S3 says to those who may not list) is a missing object. */
+static void look_inside(struct call *call, const struct look *look) {
+    call_hold(call);
+    identify_start(call->gateway->identify,
+                   &(struct identify_bytes){.head = look->head,
+                                            .head_size = look->head_size,
+                                            .tail = look->tail,
+                                            .tail_size = look->tail_size},
+                   identified, call);
+}
+
+/* What the answers say: 404 (and 403, as S3 says to those who may not list) is a missing object. */
 static bool legs_fit(struct call *call, const struct look *look) {
     for (size_t i = 0; i < LEGS; i++) {
         const struct leg *leg = &look->legs[i];
-        bool cut = i == 1 && leg->error == HTTP_CLIENT_TOO_LARGE; /* a server that ignores Range */
+        if (!leg->started) {
+            continue;
+        }
+        bool cut = i != LEG_HEAD && leg->error == HTTP_CLIENT_TOO_LARGE; /* a server that ignores Range */
         if (leg->error == HTTP_CLIENT_OK && (leg->status == 404 || leg->status == 403)) {
             call_problem(call, PROBLEM_OBJECT_NOT_FOUND, NULL);
             return false;
         }
-        bool empty = i == 1 && leg->status == 416 && look->size_bytes == 0;
+        bool empty = i == LEG_START && leg->status == 416 && look->size_bytes == 0;
         if ((leg->error != HTTP_CLIENT_OK && !cut) || (leg->status != 200 && leg->status != 206 && !empty)) {
             counter_add(COUNT_STORAGE_ERRORS, 1);
             log_warn("request=%s storage=failed step=%s error=%s status=%d", call->request_id,
-                     i == 0 ? "head" : "sniff", http_client_error_name(leg->error), leg->status);
+                     i == LEG_HEAD ? "head" : "sniff", http_client_error_name(leg->error), leg->status);
             call_problem(call, PROBLEM_STORAGE_UNAVAILABLE, NULL);
             return false;
         }
     }
     return true;
+}
+
+static bool is_same_object(const struct look *look) {
+    const char *etag = look->legs[LEG_HEAD].etag;
+    for (size_t i = LEG_START; i < LEGS; i++) {
+        const char *other = look->legs[i].etag;
+        if (etag[0] != '\0' && other[0] != '\0' && strcmp(etag, other) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int start_leg(struct call *call, struct look *look, size_t index, const char *key);
+
+/* The directory of a zip stands at its end. */
+static bool needs_end(const struct look *look) {
+    return !look->legs[LEG_END].started && look->size_bytes > look->head_size && look->head_size > 2 &&
+           memcmp(look->head, "PK", 2) == 0;
 }
 
 static void judge(struct call *call, struct file_view *file, struct look *look) {
@@ -130,11 +170,12 @@ static void judge(struct call *call, struct file_view *file, struct look *look) 
         refuse(call, PROBLEM_SIZE_MISMATCH,
                json_pack("{s:I,s:I}", "declared_bytes", (json_int_t)file->size_bytes, "stored_bytes",
                          (json_int_t)look->size_bytes));
-    } else if (look->legs[0].etag[0] != '\0' && look->legs[1].etag[0] != '\0' &&
-               strcmp(look->legs[0].etag, look->legs[1].etag) != 0) {
+    } else if (!is_same_object(look)) {
         call_problem(call, PROBLEM_OBJECT_CHANGED, NULL);
-    } else {
-        judge_type(call, file, look);
+    } else if (!needs_end(look)) {
+        look_inside(call, look);
+    } else if (start_leg(call, look, LEG_END, file->key) != 0) {
+        fatal("a presigned URL does not fit its buffer");
     }
 }
 
@@ -161,42 +202,65 @@ static void head_done(void *context, const struct http_client_reply *reply) {
     leg_done(leg, reply);
 }
 
-static void sniff_done(void *context, const struct http_client_reply *reply) {
+/* A server that ignores ranges sends the start, and is cut off: not the end of anything. */
+static void start_done(void *context, const struct http_client_reply *reply) {
     struct leg *leg = context;
     struct look *look = ((struct file_view *)leg->call->state)->work;
-    look->byte_count = reply->body_size < SNIFF_BYTES ? reply->body_size : SNIFF_BYTES;
-    if (look->byte_count > 0) {
-        memcpy(look->bytes, reply->body, look->byte_count);
+    look->head_size = reply->body_size < sizeof look->head ? reply->body_size : sizeof look->head;
+    if (look->head_size > 0) {
+        memcpy(look->head, reply->body, look->head_size);
     }
     leg_done(leg, reply);
 }
 
+static void end_done(void *context, const struct http_client_reply *reply) {
+    struct leg *leg = context;
+    struct look *look = ((struct file_view *)leg->call->state)->work;
+    if (reply->status == 206 && reply->body_size > 0 && reply->body_size <= sizeof look->tail) {
+        look->tail_size = reply->body_size;
+        memcpy(look->tail, reply->body, look->tail_size);
+    }
+    leg_done(leg, reply);
+}
+
+struct leg_row {
+    const char *method;
+    const char *const *headers;
+    http_client_done_fn *done;
+};
+
+_Static_assert(IDENTIFY_HEAD_BYTES == 65536 && IDENTIFY_TAIL_BYTES == 65536, "as the ranges say");
+static const struct leg_row leg_rows[LEGS] = {
+    [LEG_HEAD] = {"HEAD", NULL, head_done},
+    [LEG_START] = {"GET", (const char *const[]){"Range: bytes=0-65535", NULL}, start_done},
+    [LEG_END] = {"GET", (const char *const[]){"Range: bytes=-65536", NULL}, end_done},
+};
+
 static int start_leg(struct call *call, struct look *look, size_t index, const char *key) {
-    static const char *const range[] = {"Range: bytes=0-4095", NULL};
+    const struct leg_row *row = &leg_rows[index];
     char url[STORAGE_URL_MAX];
-    const char *method = index == 0 ? "HEAD" : "GET";
     if (storage_presign(
             call->gateway->storage,
             &(struct storage_presign){
-                .method = method, .key = key, .expires_s = 60, .internal = true, .content_length = -1},
+                .method = row->method, .key = key, .expires_s = 60, .internal = true, .content_length = -1},
             url, sizeof url) != 0) {
         return -1;
     }
     const struct http_client_request request = {
-        .method = method,
+        .method = row->method,
         .url = url,
-        .headers = index == 0 ? NULL : range,
+        .headers = row->headers,
         .upload_fd = -1,
         .sink_fd = -1,
-        .max_bytes = (uint64_t)SNIFF_BYTES * 16,
-        .max_body = SNIFF_BYTES,
+        .max_bytes = (uint64_t)IDENTIFY_HEAD_BYTES * 2,
+        .max_body = IDENTIFY_HEAD_BYTES,
         .timeout_ms = LOOK_TIMEOUT_MS,
     };
     look->legs[index].call = call;
+    look->legs[index].started = true;
     look->outstanding++;
     call_hold(call);
-    (void)http_client_start(call->gateway->client, &request, index == 0 ? head_done : sniff_done,
-                            &look->legs[index]);
+    (void)http_client_start(call->gateway->client, &request, row->done, &look->legs[index]);
     return 0;
 }
 
@@ -234,7 +298,7 @@ static void look_at_object(struct call *call, struct file_view *file) {
     file->work = look;
     file->work_clear = clear_look;
     look->size_bytes = UINT64_MAX;
-    if (start_leg(call, look, 0, file->key) != 0 || start_leg(call, look, 1, file->key) != 0) {
+    if (start_leg(call, look, LEG_HEAD, file->key) != 0 || start_leg(call, look, LEG_START, file->key) != 0) {
         fatal("a presigned URL does not fit its buffer");
     }
     const struct query query = {.statement = &statements[STATEMENT_PLAN_OF_FILE], .values = {file->id}};

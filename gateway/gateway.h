@@ -16,6 +16,7 @@ struct call;
 struct events;
 struct health;
 struct outbound;
+struct identify;
 struct rate;
 struct scheduler_link;
 
@@ -31,6 +32,7 @@ struct gateway {
     struct events *events;
     struct health *health;
     struct outbound *outbound; /* where webhooks may go */
+    struct identify *identify;
     struct scheduler_link *scheduler;
     char *openapi;      /* the document, made once */
     struct call *calls; /* in flight */

@@ -5,6 +5,7 @@
 #include "gateway/drain.h"
 #include "gateway/events.h"
 #include "gateway/health.h"
+#include "gateway/identify.h"
 #include "gateway/openapi.h"
 #include "gateway/rate.h"
 #include "gateway/request.h"
@@ -85,6 +86,7 @@ static void connect_parts(struct gateway *gateway) {
     if (gateway->outbound == NULL) {
         fatal("option=webhook-allow-networks error=\"%s\"", error);
     }
+    gateway->identify = identify_new(gateway->loop, settings->sandbox_required);
     gateway->client = http_client_new(gateway->loop, STORAGE_CONNECTIONS);
     gateway->auth = auth_new(gateway->loop, gateway->client, settings);
     gateway->rate = rate_new(settings->rate_per_minute);
@@ -127,6 +129,7 @@ static void listen_for_clients(struct gateway *gateway, int listener) {
 static void disconnect_parts(struct gateway *gateway) {
     auth_free(gateway->auth);          /* may have a transfer under way */
     http_client_free(gateway->client); /* nothing comes back to a call after these two */
+    identify_free(gateway->identify);
     database_free(gateway->database);
     http_server_free(gateway->server);
     call_free_all(gateway);

@@ -57,6 +57,15 @@ static const struct alias_row alias_rows[] = {
     {"application/x-zip-compressed", "application/zip"},
     {"application/x-gzip", "application/gzip"},
     {"application/x-rar-compressed", "application/vnd.rar"},
+    /* libmagic's */
+    {"application/csv", "text/csv"},
+    {"application/x-rar", "application/vnd.rar"},
+    {"application/x-zstd", "application/zstd"},
+    {"audio/x-hx-aac-adts", "audio/aac"},
+    {"image/vnd.microsoft.icon", "image/x-icon"},
+    {"application/vnd.microsoft.portable-executable", "application/x-dosexec"},
+    {"application/x-msdownload", "application/x-dosexec"},
+    {"application/x-msdos-program", "application/x-dosexec"},
 };
 
 /* A declared type that is not named alike may still hold a sniffed one. A name that ends in '*' is a prefix,
@@ -113,6 +122,9 @@ static const struct holds_row holds_rows[] = {
     {"text/plain", "text/html"},
     {"text/plain", "*xml"},
     {"text/plain", "application/rtf"},
+    {"text/plain", "text/csv"},
+    {"text/markdown", "text/csv"},
+    {"text/tab-separated-values", "text/csv"},
     {"text/markdown", "text/html"},
     {"text/markdown", "*xml"},
     {"text/html", "application/xhtml+xml"},
@@ -161,6 +173,23 @@ static const char *usual_name(const char *media_type, char *scratch, size_t scra
     return scratch;
 }
 
+const char *media_type_usual(const char *media_type) {
+    for (size_t i = 0; i < sizeof alias_rows / sizeof alias_rows[0]; i++) {
+        if (strcmp(alias_rows[i].other, media_type) == 0) {
+            return alias_rows[i].name;
+        }
+    }
+    return media_type;
+}
+
+/* What no job is ever planned for is stored and handed back: its family is enough. */
+static bool is_of_family(const char *declared, const char *sniffed) {
+    static const bool loose[MEDIA_FAMILY_COUNT] = {
+        [MEDIA_OTHER] = true, [MEDIA_VIDEO] = true, [MEDIA_ARCHIVE] = true, [MEDIA_EXECUTABLE] = true};
+    enum media_family family = media_family_of(sniffed);
+    return loose[family] && media_family_of(declared) == family;
+}
+
 bool media_type_agrees(const char *declared, const char *sniffed) {
     char scratch[MEDIA_TYPE_MAX + 1];
     const char *name = usual_name(declared, scratch, sizeof scratch);
@@ -178,7 +207,7 @@ bool media_type_agrees(const char *declared, const char *sniffed) {
             return true;
         }
     }
-    return false;
+    return is_of_family(name, sniffed);
 }
 
 /* Length of a token (RFC 9110 §5.6.2) at `text`. */

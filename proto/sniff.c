@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What the first bytes of a file show. It answers "which family of parsers would be offered this", so it
  * reads signatures only and never decides that a file is well formed. Signatures at the start win over those
- * that may stand later (PDF), text comes last. */
+ * that may stand later (PDF; a zip may hold one), text comes last. */
 #include "proto/plan.h"
 
 #include <string.h>
@@ -17,6 +17,7 @@
 #define PDF_SEARCH_BYTES 1024
 #define ISO_BRANDS_MAX_BYTES 256
 #define ZIP_HEADER_BYTES 30
+#define FIRST_BYTES 4096
 #define LEGACY_MIN_BYTES 16
 #define LEGACY_LONG_BYTES 128
 #define TEXT_WHOLE_BYTES 1024 /* who sniffs gives more than this of a file that has it */
@@ -111,6 +112,30 @@ static const char *sniff_encrypted(struct bytes bytes) {
                : NULL;
 }
 
+/* Handlers of the tracks (ISO/IEC 14496-12 8.4.3), where the index stands in front: sound, and no pictures.
+ */
+static bool has_sound_only(struct bytes bytes) {
+    const unsigned char *index = memmem(bytes.at, bytes.size, "moov", 4);
+    size_t start = index != NULL ? (size_t)(index - bytes.at) : 0;
+    if (start < 4) {
+        return false;
+    }
+    size_t box = ((size_t)index[-4] << 24) | ((size_t)index[-3] << 16) | ((size_t)index[-2] << 8) | index[-1];
+    if (box < 8 || box > bytes.size - (start - 4)) {
+        return false; /* not all of it is here */
+    }
+    bool sound = false;
+    for (size_t at = start; at + 20 <= start - 4 + box; at++) {
+        if (HAS_AT(bytes, at, "hdlr")) {
+            sound = sound || HAS_AT(bytes, at + 12, "soun");
+            if (HAS_AT(bytes, at + 12, "vide")) {
+                return false;
+            }
+        }
+    }
+    return sound;
+}
+
 /* ISO base media (ISO/IEC 14496-12): the major brand first, then the compatible ones, in order. */
 static const char *sniff_iso(struct bytes bytes) {
     static const struct {
@@ -135,6 +160,9 @@ static const char *sniff_iso(struct bytes bytes) {
                 return rows[i].media_type;
             }
         }
+    }
+    if (has_sound_only(bytes)) {
+        return "audio/mp4";
     }
     bool still = memmem(bytes.at + 8, end > 8 ? end - 8 : 0, "mif1", 4) != NULL || HAS_AT(bytes, 8, "msf1");
     return still ? "image/heif" : "video/mp4";
@@ -389,13 +417,17 @@ static const char *sniff_text(struct bytes bytes) {
 }
 
 const char *media_type_sniff(const unsigned char *bytes, size_t size) {
-    static const char *(*const sniffers[])(struct bytes) = {
-        sniff_encrypted, sniff_magic, sniff_iso, sniff_matroska, sniff_mpeg_audio,
-        sniff_markup,    sniff_pdf,   sniff_zip, sniff_tar,      sniff_text,
+    static const struct {
+        const char *(*sniff)(struct bytes);
+        bool whole; /* looks at all that is given, not at the first bytes only */
+    } rows[] = {
+        {sniff_encrypted, true},   {sniff_magic, false},  {sniff_iso, true}, {sniff_matroska, false},
+        {sniff_mpeg_audio, false}, {sniff_markup, false}, {sniff_zip, true}, {sniff_pdf, false},
+        {sniff_tar, false},        {sniff_text, false},
     };
-    struct bytes all = {.at = bytes, .size = size};
-    for (size_t i = 0; i < sizeof sniffers / sizeof sniffers[0] && size > 0; i++) {
-        const char *media_type = sniffers[i](all);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0] && size > 0; i++) {
+        size_t most = rows[i].whole || size < FIRST_BYTES ? size : FIRST_BYTES;
+        const char *media_type = rows[i].sniff((struct bytes){.at = bytes, .size = most});
         if (media_type != NULL) {
             return media_type;
         }

@@ -16,6 +16,7 @@ libpq-fe\.h|sql/[a-z0-9_]*\.[ch]
 microhttpd\.h|http/(server\.c|exchange\.[ch])
 jansson\.h|(gateway|demo|oneshot)/[a-z0-9_]*\.[ch]|workers/processors/[a-z0-9_]*\.[ch]|workers/(chat|verbose_json)\.[ch]
 curl/|http/(client\.c|outbound\.c|transfer\.[ch])
+magic\.h|workers/identify_main\.c
 jose/|gateway/token\.c
 openssl/|storage/(sigv4\.c|store/(checksum\.h|disk\.c))|gateway/(auth|files_init|idempotency)\.c|http/transfer\.h|workers/transfer\.c|scheduler/outbox_sign\.c
 seccomp\.h|workers/sandbox\.c
