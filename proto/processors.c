@@ -11,6 +11,7 @@
 /* How many outputs each row names: one zero per OUTPUT, counted by sizeof. */
 #define OUTPUT(kind, extension, mime) 0
 #define PART(kind, extension) 0
+#define OUTPUT_AT(place, kind, extension, mime) 0
 #define OUTPUT_NONE
 #define PROCESSOR(name, profile, wall, no_progress, cpu, memory, output, attempts, outputs)                  \
     OUTPUT_COUNT_##name = sizeof((char[]){0, outputs}) - 1,
@@ -24,12 +25,18 @@ enum {
 #undef PROCESSOR
 #undef OUTPUT
 #undef PART
+#undef OUTPUT_AT
 #undef OUTPUT_NONE
 
 #define OUTPUT(output_kind, output_extension, output_mime)                                                   \
     { .kind = output_kind, .extension = output_extension, .mime = output_mime }
 #define PART(part_kind, part_extension)                                                                      \
     { .kind = part_kind, .extension = part_extension, .mime = "application/octet-stream", .is_part = true }
+#define OUTPUT_AT(output_place, output_kind, output_extension, output_mime)                                  \
+    {                                                                                                        \
+        .kind = output_kind, .extension = output_extension, .mime = output_mime,                             \
+        .place = PLACE_##output_place                                                                        \
+    }
 #define OUTPUT_NONE                                                                                          \
     { .kind = NULL }
 #define PROCESSOR(row_name, row_profile, wall, no_progress, cpu, memory, output, row_attempts, row_outputs)  \

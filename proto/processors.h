@@ -19,11 +19,16 @@ enum processor_profile {
 /* Whose room a task takes: a worker offers each class its own (CREDIT). */
 enum processor_class { CLASS_RUNNER, CLASS_LIGHT, CLASS_NETWORK, CLASS_COUNT };
 
+/* Where an output's object lies: with its file (storage/keys.h), or as document portals have it
+ * (storage/portal_paths.h), where it belongs to its job alone. */
+enum processor_place { PLACE_DERIVED, PLACE_MASTER, PLACE_OUTPUT, PLACE_STAMPED_OUTPUT };
+
 struct processor_output {
     const char *kind;
     const char *extension; /* without the dot */
     const char *mime;
     bool is_part; /* no derivative: for the job that waits for this one */
+    enum processor_place place;
 };
 
 struct processor_row {

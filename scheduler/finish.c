@@ -117,19 +117,18 @@ static char *write_end(const struct finish *finish, const struct ending *ending)
 
 /* ---- outputs, garbage, hash, crash ---- */
 
-static bool is_own_key(const struct lease *lease, const struct message_output *output, const char **mime,
-                       bool *is_part) {
+/* The row of an output that is this lease's, else NULL. */
+static const struct processor_output *find_own(const struct lease *lease,
+                                               const struct message_output *output) {
     char key[KEY_MAX];
 
     for (size_t i = 0; i < lease->processor->output_count; i++) {
         const struct processor_output *row = &lease->processor->outputs[i];
         if (strcmp(row->kind, output->kind) != 0)
             continue;
-        *mime = row->mime;
-        *is_part = row->is_part;
-        return lease_key(key, lease, row, lease->epoch) == 0 && strcmp(key, output->key) == 0;
+        return lease_key(key, lease, row, lease->epoch) == 0 && strcmp(key, output->key) == 0 ? row : NULL;
     }
-    return false;
+    return NULL;
 }
 
 /* NULL also when a worker names an object that is not this lease's: *foreign tells. Parts are none of these. */
@@ -142,13 +141,12 @@ static char *write_outputs(const struct lease *lease, const struct message_resul
     buffer_init(&buffer, ELEMENT_MAX);
     for (size_t i = 0; i < result->output_count; i++) {
         const struct message_output *output = &result->outputs[i];
-        const char *mime = "";
-        bool is_part = false;
-        if (!is_own_key(lease, output, &mime, &is_part) || (is_part && lease->parent[0] == '\0')) {
+        const struct processor_output *row = find_own(lease, output);
+        if (row == NULL || (row->is_part && lease->parent[0] == '\0')) {
             *foreign = true;
             break;
         }
-        if (is_part) {
+        if (row->is_part) {
             broken |= children_append_part(parts, lease, output);
             continue;
         }
@@ -157,10 +155,12 @@ static char *write_outputs(const struct lease *lease, const struct message_resul
         broken |= json_member_number(&buffer, "epoch", (int64_t)lease->epoch);
         broken |= json_member_text(&buffer, "kind", output->kind);
         broken |= json_member_text(&buffer, "key", output->key);
-        broken |= json_member_text(&buffer, "mime", mime);
+        broken |= json_member_text(&buffer, "mime", row->mime);
         broken |= json_member_number(&buffer, "size", (int64_t)output->size_bytes);
         broken |= json_member_text(&buffer, "sha256", output->sha256);
         broken |= json_member_text(&buffer, "metadata", output->metadata);
+        if (row->place != PLACE_DERIVED)
+            broken |= json_member_number(&buffer, "own", 1);
         broken |= json_close(&buffer, '}');
     }
     return element_take(&buffer, broken | (*foreign ? -1 : 0));

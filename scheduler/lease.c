@@ -11,6 +11,7 @@
 #include "lib/text.h"
 #include "scheduler/workers.h"
 #include "storage/keys.h"
+#include "storage/portal_paths.h"
 
 #define BUCKETS 4096
 
@@ -75,6 +76,7 @@ static void lease_fill(struct lease *lease, const struct database_result *result
     copy_field(lease->job, sizeof lease->job, result, row, "job");
     copy_field(lease->file, sizeof lease->file, result, row, "file");
     copy_field(lease->tenant, sizeof lease->tenant, result, row, "tenant");
+    copy_field(lease->owner, sizeof lease->owner, result, row, "owner");
     copy_field(lease->trace, sizeof lease->trace, result, row, "trace");
     copy_field(lease->sha256, sizeof lease->sha256, result, row, "sha256");
     text_copy(lease->type, sizeof lease->type, type); /* cut when it is no name of ours */
@@ -101,6 +103,7 @@ static void lease_fill(struct lease *lease, const struct database_result *result
     lease->etag = take_field(result, row, "etag");
     lease->payload = take_field(result, row, "payload");
     lease->size_bytes = result_number(result, row, "size_bytes");
+    lease->created_ms = result_number(result, row, "created_ms");
 }
 
 static void leases_link(struct leases *leases, struct lease *lease) {
@@ -238,6 +241,26 @@ size_t leases_count(const struct leases *leases) {
     return leases->count;
 }
 
+/* Where document portals look: each lease of a job has names of its own. */
+static int lease_portal_path(char *target, const struct lease *lease, const struct processor_output *output,
+                             uint64_t epoch) {
+    char document[UUID_TEXT_SIZE], name[96];
+    unsigned long long later = epoch > 1 ? (unsigned long long)(epoch - 1) : 0;
+    int cut;
+
+    portal_document_of(document, lease->job, epoch);
+    if (output->place == PLACE_MASTER)
+        return portal_path_master(target, KEY_MAX, lease->owner, document);
+    if (output->place == PLACE_STAMPED_OUTPUT)
+        cut = text_format(name, sizeof name, "%llu_%s.%s", (unsigned long long)lease->created_ms + later,
+                          output->kind, output->extension);
+    else if (later == 0)
+        cut = text_format(name, sizeof name, "%s.%s", output->kind, output->extension);
+    else
+        cut = text_format(name, sizeof name, "%s-%llu.%s", output->kind, later, output->extension);
+    return cut != 0 ? -1 : portal_path_output(target, KEY_MAX, lease->owner, lease->job, name);
+}
+
 int lease_key(char *target, const struct lease *lease, const struct processor_output *output,
               uint64_t epoch) {
     const struct key_parts parts = {.tenant = lease->tenant,
@@ -249,5 +272,6 @@ int lease_key(char *target, const struct lease *lease, const struct processor_ou
                                     .first = lease->generation == 0 && epoch == 1 &&
                                              lease->parent[0] == '\0'};
 
-    return key_derivative(target, KEY_MAX, &parts);
+    return output->place == PLACE_DERIVED ? key_derivative(target, KEY_MAX, &parts)
+                                          : lease_portal_path(target, lease, output, epoch);
 }

@@ -20,7 +20,7 @@ struct lease {
     struct lease *next_in_bucket;
     struct lease *next, *previous; /* all leases, oldest first */
     struct lease *next_ready;
-    char job[37], file[37], tenant[37];
+    char job[37], file[37], tenant[37], owner[37]; /* owner: of the file */
     char type[65], trace[65], sha256[65];
     uint64_t epoch;
     enum lease_state state;
@@ -43,6 +43,7 @@ struct lease {
     char *key, *mime, *etag, *payload;
     char *parts; /* lines of "key size sha256"; NULL: none */
     int64_t size_bytes;
+    int64_t created_ms; /* since the epoch: stamps names of outputs */
 };
 
 struct leases *leases_new(struct scheduler *scheduler);

@@ -29,6 +29,7 @@ const struct database_local statement_locals[] = {
     " end as parts,"                                                                                         \
     "        f.r2_key_original as key, f.size_bytes, coalesce(f.detected_mime, f.mime) as mime, f.etag,"     \
     " f.sha256,"                                                                                             \
+    "        f.owner_user_id as owner, (extract(epoch from u.created_at) * 1000)::bigint as created_ms,"      \
     "        f.status as file_status, coalesce(q.crashes, 0) as bytes_crashes,"                              \
     "        u.run_after as band_time, u.run_after > now() - interval '1 s' as live,"                        \
     "        u.run_after - interval '250 ms' as live_time"                                                   \
@@ -219,21 +220,24 @@ const struct statement statements[STATEMENT_COUNT] = {
 
     /* $1: array of outputs of jobs that ended in this transaction. Those of a generation that a reprocess
      * has overtaken, or of a deleted file, go to the garbage at once, as does the object that a row
-     * pointed to before. */
+     * pointed to before. An output of its job's own (`own`) stays beside those of the file's other jobs. */
     [STATEMENT_DERIVATIVES] = {"derivatives",
-        "with d as materialized (select d.*, j.file_id, f.generation = j.generation and f.status <>"
-        " 'deleted' as wanted"
+        "with d as materialized (select d.*, j.file_id,"
+        "        (f.generation = j.generation or own is not null) and f.status <> 'deleted' as wanted"
         "   from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, kind text, key text, mime text,"
-        "        size bigint, sha256 text, metadata text)"
+        "        size bigint, sha256 text, metadata text, own int)"
         "   join jobs j on j.id = d.job and j.lease_epoch = d.epoch and j.status::text = 'done'"
         "   join files f on f.id = j.file_id)"
         ", gone as (insert into object_deletions (key)"
         "   select x.r2_key from file_derivatives x join d on x.file_id = d.file_id and x.kind = d.kind"
-        "      and x.r2_key <> d.key and d.wanted"
+        "      and x.r2_key <> d.key and d.wanted and d.own is null"
         "    union select d.key from d where not d.wanted on conflict (key) do nothing)"
+        ", a as (insert into document_artifacts (job_id, kind, file_id, r2_key, mime, size_bytes, sha256, metadata)"
+        "   select job, kind, file_id, key, mime, size, sha256, coalesce(metadata::jsonb, '{}') from d"
+        "    where wanted and own is not null order by job, kind)"
         " insert into file_derivatives (file_id, kind, r2_key, mime, size_bytes, job_id, sha256, metadata)"
         " select distinct on (file_id, kind) file_id, kind, key, mime, size, job, sha256,"
-        "        coalesce(metadata::jsonb, '{}') from d where wanted order by file_id, kind, key"
+        "        coalesce(metadata::jsonb, '{}') from d where wanted and own is null order by file_id, kind, key"
         " on conflict (file_id, kind) do update set r2_key = excluded.r2_key, mime = excluded.mime,"
         "    size_bytes = excluded.size_bytes, job_id = excluded.job_id, sha256 = excluded.sha256,"
         "    metadata = excluded.metadata, updated_at = now()", 1},
@@ -353,7 +357,7 @@ const struct statement statements[STATEMENT_COUNT] = {
         " f.r2_key_original)"
         " insert into object_deletions (key)"
         " select r2_key_original from u union select d.r2_key from file_derivatives d join u on u.id ="
-        " d.file_id"
+        " d.file_id union select a.r2_key from document_artifacts a join u on u.id = a.file_id"
         " on conflict (key) do nothing", 1},
 
     /* Rows go when their objects are gone; $1: days that an aborted upload's row is kept. */
@@ -364,7 +368,9 @@ const struct statement statements[STATEMENT_COUNT] = {
         " where f.id = p.id"
         "   and not exists (select from object_deletions o where o.key = f.r2_key_original)"
         "   and not exists (select from file_derivatives d join object_deletions o on o.key = d.r2_key"
-        "                    where d.file_id = f.id)", 1},
+        "                    where d.file_id = f.id)"
+        "   and not exists (select from document_artifacts a join object_deletions o on o.key = a.r2_key"
+        "                    where a.file_id = f.id)", 1},
 
     /* A failed job of the newest generation stays: its file's status follows from it. */
     [STATEMENT_OLD_JOBS] = {"old_jobs",
@@ -394,6 +400,8 @@ const struct statement statements[STATEMENT_COUNT] = {
         "      exists (select from file_derivatives d join files f on f.id = d.file_id"
         "               where d.r2_key = p.key and f.purged_at is null)"
         "      or exists (select from job_parts x where x.key = p.key)"
+        "      or exists (select from document_artifacts a join files f on f.id = a.file_id"
+        "               where a.r2_key = p.key and f.purged_at is null)"
         "      or exists (select from files f where f.r2_key_original = p.key and f.purged_at is null) as"
         " referenced"
         "    from p)"

@@ -23,6 +23,14 @@ wanted_columns(tab, columns) as (values
                           last_failure_at,created_at,updated_at}'),
   ('webhook_deliveries', '{id,tenant_id,endpoint_id,type,sequence,payload,state,attempts,epoch,next_at,lease_until,
                            locked_by,status,error,latency_ms,excerpt,history,created_at,finished_at}'),
+  ('portal_schemas', '{id,tenant_id,name,version,schema_definition,created_by,created_at}'),
+  ('portal_jobs', '{job_id,user_id,tenant_id,file_id,schema_id,schema_name,schema_version,schema_definition,filename,
+                    raw_path,error_details,created_at}'),
+  ('document_artifacts', '{job_id,kind,file_id,r2_key,mime,size_bytes,sha256,metadata,created_at}'),
+  ('documents', '{id,job_id,user_id,tenant_id,file_id,schema_id,schema_name,schema_version,schema_definition,
+                  master_path,created_at}'),
+  ('portal_error_codes', '{code,stage,retryable,description}'),
+  ('portal_error_causes', '{cause,code}'),
   ('schema_migrations', '{version,name,checksum,applied_at}')),
 wanted_enums(name, labels) as (values
   ('visibility_t', '{public,private,internal}'::text[]),
@@ -46,12 +54,17 @@ wanted_indexes(name, definition) as (values
   ('webhook_endpoints_enabled_idx', '%(tenant_id)%enabled%'),
   ('webhook_deliveries_due_idx', '%(endpoint_id, next_at, sequence)%pending%'),
   ('webhook_deliveries_sending_idx', '%(endpoint_id)%sending%'),
-  ('object_deletions_due_idx', '%(run_after)%')),
+  ('object_deletions_due_idx', '%(run_after)%'),
+  ('portal_schemas_version_key', 'CREATE UNIQUE%portal_slug(name), version)%'),
+  ('portal_jobs_user_idx', '%(user_id, created_at DESC, job_id DESC)%'),
+  ('documents_user_idx', '%(user_id, created_at DESC, id DESC)%')),
 wanted_functions(name, definer) as (values
   ('files_refresh', false), ('parents_wake', false), ('parents_wake_left', false), ('filemill_user', false), ('filemill_role', true), ('filemill_elevated', false),
   ('file_readable', false), ('tenant_bootstrap', true), ('idempotency_expire', true),
   ('webhook_emit', true), ('webhooks_note', true), ('webhook_endpoints_gone', true), ('webhook_endpoints_rotate', false),
-  ('events_newest', true), ('tenant_members_guard', false), ('filemill_time', false)),
+  ('events_newest', true), ('tenant_members_guard', false), ('filemill_time', false),
+  ('portal_slug', false), ('portal_schemas_guard', false), ('document_of_master', false), ('portal_error', false),
+  ('portal_state', false)),
 programs(name) as (values ('filemill_gateway'), ('filemill_scheduler'), ('filemill_definer')),
 tables as (
   select w.tab, w.columns, c.oid, c.relrowsecurity, c.relforcerowsecurity, c.relowner
@@ -104,7 +117,8 @@ problems(sort, name, detail) as (
          (select string_agg(g.privilege_type, ', ') from information_schema.role_table_grants g
            where g.table_schema = current_schema() and g.table_name = x.tab and g.grantee = 'filemill_gateway'
              and g.privilege_type in ('UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER', 'REFERENCES'))
-    from (values ('tenants'), ('files'), ('file_derivatives'), ('jobs'), ('file_events')) x(tab)
+    from (values ('tenants'), ('files'), ('file_derivatives'), ('jobs'), ('file_events'), ('portal_schemas'),
+                 ('portal_jobs'), ('document_artifacts'), ('documents')) x(tab)
   union all
   select 9, 'the gateway has no business with ' || x.tab,
          (select string_agg(g.privilege_type, ', ') from information_schema.role_table_grants g

@@ -4,6 +4,7 @@
 #include "storage/keys.h"
 
 #include "lib/text.h"
+#include "storage/portal_paths.h"
 #include <string.h>
 
 #define EXTENSION_MAX 16
@@ -96,5 +97,8 @@ static bool is_derivative(const char *key) {
 }
 
 bool key_is_valid(const char *key) {
-    return strnlen(key, KEY_MAX) < KEY_MAX && (is_original(key) || is_derivative(key));
+    size_t length = strnlen(key, KEY_MAX);
+
+    return length < KEY_MAX && (is_original(key) || is_derivative(key) ||
+                                portal_path_check(key, length, PORTAL_ANY_UUID, NULL) == NULL);
 }

@@ -101,6 +101,17 @@ int portal_path_output(char *target, size_t size, const char *user, const char *
     return accept(target, text_format(target, size, "output/%s/%s/%s", user, job, name));
 }
 
+void portal_document_of(char *document, const char *job, uint64_t epoch) {
+    unsigned char node[6] = {0};
+
+    (void)text_copy(document, UUID_TEXT_SIZE, job);
+    (void)text_hex_decode(node, sizeof node, document + UUID_LENGTH - 2 * sizeof node);
+    epoch = epoch == 0 ? 0 : epoch - 1;
+    for (size_t i = sizeof node; i-- > 0; epoch >>= 8)
+        node[i] ^= (unsigned char)(epoch & 0xff);
+    text_hex_encode(document + UUID_LENGTH - 2 * sizeof node, node, sizeof node);
+}
+
 /* --- checking ------------------------------------------------------------------------------------------- */
 
 /* What no path of any area may hold. */

@@ -42,6 +42,10 @@ int portal_path_raw(char *target, size_t size, const char *user, const char *job
 int portal_path_master(char *target, size_t size, const char *user, const char *document);
 int portal_path_output(char *target, size_t size, const char *user, const char *job, const char *name);
 
+/* The document that a lease of a job makes: the job's own id for the first, another for each later one, so that a key
+ * belongs to one lease. `document` holds UUID_TEXT_SIZE; `job` is a UUID. */
+void portal_document_of(char *document, const char *job, uint64_t epoch);
+
 /* `path` as it came from outside, `size` bytes that need not be a text. NULL, or why it is refused: one
  * static line. Fills `parts` (may be NULL) when it is accepted. */
 const char *portal_path_check(const char *path, size_t size, enum portal_identity identity,

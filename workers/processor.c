@@ -9,6 +9,7 @@
 
 #define OUTPUT(...)
 #define PART(...)
+#define OUTPUT_AT(...)
 #define OUTPUT_NONE
 #define OUTPUTS(...)
 #define PROCESSOR(name, ...) extern const struct processor processor_##name;

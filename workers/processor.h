@@ -14,6 +14,8 @@
 #define PROCESSOR_MAX_FACTS 40
 #define PROCESSOR_FACT_NAME_SIZE 24
 #define PROCESSOR_DETAIL_SIZE 200
+#define PROCESSOR_MAX_WARNINGS 12
+#define PROCESSOR_WARNING_SIZE 100
 
 struct processor_fact {
     int output; /* index in the row's outputs, or -1: of the whole document */
@@ -45,6 +47,8 @@ struct processor_context {
     char detail[PROCESSOR_DETAIL_SIZE];
     struct processor_fact facts[PROCESSOR_MAX_FACTS];
     size_t fact_count;
+    char warnings[PROCESSOR_MAX_WARNINGS][PROCESSOR_WARNING_SIZE];
+    size_t warning_count;
     uint64_t page_count;
     uint64_t written[MESSAGE_MAX_OUTPUTS];
 };
@@ -77,6 +81,8 @@ int processor_fail(struct processor_context *context, const char *code, const ch
     __attribute__((format(printf, 3, 4)));
 /* A number about the document (output -1) or one of its outputs: becomes metrics or metadata. */
 void processor_fact(struct processor_context *context, int output, const char *name, uint64_t number);
+/* A sentence for whoever asked for the job: what was done is worth a second look. Becomes metrics.warnings. */
+void processor_warn(struct processor_context *context, const char *text);
 void processor_progress(struct processor_context *context, uint64_t done, uint64_t total);
 /* Appends to an output. 0, or -1 after processor_fail. */
 int processor_write(struct processor_context *context, int output, const void *bytes, size_t size);

@@ -32,6 +32,11 @@ void processor_fact(struct processor_context *context, int output, const char *n
     (void)text_copy(fact->name, sizeof fact->name, name);
 }
 
+void processor_warn(struct processor_context *context, const char *text) {
+    if (context->warning_count < PROCESSOR_MAX_WARNINGS)
+        (void)text_copy(context->warnings[context->warning_count++], PROCESSOR_WARNING_SIZE, text);
+}
+
 void processor_progress(struct processor_context *context, uint64_t done, uint64_t total) {
     atomic_store_explicit(&context->progress->total, total, memory_order_relaxed);
     atomic_store_explicit(&context->progress->done, done, memory_order_relaxed);

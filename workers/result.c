@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Writing and reading a runner's result. Keys: "error", "detail", "pages", "d.<name>" for a number about the
- * document, "<index>.<name>" for one about an output. */
+ * document, "<index>.<name>" for one about an output, "w.<n>" for a warning; warnings come last. */
 #include "workers/result.h"
 
 #include <inttypes.h>
@@ -14,11 +14,11 @@
 #define RESULT_MAX_PAIRS 64
 #define KEY_SIZE 33
 
-_Static_assert(PROCESSOR_MAX_FACTS + 3 <= RESULT_MAX_PAIRS, "facts must fit a result");
+_Static_assert(PROCESSOR_MAX_FACTS + PROCESSOR_MAX_WARNINGS + 3 <= RESULT_MAX_PAIRS, "facts must fit a result");
 
 int result_write(int fd, const struct processor_context *context) {
     struct message_pair pairs[RESULT_MAX_PAIRS];
-    char keys[PROCESSOR_MAX_FACTS][KEY_SIZE];
+    char keys[PROCESSOR_MAX_FACTS][KEY_SIZE], names[PROCESSOR_MAX_WARNINGS][KEY_SIZE];
     struct buffer buffer;
     size_t count = 0;
     int status = -1;
@@ -33,6 +33,10 @@ int result_write(int fd, const struct processor_context *context) {
         else
             (void)text_format(keys[i], KEY_SIZE, "%d.%s", fact->output, fact->name);
         pairs[count++] = (struct message_pair){.key = keys[i], .number = fact->number};
+    }
+    for (size_t i = 0; i < context->warning_count; i++) {
+        (void)text_format(names[i], KEY_SIZE, "w.%zu", i);
+        pairs[count++] = (struct message_pair){.key = names[i], .text = context->warnings[i]};
     }
     buffer_init(&buffer, RESULT_MAX_BYTES);
     if (message_pairs_encode(&buffer, pairs, count) == 0 &&
@@ -67,12 +71,37 @@ static int add_number(char *json, const char *name, uint64_t number) {
     return text_format(json + at, RESULT_JSON_SIZE - at, "%s\"%s\":%" PRIu64 "}", start, name, number);
 }
 
+static bool has_warnings(const char *json) {
+    size_t length = strlen(json);
+
+    return length >= 2 && json[length - 2] == ']';
+}
+
+/* Adds a text to the array "warnings", which is the object's last member and kept closed as the object is. */
+static int add_warning(struct runner_result *result, const char *warning) {
+    char text[PROCESSOR_WARNING_SIZE];
+    char *json = result->metrics;
+    size_t length = strlen(json), at = length;
+    bool more = has_warnings(json);
+
+    copy_printable(text, sizeof text, warning);
+    for (char *c = text; *c != '\0'; c++)
+        *c = *c == '"' || *c == '\\' ? '\'' : *c;
+    at -= more ? 2 : length > 0 ? 1 : 0;
+    return text_format(json + at, RESULT_METRICS_SIZE - at, "%s\"%s\"]}",
+                       more         ? ","
+                       : length > 0 ? ",\"warnings\":["
+                                    : "{\"warnings\":[",
+                       text);
+}
+
 static int read_fact(const struct message_pair *pair, const struct processor_row *row,
                      struct runner_result *result) {
     const char *name = pair->key + 2;
     size_t output = (size_t)(unsigned char)pair->key[0] - '0';
 
-    if (pair->text != NULL || pair->key[0] == '\0' || pair->key[1] != '.' || !is_plain_name(name))
+    if (pair->text != NULL || pair->key[0] == '\0' || pair->key[1] != '.' || !is_plain_name(name) ||
+        has_warnings(result->metrics))
         return -1;
     if (pair->key[0] == 'd')
         return add_number(result->metrics, name, pair->number);
@@ -98,6 +127,8 @@ static int read_pair(const struct message_pair *pair, const struct processor_row
         result->pages = pair->number;
         return pair->text == NULL ? 0 : -1;
     }
+    if (pair->key[0] == 'w' && pair->key[1] == '.')
+        return pair->text == NULL ? -1 : add_warning(result, pair->text);
     return read_fact(pair, row, result);
 }
 

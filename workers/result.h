@@ -10,12 +10,13 @@
 
 #define RESULT_MAX_BYTES (64u * 1024u)
 #define RESULT_JSON_SIZE 1024
+#define RESULT_METRICS_SIZE (RESULT_JSON_SIZE + PROCESSOR_MAX_WARNINGS * (PROCESSOR_WARNING_SIZE + 3) + 16)
 
 struct runner_result {
     const struct reason_row *reason; /* NULL: done */
     char detail[PROCESSOR_DETAIL_SIZE];
     uint64_t pages;
-    char metrics[RESULT_JSON_SIZE];                       /* JSON object of numbers */
+    char metrics[RESULT_METRICS_SIZE];                    /* JSON object of numbers, and "warnings" */
     char metadata[MESSAGE_MAX_OUTPUTS][RESULT_JSON_SIZE]; /* one per output; "" when nothing was said */
 };
 

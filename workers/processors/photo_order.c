@@ -15,9 +15,6 @@
 #include "workers/processors/parameters.h"
 #include "workers/processors/photo.h"
 
-#define SIDE_MAX 3000
-#define KB_MAX 65536
-
 const char *const photo_format_names[PHOTO_FORMAT_COUNT + 1] = {"jpeg", "png", NULL};
 const char *const photo_crop_names[] = {"centre", "attention", "box", NULL};
 static const char *const choice_words[] = {"auto", "on", "off", NULL};
@@ -44,22 +41,14 @@ static int read_format(struct processor_context *context, const struct parameter
     }
 
 static const struct parameter_field schema_fields[] = {
-    NUMBER("target_width", width, 1, SIDE_MAX),
-    NUMBER("width_px", width, 1, SIDE_MAX),
-    NUMBER("target_height", height, 1, SIDE_MAX),
-    NUMBER("height_px", height, 1, SIDE_MAX),
-    NUMBER("target_dpi", dpi, 1, 2400),
-    NUMBER("dpi", dpi, 1, 2400),
-    NUMBER("min_kb", min_kb, 0, KB_MAX),
-    NUMBER("max_kb", max_kb, 0, KB_MAX),
-    NUMBER("quality", quality, 1, 100),
-    NUMBER("min_quality", min_quality, 1, 100),
-    FORMAT("output_format"),
-    FORMAT("format"),
-    {.name = "background",
-     .read = parameter_read_colour,
+#define PORTAL_NUMBER(field_name, member, low, high) NUMBER(field_name, member, low, high),
+#define PORTAL_FORMAT(field_name) FORMAT(field_name),
+#define PORTAL_COLOUR(field_name)                                                                            \
+    {.name = field_name,                                                                                     \
+     .read = parameter_read_colour,                                                                          \
      .offset = offsetof(struct photo_schema, background)},
-    {.name = "filename_pattern", .read = parameter_read_ignored},
+#define PORTAL_TEXT(field_name) {.name = field_name, .read = parameter_read_ignored},
+#include "proto/portal_schema.def"
     {.name = NULL},
 };
 

@@ -21,6 +21,9 @@
 #define WORKING_BYTES_PER_PIXEL 8  /* of memory: the picture itself and what enhancing keeps */
 #define MEASURED_SIDE 512
 #define OUTPUT_PROOF PHOTO_FORMAT_COUNT /* after one output for each format */
+#define OUTPUT_PREVIEW (PHOTO_FORMAT_COUNT + 1) /* of a row that has one */
+#define PREVIEW_SIDE 256
+#define PREVIEW_QUALITY 80
 
 #define NOISY 12
 #define FLAT 80
@@ -49,6 +52,7 @@ static void warn(struct photo *photo, const char *format, double number) {
     (void)text_format(text, sizeof text, format, number);
 #pragma GCC diagnostic pop
     json_array_append_new(photo->warnings, json_string(text));
+    processor_warn(photo->context, text);
 }
 
 /* Takes the new image for the old; -1 when there is none. */
@@ -367,6 +371,32 @@ static int write_proof(struct photo *photo) {
     return status;
 }
 
+/* --- the preview --------------------------------------------------------------------------------- */
+
+/* What was written, small, for a page that lists documents; a row without such an output wants none. */
+static int write_preview(struct photo *photo) {
+    struct processor_context *context = photo->context;
+    struct encoded encoded = {0};
+    struct pixels pixels;
+    int status;
+
+    if (context->row->output_count <= OUTPUT_PREVIEW || context->outputs[OUTPUT_PREVIEW] < 0)
+        return 0;
+    VipsImage *small = image_shrink(context, photo->image, PREVIEW_SIDE);
+    if (small == NULL || image_pixels(context, small, &pixels) != 0)
+        return -1;
+    g_object_unref(small);
+    status = jpeg_encode(context, &pixels, PREVIEW_QUALITY, 0, &encoded);
+    g_free((void *)(uintptr_t)pixels.bytes);
+    if (status == 0) {
+        processor_fact(context, OUTPUT_PREVIEW, "width", (uint64_t)pixels.width);
+        processor_fact(context, OUTPUT_PREVIEW, "height", (uint64_t)pixels.height);
+        status = processor_write(context, OUTPUT_PREVIEW, encoded.bytes, encoded.size);
+    }
+    free(encoded.bytes);
+    return status;
+}
+
 /* --- stages -------------------------------------------------------------------------------------- */
 
 static const struct stage {
@@ -408,6 +438,8 @@ static int run_stages(struct photo *photo) {
     }
     processor_fact(photo->context, -1, "quality_score_percent",
                    (uint64_t)(photo->measures.score * 100 + 0.5));
+    if (write_preview(photo) != 0)
+        return -1;
     return photo->context->outputs[OUTPUT_PROOF] < 0 ? 0 : write_proof(photo);
 }
 
@@ -441,3 +473,8 @@ const struct processor processor_portal_photo = {.name = "portal_photo",
                                                  .warm = image_warm,
                                                  .warm_first = photo_text_warm,
                                                  .run = run};
+const struct processor processor_portal_document = {.name = "portal_document",
+                                                    .parameters = parameters,
+                                                    .warm = image_warm,
+                                                    .warm_first = photo_text_warm,
+                                                    .run = run};
