@@ -71,6 +71,8 @@ static const struct option_row rows[] = {
     {ROW_CHOICE("plan", "PLAN", plan, "full", "full|lean"), .audience = FOR_GATEWAY,
      .description = "Jobs of files whose tenant has no plan for them: full, or lean, which leaves out what costs "
                     "most (OCR, variants of pictures, transcripts)."},
+    {ROW_NUMBER("output-url", "OUTPUT_URL_SECONDS", output_url_seconds, "86400", 1, 604800, "s"),
+     .audience = FOR_GATEWAY, .description = "How long the link to a portal job's output works."},
     {ROW_TEXT("cors-origins", "CORS_ORIGINS", cors_origins, NULL), .audience = FOR_GATEWAY | FOR_STORE,
      .description = "Origins that browsers may call from, comma separated, or *. Unset: none."},
     {ROW_NUMBER("rate", "RATE_PER_MINUTE", rate_per_minute, "1200", 0, 100000000, "requests/min"),

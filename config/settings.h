@@ -42,6 +42,7 @@ struct settings {
     int64_t max_upload_bytes;
     int64_t upload_url_seconds;
     int64_t download_url_seconds;
+    int64_t output_url_seconds;
     char *cors_origins; /* comma separated or * */
     int64_t rate_per_minute;
     char *jwks_url; /* derived from supabase_url when NULL */

@@ -24,6 +24,8 @@ static json_t *type_schema(const char *type, size_t length) {
     } plain[] = {
         {"text", "{\"type\":\"string\"}"},
         {"integer", "{\"type\":\"integer\"}"},
+        {"number", "{\"type\":\"number\"}"},
+        {"boolean", "{\"type\":\"boolean\"}"},
         {"object", "{\"type\":\"object\"}"},
         {"boolean", "{\"type\":\"boolean\"}"},
         {"true", "{\"const\":true}"},

@@ -6,10 +6,12 @@
 #include "gateway/json.h"
 #include "gateway/statements.h"
 #include "lib/buffer.h"
+#include "lib/clock.h"
 #include "lib/counters.h"
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "storage/keys.h"
+#include "storage/portal_paths.h"
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +43,12 @@ static void take_checksum(struct upload *upload, const char *hex) {
 }
 
 static int make_key(struct call *call, struct upload *upload, const char *filename) {
+    const char *layout = json_text_member(call->body, "layout");
     char extension[17];
+    if (layout != NULL && strcmp(layout, "raw") == 0) {
+        return portal_path_raw(upload->key, sizeof upload->key, call->user, upload->file,
+                               (uint64_t)(clock_wall_ms() / 1000), filename);
+    }
     key_extension(extension, sizeof extension, filename);
     return key_original(upload->key, sizeof upload->key, upload->tenant, call->user, upload->file, extension);
 }
@@ -108,6 +115,9 @@ void handle_file_init(struct call *call) {
     char minutes[24];
     struct upload *upload = call_state(call, sizeof *upload, clear_upload);
     text_uuid7(upload->file);
+    if (json_object_get(call->body, "layout") != NULL) {
+        text_uuid4(upload->file); /* a job of a portal may take it on */
+    }
     text_copy(upload->tenant, sizeof upload->tenant, json_text_member(call->body, "tenant_id"));
     fields_lower(upload->tenant);
     take_checksum(upload, json_text_member(call->body, "sha256"));

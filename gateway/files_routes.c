@@ -11,6 +11,7 @@ static const struct field init_fields[] = {
      "Who may read it; private if absent."},
     {"size_bytes", FIELD_INTEGER, true, 0, FIELD_MAX_UPLOAD, NULL, "Exact size; the upload URL binds it."},
     {"sha256", FIELD_SHA256, false, 0, 0, NULL, "SHA-256 of the bytes, in hex; then checked."},
+    {"layout", FIELD_CHOICE, false, 0, 0, "raw", "raw: kept at raw/{user}/{id}/…, as document portals have it."},
 };
 static const struct field finalize_fields[] = {
     {"file_id", FIELD_UUID, true, 0, 0, NULL, "The file, as init-upload answered."},

@@ -5,11 +5,13 @@
 extern const struct gateway_module health_module, openapi_module, tenants_module, files_module, jobs_module;
 extern const struct gateway_module processing_module, plans_module;
 extern const struct gateway_module webhooks_module;
+extern const struct gateway_module portal_module;
 
 const struct gateway_module *const gateway_modules[] = {
     &health_module, &openapi_module, &tenants_module, &files_module, &jobs_module,
     &processing_module,
     &plans_module,
     &webhooks_module,
+    &portal_module,
 };
 const size_t gateway_module_count = sizeof gateway_modules / sizeof gateway_modules[0];

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT
+ * GET and POST /v1/portal-schemas. Everybody's schemas come with the database and from its operator; a
+ * tenant's owners and admins add versions of their own, which begin after those. A version never changes. */
+#include "gateway/json.h"
+#include "gateway/portal.h"
+#include "gateway/statements.h"
+#include "lib/memory.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define SCHEMA_JSON                                                                                          \
+    "json_build_object('id', s.id, 'tenant_id', s.tenant_id, 'name', s.name, 'version', s.version, "         \
+    "'schema_definition', s.schema_definition, 'created_at', filemill_time(s.created_at))"
+
+static const struct statement list_schemas = {
+    "portal_list_schemas",
+    "select coalesce(json_agg(" SCHEMA_JSON " order by s.name, s.version, s.id), '[]')::text as schemas from "
+    "(select * from portal_schemas where ($1::uuid is null or tenant_id is null or tenant_id = $1::uuid) and "
+    "($2::text is null or portal_slug(name) = portal_slug($2)) order by name, version, id limit 1000) s",
+    2};
+
+/* One writer of a tenant's schemas at a time. */
+static const struct statement lock_schemas = {
+    "portal_lock_schemas", "select pg_advisory_xact_lock(hashtextextended('portal_schemas' || $1, 0))", 1};
+static const struct statement add_schema = {
+    "portal_add_schema",
+    "with s as (insert into portal_schemas (tenant_id, name, version, schema_definition, created_by) "
+    "select $1::uuid, $2, coalesce((select max(version) from portal_schemas where portal_slug(name) = "
+    "portal_slug($2) and (tenant_id is null or tenant_id = $1::uuid)), 0) + 1, $3::jsonb, filemill_user() "
+    "where filemill_role($1::uuid) in ('owner', 'admin') returning *) select " SCHEMA_JSON
+    "::text as schema from s",
+    3};
+
+static void listed(struct call *call, const struct database_answer *answer) {
+    call_respond_take(call, 200,
+                      memory_format("{\"schemas\":%s}", result_text(answer->results[0], 0, "schemas")));
+}
+
+void handle_portal_schemas(struct call *call) {
+    const struct query query = {
+        .statement = &list_schemas,
+        .values = {call_query_value(call, "tenant_id"), call_query_value(call, "name")}};
+    call_read(call, &query, 1, listed);
+}
+
+static void free_text(void *state) {
+    free(*(char **)state);
+}
+
+static void added(struct call *call, const struct database_answer *answer) {
+    if (result_rows(answer->results[2]) > 0) {
+        call_respond(call, 201, result_text(answer->results[2], 0, "schema"));
+    } else if (result_text(answer->results[0], 0, "role") == NULL) {
+        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+    } else {
+        call_problem(call, PROBLEM_INSUFFICIENT_ROLE, NULL);
+    }
+}
+
+static bool refused(struct call *call, const struct database_answer *answer) {
+    if (strcmp(answer->sqlstate, "23514") != 0) {
+        return false;
+    }
+    call_problem(call, PROBLEM_PAYLOAD_INVALID, "A schema's name needs a letter or a digit.");
+    return true;
+}
+
+void handle_portal_schema_add(struct call *call) {
+    const char *tenant = json_text_member(call->body, "tenant_id");
+    const json_t *definition = json_object_get(call->body, "schema_definition");
+    if (!portal_definition_check(call, definition)) {
+        return;
+    }
+    char **text = call_state(call, sizeof *text, free_text);
+    *text = json_encode(definition);
+    const struct query queries[] = {
+        {.statement = &statements[STATEMENT_ROLE], .values = {tenant}},
+        {.statement = &lock_schemas, .values = {tenant}},
+        {.statement = &add_schema, .values = {tenant, json_text_member(call->body, "name"), *text}},
+    };
+    call_write(call, &(struct call_effect){
+                         .queries = queries, .count = 3, .on_answer = added, .on_refusal = refused});
+}

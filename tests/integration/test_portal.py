@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: MIT
+"""Document portals, step by step as their document describes them: schemas, jobs, documents, the ZIP, compute outside."""
+import io
+import json
+import re
+import urllib.parse
+import uuid
+
+import pytest
+from system import ROOT, System, eventually, fetch
+
+pytest.importorskip("PIL", reason="python3-pil is not installed")
+from PIL import Image  # noqa: E402
+
+SEEDS = {"NEET 2026", "JEE Main 2026", "Aadhaar Update", "Passport India", "College Generic"}
+DEFINITION = {"target_width": 120, "target_height": 150, "target_dpi": 150, "max_kb": 40, "output_format": "jpeg",
+              "quality": 80}
+
+
+def picture(width=600, height=700):
+    """A photo with something to see in it: no two rows are alike."""
+    image = Image.radial_gradient("L").resize((width, height))
+    image = Image.merge("RGB", (image, image.rotate(90), Image.linear_gradient("L").resize((width, height))))
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def system():
+    with System(backoff_unit_ms="50", max_attempts="3") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def user(system):
+    return system.user().bootstrap()
+
+
+@pytest.fixture(scope="module")
+def upload(user):
+    """A finalized upload under raw/: its id and its path."""
+    data = picture()
+    init = user.init("my photo.jpg", "image/jpeg", len(data), layout="raw")
+    assert init.status == 200, init
+    assert user.put(init.json, data).status == 200
+    assert user.finalize(init.json["file_id"]).status == 200
+    return init.json
+
+
+def submit(user, schema, source, **more):
+    return user.call("POST", "/jobs", {"portal_schema": schema, "input": {**source, **more}})
+
+
+def job_of(user, answer):
+    assert answer.status == 202, answer
+    return answer.json["job_id"]
+
+
+def settled(user, job, seconds=60):
+    """The job once it is completed or failed; what was seen before must be earlier states, in their order."""
+    order = ["pending", "processing", "completed", "failed"]
+    seen = []
+
+    def look():
+        answer = user.call("GET", f"/jobs/{job}")
+        assert answer.status == 200, answer
+        seen.append(answer.json["status"])
+        return answer.json if answer.json["status"] in order[2:] else None
+
+    result = eventually(look, seconds, what=f"job {job}")
+    assert [order.index(s) for s in seen] == sorted(order.index(s) for s in seen), seen
+    return result
+
+
+# ---- paths and uploads ----
+
+def test_an_upload_under_raw_has_the_documents_path(user, upload):
+    path = upload["r2_key"]
+    assert re.fullmatch(rf"raw/{user.id}/{upload['file_id']}/\d+_my_photo\.jpg\.enc", path), path
+    assert uuid.UUID(upload["file_id"]).version == 4
+    link = user.call("GET", f"/v1/files/{upload['file_id']}/download")
+    assert fetch("GET", link.json["download_url"]).body == picture()
+
+
+@pytest.mark.parametrize("path", ["/raw/{user}/{job}/1_a.enc", "raw/{user}/{job}/../1_a.enc", "raw/{user}/{job}/1_a",
+                                  "raw/{user}/not-a-uuid/1_a.enc", "raw/{v1}/{job}/1_a.enc", "raw/{user}/{job}/1 a.enc",
+                                  "output/{user}/{job}/a.zip", "raw/{user}/{job}/1_\u0000a.enc", "raw/{user}//1_a.enc"])
+def test_paths_that_are_none_are_refused(user, path):
+    path = path.format(user=user.id, job=uuid.uuid4(), v1=uuid.uuid1())
+    answer = submit(user, {"name": "NEET 2026"}, {"raw_path": path})
+    assert answer.status == 400 and answer.json["error"] == "payload_invalid", answer
+
+
+def test_another_users_path_does_not_exist(system, user, upload):
+    stranger = system.user().bootstrap()
+    for source in ({"raw_path": upload["r2_key"]}, {"file_id": upload["file_id"]}):
+        answer = submit(stranger, {"name": "NEET 2026"}, source)
+        assert answer.status == 404 and answer.json["error"] == "not_found", answer
+    assert submit(user, {"name": "NEET 2026"}, {"file_id": str(uuid.uuid4())}).status == 404
+
+
+# ---- schemas ----
+
+def presets():
+    """name: (width, height, dpi, min, max, quality) of the processor's own table."""
+    text = (ROOT / "workers" / "processors" / "photo_schemas.c").read_text()
+    row = r'\.name = "([^"]+)", \.width = (\d+), \.height = (\d+), \.dpi = (\d+), \.min_kb = (\d+), \.max_kb = (\d+), ' \
+          r"\.quality = (\d+)"
+    return {name: tuple(map(int, rest)) for name, *rest in re.findall(row, text)}
+
+
+def test_the_seeded_schemas_are_the_presets(system, user):
+    answer = user.call("GET", "/v1/portal-schemas")
+    assert answer.status == 200, answer
+    seeded = {s["name"]: s for s in answer.json["schemas"] if s["tenant_id"] is None}
+    assert set(seeded) == SEEDS
+    for name, schema in seeded.items():
+        d = schema["schema_definition"]
+        assert schema["version"] == 1
+        assert (d["target_width"], d["target_height"], d["target_dpi"], d["min_kb"], d["max_kb"],
+                d["quality"]) == presets()[name], name
+        assert d["output_format"] == "jpeg" and d["filename_pattern"] == "{job_id}"
+
+
+def test_versions_are_added_and_never_changed(system, user):
+    body = {"tenant_id": user.tenant, "name": "neet-2026", "schema_definition": DEFINITION}
+    first, second = user.call("POST", "/v1/portal-schemas", body), user.call("POST", "/v1/portal-schemas", body)
+    assert (first.status, second.status) == (201, 201), (first, second)
+    assert (first.json["version"], second.json["version"]) == (2, 3), "versions go on after everybody's"
+    with pytest.raises(Exception, match="never changes"):
+        system.sql("update portal_schemas set schema_definition = '{}' where id = %s", first.json["id"])
+    member = system.user()
+    user.call("POST", f"/v1/tenants/{user.tenant}/members", {"user_id": member.id})
+    assert member.call("POST", "/v1/portal-schemas", body).json["error"] == "insufficient_role"
+    stranger = system.user()
+    assert stranger.call("POST", "/v1/portal-schemas", body).status == 404
+    names = {s["version"] for s in stranger.call("GET", "/v1/portal-schemas?name=NEET%202026").json["schemas"]}
+    assert names == {1}, "a tenant's schemas are its own"
+    assert len(member.call("GET", "/v1/portal-schemas?name=NEET%202026").json["schemas"]) == 3
+
+
+@pytest.mark.parametrize("change", [{"target_width": 0}, {"target_width": 3001}, {"quality": 101}, {"max_kb": "100"},
+                                    {"output_format": "gif"}, {"surprise": 1}, {"min_kb": 50}, {"target_height": None}])
+def test_a_definition_that_makes_no_photo_is_refused(user, upload, change):
+    definition = {k: v for k, v in {**DEFINITION, **change}.items() if v is not None}
+    answer = submit(user, {"schema_definition": definition}, {"file_id": upload["file_id"]})
+    assert answer.status == 400 and answer.json["error"] == "payload_invalid", answer
+    answer = user.call("POST", "/v1/portal-schemas",
+                       {"tenant_id": user.tenant, "name": "bad", "schema_definition": definition})
+    assert answer.status == 400 and answer.json["error"] == "payload_invalid", answer
+
+
+# ---- jobs ----
+
+def test_exactly_one_source_and_a_known_schema(user, upload):
+    source = {"file_id": upload["file_id"]}
+    for bad in ({}, {**source, "raw_path": upload["r2_key"]}):
+        answer = submit(user, {"name": "NEET 2026"}, bad)
+        assert answer.status == 400 and "exactly one" in answer.json["detail"], answer
+    assert submit(user, {}, source).json["error"] == "payload_invalid"
+    assert submit(user, {"name": "No Such Form"}, source).json["error"] == "schema_not_found"
+    assert submit(user, {"name": "NEET 2026", "version": 99}, source).json["error"] == "schema_not_found"
+    assert submit(user, {"id": str(uuid.uuid4())}, source).json["error"] == "schema_not_found"
+    assert submit(user, {"name": "NEET 2026", "colour": 1}, source).json["error"] == "payload_invalid"
+    unfinished = user.upload("x.jpg", "image/jpeg", picture())
+    assert submit(user, {"name": "NEET 2026"}, {"file_id": unfinished}).json["error"] == "not_finalized"
+    assert user.call("GET", f"/jobs/{uuid.uuid4()}").status == 404
+
+
+def artifact(system, path):
+    return system.s3().get_object(Bucket=system.bucket, Key=path)["Body"].read()
+
+
+def test_a_job_from_upload_to_completion(system, user, upload):
+    answer = submit(user, {"name": "NEET 2026", "version": 1}, {"raw_path": upload["r2_key"]})
+    assert job_of(user, answer) == upload["file_id"], "the path names the job that it was uploaded for"
+    assert answer.json["status"] == "pending"
+    job = settled(user, answer.json["job_id"])
+    assert job["status"] == "completed" and job["error"] is None, job
+    assert job["user_id"] == user.id and job["raw_path"] == upload["r2_key"]
+    assert job["portal_schema"] == {"id": "0b6ad1f0-6f0c-4c36-9f3e-2f6d9b0a0001", "name": "NEET 2026", "version": 1}
+    assert 0 <= job["quality_score"] <= 1
+    assert isinstance(job["warnings"], list) and all(isinstance(w, str) for w in job["warnings"])
+    assert job["metrics"]["processing_ms"] > 0 and "ocr_confidence" in job["metrics"]
+    paths = job["artifacts"]
+    assert paths["master_path"] == f"master/{user.id}/{paths['document_id']}/{paths['document_id']}.enc"
+    assert paths["preview_path"] == f"output/{user.id}/{job['job_id']}/preview.jpg"
+    photo = Image.open(io.BytesIO(artifact(system, paths["master_path"])))
+    assert photo.size == (200, 230) and photo.info["dpi"] == (200, 200)
+    preview = Image.open(io.BytesIO(artifact(system, paths["preview_path"])))
+    assert max(preview.size) <= 256
+
+
+def test_two_jobs_of_one_upload_keep_their_own_outputs(system, user, upload):
+    source = {"file_id": upload["file_id"]}
+    first = settled(user, job_of(user, submit(user, {"name": "Aadhaar Update"}, source)))
+    second = settled(user, job_of(user, submit(user, {"schema_definition": DEFINITION, "name": "own"}, source)))
+    sizes = [Image.open(io.BytesIO(artifact(system, job["artifacts"]["master_path"]))).size for job in (first, second)]
+    assert sizes == [(276, 354), (120, 150)]
+    assert second["portal_schema"] == {"id": None, "name": "own", "version": None}
+    newest = settled(user, job_of(user, submit(user, {"name": "NEET 2026"}, source)))
+    assert newest["portal_schema"]["version"] == 3, "the newest version is taken"
+
+
+def test_documents_are_their_users(system, user, upload):
+    listed = user.call("GET", "/v1/documents?limit=2").json["documents"]
+    assert len(listed) == 2
+    more = user.call("GET", f"/v1/documents?before={listed[-1]['document_id']}").json["documents"]
+    assert not {d["document_id"] for d in listed} & {d["document_id"] for d in more}
+    document = user.call("GET", f"/v1/documents/{listed[0]['document_id']}").json
+    kinds = {a["kind"]: a for a in document["artifacts"]}
+    assert {"master", "preview", "proof"} <= set(kinds)
+    assert fetch("GET", kinds["master"]["download_url"]).body == artifact(system, document["master_path"])
+    proof = json.loads(fetch("GET", kinds["proof"]["download_url"]).body)
+    assert proof["status"] == "success"
+    stranger = system.user().bootstrap()
+    assert stranger.call("GET", f"/v1/documents/{document['document_id']}").status == 404
+    assert stranger.call("GET", f"/jobs/{document['job_id']}").status == 404
+    assert stranger.call("GET", "/v1/documents").json == {"documents": []}
+
+
+# ---- failures ----
+
+def send(user, data, name="a.jpg", mime="image/jpeg"):
+    return {"file_id": user.send(name, mime, data)}
+
+
+def test_a_picture_that_is_none_is_told_as_decode_failed(user):
+    broken = picture()[:600]
+    job = settled(user, job_of(user, submit(user, {"schema_definition": DEFINITION}, send(user, broken))))
+    assert job["status"] == "failed" and job["quality_score"] is None and job["download_url"] is None
+    assert {k: job["error"][k] for k in ("code", "stage", "retryable")} == {
+        "code": "DECODE_FAILED", "stage": "decode", "retryable": False}, job
+
+
+def test_a_size_that_cannot_be_met_is_told(user, upload):
+    definition = {**DEFINITION, "target_width": 2000, "target_height": 2500, "max_kb": 1}
+    job = settled(user, job_of(user, submit(user, {"schema_definition": definition}, {"file_id": upload["file_id"]})))
+    assert job["error"]["code"] == "SIZE_EXCEEDED" and job["error"]["stage"] == "schema", job
+
+
+def test_an_upload_that_vanished_is_told_as_fetch_failed(system, user):
+    source = send(user, picture(300, 300), "gone.jpg")
+    user.wait(source["file_id"])
+    key, = system.sql("select r2_key_original as key from files where id = %s", source["file_id"])
+    system.s3().delete_object(Bucket=system.bucket, Key=key["key"])
+    job = settled(user, job_of(user, submit(user, {"schema_definition": DEFINITION}, source)))
+    assert job["error"]["code"] == "FETCH_FAILED" and job["error"]["retryable"] is False, job
+
+
+def test_the_codes_are_those_of_the_document(system):
+    rows = {(r["code"], r["stage"], r["retryable"]) for r in system.sql("select * from portal_error_codes")}
+    assert rows >= {("PAYLOAD_MISSING", "init", False), ("PAYLOAD_INVALID", "init", False),
+                    ("FETCH_FAILED", "fetch", False), ("FETCH_TIMEOUT", "fetch", True),
+                    ("DECODE_FAILED", "decode", False), ("OCR_FAILED", "ocr", False), ("OCR_TIMEOUT", "ocr", True),
+                    ("SCHEMA_FAILED", "schema", False), ("SIZE_EXCEEDED", "schema", False),
+                    ("UPLOAD_FAILED", "upload", True)}
