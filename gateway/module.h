@@ -8,8 +8,10 @@
 #include <stddef.h>
 
 /* The shape of an answer: either a choice ("a|b") or members, separated by blanks:
- *   name:type   type is text, integer, number, boolean, object, true, uri, Uuid, Time or another row's name; [type] is an
- * array name?:type  may be null name~:type  may be absent */
+ *   name:type   type is text, integer, number, boolean, object, true, uri, Uuid, Time or another row's name;
+ *               [type] is an array
+ *   name?:type  may be null
+ *   name~:type  may be absent */
 struct answer_row {
     const char *name;
     const char *choices;
