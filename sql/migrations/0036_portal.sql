@@ -168,8 +168,9 @@ select p.job_id, p.user_id, p.tenant_id, p.file_id, portal_state(j.status, j.sta
          as quality_score,
        case when j.status = 'done' then coalesce(j.result->'metrics'->'warnings', '[]'::jsonb) end as warnings,
        case when j.status = 'done' then
-         coalesce(j.result->'metrics', '{}'::jsonb) - 'warnings' - 'quality_score_percent' ||
-         jsonb_build_object('ocr_confidence', j.result->'metrics'->'ocr_confidence', 'processing_ms',
+         coalesce(j.result->'metrics', '{}'::jsonb) - 'warnings' - 'quality_score_percent' - 'ocr_confidence_percent' ||
+         jsonb_build_object('ocr_confidence', round((j.result->'metrics'->>'ocr_confidence_percent')::numeric / 100, 2),
+                            'processing_ms',
            coalesce((j.result->>'fetch_ms')::bigint, 0) + coalesce((j.result->>'parse_ms')::bigint, 0) +
            coalesce((j.result->>'store_ms')::bigint, 0)) end as metrics,
        case when j.status = 'failed' then coalesce(p.error_details, portal_error(j.error_code, j.stage, j.error_detail))
