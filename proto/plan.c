@@ -38,6 +38,7 @@ const struct plan_row plan_rows[] = {
     TEXT(OPEN_DOCUMENT "spreadsheet"),
     TEXT(OPEN_DOCUMENT "presentation"),
     TEXT("application/encrypted"), /* says password_required */
+    TEXT("application/rtf"),
     TEXT("text/plain"),
     TEXT("text/csv"),
     TEXT("text/tab-separated-values"),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Text of office documents and plain text: `office_text` (UTF-8) and `office_meta` (a JSON object: format,
- * title, author, dates, sheets, counts, encoding). DOCX, XLSX, PPTX, ODT, ODS, ODP, TXT, CSV; what a document
+ * title, author, dates, sheets, counts, encoding). DOCX, XLSX, PPTX, ODT, ODS, ODP, RTF, TXT, CSV; what a document
  * is is read from its own list of contents, not from its name. Macros, links, pictures and embedded files are
  * never looked at. */
 #include "workers/processors/office.h"
@@ -14,6 +14,7 @@
 #define META_VALUE_SIZE 1024
 
 static const char zip_magic[] = "PK\3\4";
+static const char rtf_magic[] = "{\\rtf";
 static const char ole_magic[] = "\xd0\xcf\x11\xe0";
 
 /* --- text ----------------------------------------------------------------------------------------------- */
@@ -259,8 +260,11 @@ static bool starts_with(const struct processor_context *context, const char *mag
 static int read_document(struct office *office) {
     if (starts_with(office->context, zip_magic) || starts_with(office->context, ole_magic))
         return read_package(office);
-    if (text_starts_with(office->context->mime, "application/vnd."))
-        return processor_fail(office->context, "bad_input", "not a package");
+    if (starts_with(office->context, rtf_magic))
+        return office_rtf_read(office);
+    if (text_starts_with(office->context->mime, "application/vnd.") ||
+        strcmp(office->context->mime, "application/rtf") == 0)
+        return processor_fail(office->context, "bad_input", "not a document of its type");
     json_object_set_new(office->meta, "format", json_string("txt"));
     return office_plain_read(office);
 }

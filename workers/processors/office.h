@@ -108,5 +108,19 @@ int office_odf_read(struct office *office, bool with_headers);        /* office_
 int office_sheets_read(struct office *office, const char *main_part); /* office_sheets.c: XLSX */
 int office_plain_read(struct office *office);                         /* office_plain.c: TXT, CSV */
 int office_plain_warm(void);
+int office_rtf_read(struct office *office);                           /* office_rtf.c */
+
+/* --- code pages (office_plain.c) ------------------------------------------------------------------------ */
+
+struct office_decoder {
+    struct office *office;
+    int code_page; /* of Windows: 1252, 932, 65001; one that is not known is 1252 */
+    int (*put)(void *context, const char *text, size_t size); /* UTF-8; 0 or -1 after processor_fail */
+    void *context;
+};
+
+/* Decodes the next bytes; a character may go on in those of the next call unless these are the `last` of their
+ * code page. What can't be read becomes U+FFFD. */
+int office_decode(struct office_decoder *decoder, const char *bytes, size_t size, bool last);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unicode/ucnv.h>
 #include <unicode/ucsdet.h>
+#include <unicode/ustring.h>
 
 #include "lib/text.h"
 
@@ -238,6 +239,66 @@ int office_plain_read(struct office *office) {
     json_object_set_new(office->meta, "encoding", json_string(encoding.name));
     json_object_set_new(office->meta, "encoding_confidence", json_integer(encoding.confidence));
     return status;
+}
+
+/* --- code pages ----------------------------------------------------------------------------------------- */
+
+static void name_code_page(int page, char *name, size_t size) {
+    static const struct {
+        int page;
+        const char *name;
+    } names[] = {{932, "windows-31j"}, {950, "Big5"},        {874, "windows-874"}, {936, "GBK"},
+                 {949, "windows-949"}, {10000, "macintosh"}, {65001, "UTF-8"}};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (names[i].page == page) {
+            (void)text_copy(name, size, names[i].name);
+            return;
+        }
+    }
+    (void)text_format(name, size, page >= 1250 && page <= 1258 ? "windows-%d" : "ibm-%d", page);
+}
+
+/* The converter that is kept is the one of the last code page. */
+static UConverter *open_code_page(int page) {
+    static UConverter *converter;
+    static int opened;
+    UErrorCode error = U_ZERO_ERROR;
+    char name[32];
+
+    if (converter != NULL && opened == page)
+        return converter;
+    ucnv_close(converter);
+    name_code_page(page, name, sizeof name);
+    converter = ucnv_open(name, &error);
+    if (U_FAILURE(error)) {
+        error = U_ZERO_ERROR;
+        converter = ucnv_open(FALLBACK, &error);
+    }
+    opened = page;
+    return converter;
+}
+
+int office_decode(struct office_decoder *decoder, const char *bytes, size_t size, bool last) {
+    static UChar units[PIVOT_UNITS];
+    static char text[PIVOT_UNITS * 3];
+    UConverter *converter = open_code_page(decoder->code_page);
+    const char *end = bytes + size;
+    UErrorCode error = U_BUFFER_OVERFLOW_ERROR;
+
+    if (converter == NULL)
+        return processor_fail(decoder->office->context, "memory_limit", "no memory left");
+    while (error == U_BUFFER_OVERFLOW_ERROR) {
+        UChar *target = units;
+        UErrorCode encoding = U_ZERO_ERROR;
+        int32_t length = 0;
+        error = U_ZERO_ERROR;
+        ucnv_toUnicode(converter, &target, units + PIVOT_UNITS, &bytes, end, NULL, last, &error);
+        u_strToUTF8WithSub(text, sizeof text, &length, units, (int32_t)(target - units), 0xfffd, NULL, &encoding);
+        if (U_FAILURE(encoding) || decoder->put(decoder->context, text, (size_t)length) != 0)
+            return processor_fail(decoder->office->context, "bad_input", "text not convertible");
+    }
+    return 0;
 }
 
 /* Converters load their tables when first opened. */
