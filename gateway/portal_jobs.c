@@ -130,8 +130,9 @@ static void submit(struct call *call, struct submission *submission) {
                                        .schema = submission->schema_name,
                                        .original = original != NULL ? original : submission->original};
     portal_filename(submission->filename, submission->definition, &names);
-    submission->payload = json_pack("{s:{s:s,s:O}}", "portal_schema", "name", submission->schema_name,
-                                    "schema_definition", submission->definition);
+    submission->payload =
+        json_pack("{s:{s:s,s:O},s:s}", "portal_schema", "name", submission->schema_name, "schema_definition",
+                  submission->definition, "filename", submission->filename);
     submission->payload_text = json_encode(submission->payload);
     submission->definition_text = json_encode(submission->definition);
     const struct query queries[] = {
@@ -141,7 +142,7 @@ static void submit(struct call *call, struct submission *submission) {
                     text_or_null(submission->schema_id), submission->schema_name,
                     text_or_null(submission->schema_version), submission->definition_text,
                     submission->filename, submission->raw_path}},
-        {.statement = &statements[STATEMENT_FILES_REFRESH], .values = {submission->file}},
+        {.statement = &statements[STATEMENT_FILE_REFRESH], .values = {submission->file}},
     };
     call_write(call, &(struct call_effect){.queries = queries, .count = 3, .on_answer = submitted});
 }

@@ -4,7 +4,9 @@ import io
 import json
 import re
 import urllib.parse
+import urllib.parse
 import uuid
+import zipfile
 
 import pytest
 from system import ROOT, System, eventually, fetch
@@ -190,6 +192,27 @@ def test_a_job_from_upload_to_completion(system, user, upload):
     assert photo.size == (200, 230) and photo.info["dpi"] == (200, 200)
     preview = Image.open(io.BytesIO(artifact(system, paths["preview_path"])))
     assert max(preview.size) <= 256
+    assert re.fullmatch(rf"output/{user.id}/{job['job_id']}/\d+_output\.zip", paths["output_path"])
+    assert job["download_expires_in_seconds"] == 86400
+    query = urllib.parse.parse_qs(urllib.parse.urlsplit(job["download_url"]).query)
+    assert query["X-Amz-Expires"] == ["86400"]
+    reply = fetch("GET", job["download_url"])
+    assert reply.status == 200 and reply.headers["Content-Type"] == "application/zip"
+    assert f'filename="{job["job_id"]}.zip"' in reply.headers["Content-Disposition"]
+    with zipfile.ZipFile(io.BytesIO(reply.body)) as package:
+        assert package.testzip() is None
+        assert package.namelist() == [f"{job['job_id']}.jpg", "preview.jpg", "proof.json"]
+        assert {entry.date_time for entry in package.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert package.read(f"{job['job_id']}.jpg") == artifact(system, paths["master_path"])
+
+
+def test_the_zip_of_the_same_upload_has_the_same_bytes(user, upload):
+    definition = {**DEFINITION, "filename_pattern": "{schema}-{original}"}
+    jobs = [settled(user, job_of(user, submit(user, {"schema_definition": definition, "name": "My Form"},
+                                              {"file_id": upload["file_id"]}))) for _ in range(2)]
+    zips = [fetch("GET", job["download_url"]).body for job in jobs]
+    assert zips[0] == zips[1] and zips[0]
+    assert zipfile.ZipFile(io.BytesIO(zips[0])).namelist()[0] == "My_Form-my_photo.jpg.jpg"
 
 
 def test_two_jobs_of_one_upload_keep_their_own_outputs(system, user, upload):

@@ -39,7 +39,7 @@ webp/|workers/processors/webp(_animation)?\.c
 png\.h|workers/processors/png_encode\.c
 jpeglib\.h|workers/processors/jpeg\.c
 libheif/|workers/processors/avif\.c
-zlib\.h|workers/processors/(png_encode\.c|ocr_scan\.c|ocr_pdf\.cc)
+zlib\.h|workers/processors/(png_encode\.c|zip_store\.c|ocr_scan\.c|ocr_pdf\.cc)
 HOMES
 
 # folder | folders whose headers it may include besides its own

@@ -9,9 +9,11 @@
 #include <vips/vips.h>
 
 #include "workers/processor.h"
+#include "workers/processors/parameters.h"
 #include "workers/processors/pixels.h"
 
 #define PHOTO_NAME_SIZE 64
+#define PHOTO_FILENAME_SIZE 129
 
 enum photo_format { PHOTO_JPEG, PHOTO_PNG, PHOTO_FORMAT_COUNT };
 enum photo_choice { PHOTO_AUTO, PHOTO_ON, PHOTO_OFF };
@@ -41,6 +43,7 @@ struct photo_order {
     struct photo_box box;
     int denoise, clahe; /* enum photo_choice */
     bool ocr;
+    char filename[PHOTO_FILENAME_SIZE]; /* of the photo in a ZIP; "": photo */
 };
 
 /* --- photo_schemas.c --- */
@@ -52,6 +55,10 @@ bool photo_preset(const char *name, struct photo_schema *schema);
 
 /* From the context's parameters. 0, or -1 after processor_fail. */
 int photo_order_read(struct processor_context *context, struct photo_order *order);
+
+/* A parameter of PHOTO_FILENAME_SIZE bytes: letters, digits, '.', '_' and '-'. */
+int photo_filename_read(struct processor_context *context, const struct parameter_field *field,
+                        const json_t *value, void *target);
 
 /* --- photo_measure.c --- */
 
@@ -86,8 +93,8 @@ struct photo_text {
 
 /* In the nursery: the engine. 0 or -1. */
 int photo_text_warm(void);
-/* Reads a picture (8-bit sRGB, 3 bands, without alpha). 0, or -1 after processor_fail (OCR_TIMEOUT, OCR_FAILED,
- * memory_limit). */
+/* Reads a picture (8-bit sRGB, 3 bands, without alpha). 0, or -1 after processor_fail (OCR_TIMEOUT,
+ * OCR_FAILED, memory_limit). */
 int photo_text_read(struct processor_context *context, const struct pixels *pixels, struct photo_text *text);
 
 /* --- photo_fit.c --- */

@@ -44,9 +44,7 @@ static const struct parameter_field schema_fields[] = {
 #define PORTAL_NUMBER(field_name, member, low, high) NUMBER(field_name, member, low, high),
 #define PORTAL_FORMAT(field_name) FORMAT(field_name),
 #define PORTAL_COLOUR(field_name)                                                                            \
-    {.name = field_name,                                                                                     \
-     .read = parameter_read_colour,                                                                          \
-     .offset = offsetof(struct photo_schema, background)},
+    {.name = field_name, .read = parameter_read_colour, .offset = offsetof(struct photo_schema, background)},
 #define PORTAL_TEXT(field_name) {.name = field_name, .read = parameter_read_ignored},
 #include "proto/portal_schema.def"
     {.name = NULL},
@@ -125,6 +123,17 @@ static int read_flag(struct processor_context *context, const struct parameter_f
     return 0;
 }
 
+int photo_filename_read(struct processor_context *context, const struct parameter_field *field,
+                        const json_t *value, void *target) {
+    const char *name = json_string_value(value);
+
+    if (name == NULL || name[0] == '.' ||
+        name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")] != '\0' ||
+        text_copy((char *)target + field->offset, PHOTO_FILENAME_SIZE, name) != 0)
+        return processor_fail(context, "bad_parameters", "%s: a plain file name", field->name);
+    return 0;
+}
+
 static const struct parameter_field order_fields[] = {
     {.name = "preset", .read = parameter_read_ignored}, /* was read before all others */
     {.name = "schema", .read = read_schema},
@@ -142,6 +151,7 @@ static const struct parameter_field order_fields[] = {
      .read = parameter_read_word,
      .offset = offsetof(struct photo_order, clahe),
      .words = choice_words},
+    {.name = "filename", .read = photo_filename_read, .offset = offsetof(struct photo_order, filename)},
     {.name = "ocr", .read = read_flag, .offset = offsetof(struct photo_order, ocr)},
     {.name = NULL},
 };

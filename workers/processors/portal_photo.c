@@ -15,6 +15,7 @@
 #include "workers/processors/image.h"
 #include "workers/processors/jpeg.h"
 #include "workers/processors/photo.h"
+#include "workers/processors/zip_store.h"
 
 #define OVERSAMPLING 2             /* of the picture that is measured and enhanced, against what is written */
 #define OVERSAMPLED_PIXELS 1000000 /* of a photo up to this size */
@@ -22,6 +23,7 @@
 #define MEASURED_SIDE 512
 #define OUTPUT_PROOF PHOTO_FORMAT_COUNT /* after one output for each format */
 #define OUTPUT_PREVIEW (PHOTO_FORMAT_COUNT + 1) /* of a row that has one */
+#define OUTPUT_ZIP (PHOTO_FORMAT_COUNT + 2)     /* the same: what is in the others */
 #define PREVIEW_SIDE 256
 #define PREVIEW_QUALITY 80
 
@@ -42,6 +44,7 @@ struct photo {
     struct photo_text text;
     struct photo_fit fit;
     json_t *warnings;
+    struct zip_store zip;
 };
 
 static void warn(struct photo *photo, const char *format, double number) {
@@ -69,6 +72,23 @@ static int settle(struct photo *photo) {
 
     photo->image = NULL;
     return replace(photo, image_compute(photo->context, image));
+}
+
+/* --- outputs ------------------------------------------------------------------------------------- */
+
+static bool has_output(const struct photo *photo, size_t output) {
+    return output < photo->context->row->output_count && photo->context->outputs[output] >= 0;
+}
+
+static int write_zip(void *context, const void *bytes, size_t size) {
+    return processor_write(context, OUTPUT_ZIP, bytes, size);
+}
+
+/* Into its output, and under this name into the ZIP. */
+static int deliver(struct photo *photo, size_t output, const char *name, const void *bytes, size_t size) {
+    if (has_output(photo, output) && processor_write(photo->context, (int)output, bytes, size) != 0)
+        return -1;
+    return has_output(photo, OUTPUT_ZIP) ? zip_add(&photo->zip, name, bytes, size) : 0;
 }
 
 /* --- DECODE -------------------------------------------------------------------------------------- */
@@ -298,7 +318,8 @@ static int stage_schema(struct photo *photo) {
     processor_fact(photo->context, output, "height", (uint64_t)schema->height);
     processor_fact(photo->context, output, "dpi", (uint64_t)schema->dpi);
     processor_fact(photo->context, output, "quality", (uint64_t)photo->fit.quality);
-    return processor_write(photo->context, output, photo->fit.encoded.bytes, photo->fit.encoded.size);
+    const char *name = photo->order.filename[0] != '\0' ? photo->order.filename : "photo";
+    return deliver(photo, (size_t)output, name, photo->fit.encoded.bytes, photo->fit.encoded.size);
 }
 
 /* --- the proof ----------------------------------------------------------------------------------- */
@@ -366,7 +387,7 @@ static int write_proof(struct photo *photo) {
     json_decref(proof);
     if (text == NULL)
         return processor_fail(photo->context, "memory_limit", "no memory for the proof");
-    status = processor_write(photo->context, OUTPUT_PROOF, text, strlen(text));
+    status = deliver(photo, OUTPUT_PROOF, "proof.json", text, strlen(text));
     free(text);
     return status;
 }
@@ -380,7 +401,7 @@ static int write_preview(struct photo *photo) {
     struct pixels pixels;
     int status;
 
-    if (context->row->output_count <= OUTPUT_PREVIEW || context->outputs[OUTPUT_PREVIEW] < 0)
+    if (!has_output(photo, OUTPUT_PREVIEW))
         return 0;
     VipsImage *small = image_shrink(context, photo->image, PREVIEW_SIDE);
     if (small == NULL || image_pixels(context, small, &pixels) != 0)
@@ -391,7 +412,7 @@ static int write_preview(struct photo *photo) {
     if (status == 0) {
         processor_fact(context, OUTPUT_PREVIEW, "width", (uint64_t)pixels.width);
         processor_fact(context, OUTPUT_PREVIEW, "height", (uint64_t)pixels.height);
-        status = processor_write(context, OUTPUT_PREVIEW, encoded.bytes, encoded.size);
+        status = deliver(photo, OUTPUT_PREVIEW, "preview.jpg", encoded.bytes, encoded.size);
     }
     free(encoded.bytes);
     return status;
@@ -440,7 +461,12 @@ static int run_stages(struct photo *photo) {
                    (uint64_t)(photo->measures.score * 100 + 0.5));
     if (write_preview(photo) != 0)
         return -1;
-    return photo->context->outputs[OUTPUT_PROOF] < 0 ? 0 : write_proof(photo);
+    if (photo->context->outputs[OUTPUT_PROOF] >= 0 && write_proof(photo) != 0)
+        return -1;
+    if (!has_output(photo, OUTPUT_ZIP))
+        return 0;
+    processor_fact(photo->context, OUTPUT_ZIP, "entries", photo->zip.count);
+    return zip_end(&photo->zip);
 }
 
 static int run(struct processor_context *context) {
@@ -450,6 +476,7 @@ static int run(struct processor_context *context) {
     if (photo_order_read(context, &photo.order) != 0)
         return -1;
     photo.warnings = json_array();
+    zip_begin(&photo.zip, write_zip, context);
     status = run_stages(&photo);
     json_decref(photo.warnings);
     if (photo.image != NULL)
