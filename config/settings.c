@@ -162,6 +162,11 @@ static const struct option_row rows[] = {
     {ROW_NUMBER("store-port", "STORE_PORT", store_port, "8081", 1, 65535, NULL),
      .audience = FOR_SUPERVISOR | FOR_STORE, .description = "TCP port that the embedded store listens on."},
 
+    {ROW_TEXT("metrics-address", "METRICS_ADDRESS", metrics_address, "127.0.0.1"), .audience = FOR_SUPERVISOR,
+     .heading = "Metrics", .description = "Address that /metrics is served on. It asks nobody who he is."},
+    {ROW_NUMBER("metrics-port", "METRICS_PORT", metrics_port, "0", 0, 65535, NULL), .audience = FOR_SUPERVISOR,
+     .description = "TCP port of /metrics for Prometheus; 0: only over the stats socket."},
+
     {ROW_NUMBER("max-attempts", "MAX_ATTEMPTS", max_attempts, "10", 1, 1000, "attempts"),
      .aliases = "MAX_ATTEMPTS,MAX_RETRIES", .audience = FOR_GATEWAY | FOR_SCHEDULER, .heading = "Scheduler",
      .description = "Attempts of a job before it fails for good."},

@@ -73,6 +73,8 @@ struct settings {
     char *b2_region;
     char *store_address;
     int64_t store_port;
+    char *metrics_address;
+    int64_t metrics_port;
     /* scheduler */
     int64_t max_attempts;
     int64_t lease_ms;

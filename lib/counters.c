@@ -34,7 +34,28 @@ const struct counter_row counter_rows[COUNT_LAST] = {
 #undef COUNTER
 };
 
+size_t counter_family_size(const struct counter_row *row) {
+    static const char *const endings[] = {"_bucket", "_sum", "_count"};
+    size_t size = strcspn(row->name, "{");
+
+    if (row->kind != COUNTER_BUCKET && row->kind != COUNTER_SUM)
+        return size;
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        size_t length = strlen(endings[i]);
+        if (size > length && memcmp(row->name + size - length, endings[i], length) == 0)
+            return size - length;
+    }
+    return size;
+}
+
 static struct counters *own;
+
+/* Upper bounds of a histogram's buckets, in microseconds; the last is infinite. As in counters.def. */
+static const uint64_t bounds[] = {5000,     10000,    25000,    50000,     100000,
+                                  250000,   500000,   1000000,  2500000,   5000000,
+                                  10000000, 30000000, 60000000, 300000000, UINT64_MAX};
+#define BOUND_COUNT (sizeof bounds / sizeof bounds[0])
+_Static_assert(COUNT_JOB_QUEUE_SUM - COUNT_JOB_QUEUE == BOUND_COUNT, "a bucket for each bound");
 
 static struct counters *map_segment(int fd) {
     void *memory = mmap(NULL, sizeof(struct counters), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -126,6 +147,15 @@ void counter_add(enum counter counter, uint64_t amount) {
 void counter_set(enum counter counter, uint64_t value) {
     if (own != NULL)
         atomic_store_explicit(&own->values[counter], value, memory_order_relaxed);
+}
+
+void counter_observe(enum counter histogram, uint64_t microseconds) {
+    for (size_t i = 0; i < BOUND_COUNT; i++) {
+        if (microseconds <= bounds[i])
+            counter_add(histogram + (enum counter)i, 1);
+    }
+    counter_add(histogram + (enum counter)BOUND_COUNT, microseconds);
+    counter_add(histogram + (enum counter)BOUND_COUNT + 1, 1);
 }
 
 /* The note is a sequence lock: odd while it changes, and a reader that saw it change reads again. */

@@ -110,6 +110,7 @@ static struct catch claims_take(struct claims *claims, const struct flight *flig
         if (flight->term == claims->watermark_term)
             claims_move_watermark(claims, result, row);
         counter_add(COUNT_JOBS_CLAIMED, 1);
+        counter_observe(COUNT_JOB_QUEUE, (uint64_t)result_number(result, row, "waited_us"));
         tasks_accept(scheduler, lease);
     }
     return catch;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/clock.h"
+#include "lib/counters.h"
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "lib/text.h"
@@ -53,6 +55,7 @@ static struct finish *finish_new(const struct lease *lease) {
     text_copy(finish->parent_file, sizeof finish->parent_file, lease->parent_file);
     finish->joins = lease->joins;
     finish->epoch = lease->epoch;
+    finish->begun_us = clock_monotonic_us();
     finish->delay_ms = -1;
     return finish;
 }
@@ -131,9 +134,10 @@ static const struct processor_output *find_own(const struct lease *lease,
     return NULL;
 }
 
-/* NULL also when a worker names an object that is not this lease's: *foreign tells. Parts are none of these. */
-static char *write_outputs(const struct lease *lease, const struct message_result *result, struct buffer *parts,
-                           bool *foreign) {
+/* NULL also when a worker names an object that is not this lease's: *foreign tells. Parts are none of these.
+ */
+static char *write_outputs(const struct lease *lease, const struct message_result *result,
+                           struct buffer *parts, bool *foreign) {
     struct buffer buffer;
     int broken = 0;
 
@@ -305,7 +309,8 @@ static void finish_done(struct scheduler *scheduler, struct lease *lease,
 }
 
 /* The document is long: the job waits for its ranges. */
-static void finish_split(struct scheduler *scheduler, struct lease *lease, const struct message_result *result) {
+static void finish_split(struct scheduler *scheduler, struct lease *lease,
+                         const struct message_result *result) {
     struct ending ending = {.status = "waiting", .delay_ms = -1};
     struct message_result failed = *result;
     char *split = children_write_split(lease, result);
@@ -325,11 +330,25 @@ static void finish_split(struct scheduler *scheduler, struct lease *lease, const
     finish->delay_ms = 0; /* its ranges can be claimed */
 }
 
+static void observe_phases(const struct message_result *result) {
+    const struct {
+        enum counter histogram;
+        uint64_t ms;
+    } phases[] = {{COUNT_JOB_FETCH, result->fetch_ms},
+                  {COUNT_JOB_PARSE, result->parse_ms},
+                  {COUNT_JOB_STORE, result->store_ms}};
+
+    for (size_t i = 0; i < sizeof phases / sizeof phases[0]; i++)
+        if (phases[i].ms > 0)
+            counter_observe(phases[i].histogram, phases[i].ms * 1000);
+}
+
 void finish_result(struct scheduler *scheduler, struct lease *lease, const struct message_result *result) {
     bool other_bytes = lease->sha256[0] != '\0' && result->input_sha256[0] != '\0' &&
                        strcmp(lease->sha256, result->input_sha256) != 0;
     const char *code = result->error[0] != '\0' ? result->error : "failed";
 
+    observe_phases(result);
     if (lease->processor == NULL)
         finish_refused(scheduler, lease, "unknown_job_type", NULL);
     else if (other_bytes)

@@ -24,6 +24,7 @@ struct finish {
     char *garbage;       /* STATEMENT_GARBAGE */
     char *stale_garbage; /* the same, when the lease turns out to be lost */
     const char *status;
+    int64_t begun_us;
     uint64_t event;   /* of the first of a file's: the newest that its transaction wrote */
     bool accepted;    /* the database took it */
     int64_t delay_ms; /* until it may run again; -1: it won't */

@@ -11,6 +11,7 @@
 #include "lib/text.h"
 #include "scheduler/claim.h"
 #include "scheduler/json_text.h"
+#include "scheduler/measure.h"
 
 static struct control *control; /* the supervisor; one per process */
 
@@ -57,6 +58,13 @@ static void on_counted(void *context, const struct database_answer *answer) {
     free(question);
 }
 
+static void on_measured(void *context, const char *text) {
+    struct question *question = context;
+
+    question_answer(question, text != NULL ? text : "error database unavailable");
+    free(question);
+}
+
 static void ask(const struct question *given, enum statement_name statement, const char *value,
                 database_done_fn *done) {
     struct question *question = memory_new(sizeof *question);
@@ -79,6 +87,10 @@ static void on_question(void *context, uint64_t id, const char *words) {
     if (strcmp(words, "jobs") == 0) {
         question.verb = "jobs";
         ask(&question, STATEMENT_COUNT_JOBS, NULL, on_counted);
+    } else if (strcmp(words, "metrics") == 0) {
+        struct question *asked = memory_new(sizeof *asked);
+        *asked = question;
+        measure(context, on_measured, asked);
     } else if (text_starts_with(words, "pause ") && words[6] != '\0') {
         question.verb = "pause";
         ask(&question, STATEMENT_PAUSE, words + 6, on_paused);

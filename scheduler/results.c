@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/clock.h"
 #include "lib/counters.h"
 #include "lib/log.h"
 #include "lib/memory.h"
@@ -194,6 +195,7 @@ static void finish_accepted(struct scheduler *scheduler, const struct finish *fi
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
         if (strcmp(ends[i].status, finish->status) == 0)
             counter_add(ends[i].counter, 1);
+    counter_observe(COUNT_JOB_COMMIT, (uint64_t)(clock_monotonic_us() - finish->begun_us));
     if (finish->quarantined) {
         counter_add(COUNT_JOBS_QUARANTINED, 1);
         log_warn("job=%s type=%s state=quarantined", finish->job, finish->type);

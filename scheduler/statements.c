@@ -32,7 +32,8 @@ const struct database_local statement_locals[] = {
     "        f.owner_user_id as owner, (extract(epoch from u.created_at) * 1000)::bigint as created_ms,"      \
     "        f.status as file_status, coalesce(q.crashes, 0) as bytes_crashes,"                              \
     "        u.run_after as band_time, u.run_after > now() - interval '1 s' as live,"                        \
-    "        u.run_after - interval '250 ms' as live_time"                                                   \
+    "        u.run_after - interval '250 ms' as live_time,"                                                  \
+    " greatest((extract(epoch from now() - u.run_after) * 1000000)::bigint, 0) as waited_us"                                                   \
     "   from u join files f on f.id = u.file_id"                                                             \
     "   left join quarantine q on q.tenant_id = u.tenant_id and q.sha256 = f.sha256 and q.type = u.type"     \
     "  order by u.priority, u.run_after, u.id"
@@ -331,6 +332,21 @@ const struct statement statements[STATEMENT_COUNT] = {
     [STATEMENT_RESUME] = {"resume", "delete from paused_types where type = $1", 1},
     [STATEMENT_COUNT_JOBS] = {"count_jobs",
         "select status::text as status, count(*) as n from jobs group by status order by status", 0},
+
+    /* Asked for by whoever scrapes, at most every few seconds: work that is not finished, by type and state, and the
+     * age of what could run now. */
+    [STATEMENT_MEASURE_QUEUE] = {"measure_queue",
+        "select regexp_replace(left(type, 64), '[^a-zA-Z0-9_.-]', '?', 'g') as type, status::text as status,"
+        " count(*) as n, greatest(extract(epoch from now() - min(run_after)"
+        " filter (where status in ('queued', 'retry') and run_after <= now())), 0)::bigint as age"
+        " from jobs where status in ('queued', 'retry', 'running', 'waiting') group by 1, 2 order by 1, 2 limit 400", 0},
+    [STATEMENT_MEASURE_DATABASE] = {"measure_database",
+        "select relname as name, n_live_tup as live, n_dead_tup as dead,"
+        " coalesce((select max(age(backend_xmin)) from pg_stat_activity), 0) as xmin_age,"
+        " (select coalesce(max(extract(epoch from now() - xact_start)), 0)::bigint from pg_stat_activity"
+        "   where state <> 'idle' and backend_type = 'client backend') as oldest_transaction"
+        " from pg_stat_user_tables where relname in ('jobs', 'files', 'file_derivatives', 'file_events') order by relname",
+        0},
 
     /* ---- maintenance ---- */
 

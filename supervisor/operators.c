@@ -6,6 +6,8 @@
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "lib/text.h"
+#include "supervisor/exporter.h"
+#include "supervisor/metrics.h"
 #include "supervisor/report.h"
 #include "supervisor/stats.h"
 #include <stdlib.h>
@@ -16,6 +18,7 @@
 struct operators {
     struct supervisor *supervisor;
     struct stats *stats;
+    struct exporter *exporter; /* NULL: not wanted */
 };
 
 typedef void command_fn(struct supervisor *supervisor, const struct command *command,
@@ -37,10 +40,14 @@ static void do_stats(struct supervisor *supervisor, const struct command *comman
     reply_report(supervisor, client, report_stats);
 }
 
+static void on_metrics(void *context, const char *text) {
+    stats_reply(context, text);
+}
+
 static void do_metrics(struct supervisor *supervisor, const struct command *command,
                        struct stats_client *client) {
     (void)command;
-    reply_report(supervisor, client, report_metrics);
+    metrics_collect(supervisor, on_metrics, client);
 }
 
 static void do_health(struct supervisor *supervisor, const struct command *command,
@@ -138,8 +145,18 @@ struct operators *operators_new(struct supervisor *supervisor, char *error, size
     operators->supervisor = supervisor;
     operators->stats = stats_new(supervisor->loop, supervisor->layout.stats_socket, on_command, operators,
                                  error, error_size);
-    if (operators->stats != NULL)
-        return operators;
+    if (operators->stats == NULL)
+        goto free_operators;
+    if (supervisor->configuration.settings.metrics_port > 0) {
+        operators->exporter = exporter_new(supervisor, error, error_size);
+        if (operators->exporter == NULL)
+            goto free_stats;
+    }
+    return operators;
+
+free_stats:
+    stats_free(operators->stats);
+free_operators:
     free(operators);
     return NULL;
 }
@@ -147,6 +164,7 @@ struct operators *operators_new(struct supervisor *supervisor, char *error, size
 void operators_free(struct operators *operators) {
     if (operators == NULL)
         return;
+    exporter_free(operators->exporter);
     stats_free(operators->stats);
     free(operators);
 }

@@ -50,6 +50,14 @@ static double seconds_since(int64_t since_ms) {
     return (double)(clock_monotonic_ms() - since_ms) / 1000.0;
 }
 
+static void append_number(struct buffer *text, const struct counter_row *row, uint64_t value) {
+    if (row->kind == COUNTER_SUM || row->kind == COUNTER_SECONDS)
+        (void)buffer_append_format(text, "%llu.%06llu", (unsigned long long)(value / 1000000),
+                                   (unsigned long long)(value % 1000000));
+    else
+        (void)buffer_append_format(text, "%llu", (unsigned long long)value);
+}
+
 static void append_child(const struct child *child, struct buffer *text) {
     const struct run *run = child->run;
 
@@ -76,7 +84,9 @@ static void append_child(const struct child *child, struct buffer *text) {
         if (value == 0)
             continue;
         append_json_text(text, counter_rows[i].name);
-        (void)buffer_append_format(text, ":%llu,", (unsigned long long)value);
+        (void)buffer_append_text(text, ":");
+        append_number(text, &counter_rows[i], value);
+        (void)buffer_append_text(text, ",");
     }
     end_list(text, "}},");
 }
@@ -134,10 +144,11 @@ static void append_value(const struct child *child, enum counter counter, struct
     size_t bare = strcspn(name, "{");
     size_t labels = name[bare] == '{' ? strlen(name) - bare - 2 : 0;
 
-    (void)buffer_append_format(text, "%.*s{%.*s%sservice=\"%s\",instance=\"%u\"} %llu\n", (int)bare, name,
+    (void)buffer_append_format(text, "%.*s{%.*s%sservice=\"%s\",instance=\"%u\"} ", (int)bare, name,
                                (int)labels, labels > 0 ? name + bare + 1 : "", labels > 0 ? "," : "",
-                               child->service->name, child->index,
-                               (unsigned long long)child_counter(child, counter));
+                               child->service->name, child->index);
+    append_number(text, &counter_rows[counter], child_counter(child, counter));
+    (void)buffer_append_text(text, "\n");
 }
 
 static bool is_supervisors(enum counter counter) {
@@ -145,19 +156,23 @@ static bool is_supervisors(enum counter counter) {
 }
 
 static void append_counters(const struct supervisor *supervisor, struct buffer *text) {
-    size_t family_size = 0;
-    const char *family = "";
+    static const char *const kinds[] = {[COUNTER_TOTAL] = "counter",
+                                        [COUNTER_GAUGE] = "gauge",
+                                        [COUNTER_BUCKET] = "histogram",
+                                        [COUNTER_SUM] = "histogram",
+                                        [COUNTER_SECONDS] = "counter"};
+    size_t last_size = 0;
+    const char *last = "";
 
     for (enum counter i = 0; i < COUNT_LAST; i++) {
         const char *name = counter_rows[i].name;
-        size_t size = strcspn(name, "{");
+        size_t size = counter_family_size(&counter_rows[i]);
         if (is_supervisors(i))
             continue;
-        if (size != family_size || strncmp(name, family, size) != 0)
-            append_head(text, name, size, counter_rows[i].kind == COUNTER_TOTAL ? "counter" : "gauge",
-                        counter_rows[i].help);
-        family = name;
-        family_size = size;
+        if (size != last_size || strncmp(name, last, size) != 0)
+            append_head(text, name, size, kinds[counter_rows[i].kind], counter_rows[i].help);
+        last = name;
+        last_size = size;
         for (unsigned j = 0; j < SERVICE_COUNT; j++) {
             for (unsigned k = 0; k < CHILDREN_MAX && (services[j].needs & NEEDS_COUNTERS) != 0; k++) {
                 if (supervisor->children[j][k] != NULL)

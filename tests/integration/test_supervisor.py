@@ -693,12 +693,12 @@ def test_metrics_are_prometheus_text(node):
         if line.startswith("# TYPE "):
             name, kind = line.split()[2:]
             assert name not in typed, f"{name} is typed twice"
-            assert kind in ("counter", "gauge") and (kind == "counter") == name.endswith("_total")
+            assert kind in ("counter", "gauge", "histogram") and (kind == "counter") == name.endswith("_total")
             typed.add(name)
         elif not line.startswith("# HELP "):
             match = re.fullmatch(r'([a-z_0-9]+)(\{([a-z_]+="[^"]*",?)*\})? [0-9.]+', line)
             assert match, line
-            assert match.group(1) in typed, line
+            assert re.sub("_(bucket|sum|count)$", "", match.group(1)) in typed or match.group(1) in typed, line
     assert 'filemill_service_up{service="gateway",instance="1"} 1' in text
     assert re.search(r'filemill_http_requests_total\{class="2xx",service="gateway",instance="0"\} \d+', text)
 

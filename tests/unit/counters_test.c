@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What a child counts, its parent reads, through the descriptor alone; the child cannot harm the reader. */
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -121,39 +122,59 @@ static void a_process_without_a_segment_counts_for_itself(void **state) {
     assert_int_equal(counters_read(segment, COUNT_JOBS_DONE), 0);
 }
 
-static size_t family_size(const char *name) {
-    return strcspn(name, "{");
+static bool is_of_histogram(const struct counter_row *row) {
+    return row->kind == COUNTER_BUCKET || row->kind == COUNTER_SUM;
 }
 
 static void rows_are_fit_to_print(void **state) {
     (void)state;
     for (int i = 0; i < COUNT_LAST; i++) {
         const struct counter_row *row = &counter_rows[i];
-        size_t size = family_size(row->name);
+        size_t size = counter_family_size(row);
 
         assert_non_null(row->name);
         assert_true(strncmp(row->name, "filemill_", 9) == 0);
         assert_true(strlen(row->help) > 0);
         /* A total says so in its name, a gauge doesn't. */
         assert_int_equal(size > 6 && strncmp(row->name + size - 6, "_total", 6) == 0,
-                         row->kind == COUNTER_TOTAL);
+                         row->kind == COUNTER_TOTAL || row->kind == COUNTER_SECONDS);
         for (int j = 0; j < i; j++) {
             const struct counter_row *other = &counter_rows[j];
             assert_string_not_equal(row->name, other->name);
-            if (family_size(other->name) != size || strncmp(other->name, row->name, size) != 0)
+            if (counter_family_size(other) != size || strncmp(other->name, row->name, size) != 0)
                 continue;
             /* One family: same help, same kind, standing together. */
             assert_string_equal(row->help, other->help);
-            assert_int_equal(row->kind, other->kind);
-            assert_int_equal(family_size(counter_rows[i - 1].name), size);
+            assert_true(row->kind == other->kind || (is_of_histogram(row) && is_of_histogram(other)));
+            assert_int_equal(counter_family_size(&counter_rows[i - 1]), size);
             assert_memory_equal(counter_rows[i - 1].name, row->name, size);
         }
     }
 }
 
+static int observe(void) {
+    counters_attach();
+    counter_observe(COUNT_JOB_FETCH, 20000); /* 20 ms: from the bucket of 25 ms on */
+    return 0;
+}
+
+static void a_histogram_counts_each_bound_and_above(void **state) {
+    static const struct {
+        int row;
+        uint64_t expected;
+    } rows[] = {{COUNT_JOB_FETCH, 0},      {COUNT_JOB_FETCH + 1, 0},     {COUNT_JOB_FETCH + 2, 1},
+                {COUNT_JOB_FETCH + 14, 1}, {COUNT_JOB_FETCH_SUM, 20000}, {COUNT_JOB_FETCH_COUNT, 1}};
+
+    (void)state;
+    assert_int_equal(in_child(observe), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_int_equal(counters_read(segment, (enum counter)rows[i].row), rows[i].expected);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_parent_reads_what_the_child_counts, make_segment, free_segment),
+        cmocka_unit_test_setup_teardown(a_histogram_counts_each_bound_and_above, make_segment, free_segment),
         cmocka_unit_test_setup_teardown(a_note_is_cut_and_clean, make_segment, free_segment),
         cmocka_unit_test_setup_teardown(a_child_cannot_take_the_memory_away, make_segment, free_segment),
         cmocka_unit_test_setup_teardown(a_process_without_a_segment_counts_for_itself, make_segment,

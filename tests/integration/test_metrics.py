@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""What Prometheus reads: the port, the format, and that the numbers are of what happened."""
+import re
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from system import ROOT, System, eventually, fetch, free_port, one_page_pdf
+
+SAMPLE = re.compile(r'^([a-z_]+)(\{(?:[a-z_]+="[^"\\\n]*",?)*\})? (\d+(?:\.\d+)?)$')
+
+
+@pytest.fixture(scope="module")
+def port():
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def system(port):
+    with System(metrics_port=port) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def user(system):
+    return system.user().bootstrap()
+
+
+def scrape(port):
+    answer = fetch("GET", f"http://127.0.0.1:{port}/metrics")
+    assert answer.status == 200 and answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    return answer.body.decode()
+
+
+def samples(text):
+    """{name: {labels: value}}; every line is a sample or a comment, every family stands together."""
+    found, families = {}, []
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            families.append(line.split()[2])
+            continue
+        if line.startswith("# HELP "):
+            continue
+        match = SAMPLE.match(line)
+        assert match, line
+        found.setdefault(match[1], {})[match[2] or ""] = float(match[3])
+        assert match[1].startswith(families[-1]), (line, families[-1])
+    assert len(families) == len(set(families)), "a family in two places"
+    return found
+
+
+def test_the_numbers_are_of_what_happened(system, user, port):
+    for number in range(3):
+        user.wait(user.send(f"{number}.pdf", "application/pdf", one_page_pdf(f"metrics {number}")))
+
+    def told():
+        found = samples(scrape(port))
+        count = sum(value for labels, value in found["filemill_job_seconds_count"].items() if 'phase="queue"' in labels)
+        return found if count >= 6 else None
+
+    found = eventually(told, 10, what="six claims seen")
+    for phase in ("queue", "parse", "commit"):
+        mine = {labels: value for labels, value in found["filemill_job_seconds_bucket"].items()
+                if f'phase="{phase}"' in labels and 'service="scheduler"' in labels}
+        values = list(mine.values())
+        assert len(values) == 15 and values == sorted(values) and values[-1] >= 6, (phase, mine)
+    total = sum(value for labels, value in found["filemill_job_seconds_sum"].items() if 'phase="parse"' in labels)
+    assert 0 < total < 60
+    ended = sum(value for labels, value in found["filemill_jobs_ended_total"].items() if 'outcome="done"' in labels)
+    assert ended >= 6
+
+
+def test_the_queue_is_told_by_type_and_state(system, user, port):
+    system.command("pause", "noop")
+    file_id = user.send("note.txt", "text/plain", b"note")
+    user.wait(file_id)
+    for kind in ("noop", 'a"}\n|b'):  # a type is text: whoever inserts jobs may write anything
+        system.sql("insert into jobs (tenant_id, file_id, type, run_after, status) values (%s, %s, %s, now() - "
+                   "interval '50 s', %s)", user.tenant, file_id, kind, "queued" if kind == "noop" else "waiting")
+    found = samples(scrape(port))
+    assert found["filemill_jobs"]['{type="noop",state="queued"}'] == 1
+    assert found["filemill_jobs"]['{type="a????b",state="waiting"}'] == 1
+    assert 50 <= found["filemill_oldest_seconds"]['{type="noop",state="queued"}'] < 90
+    assert '{table="jobs",kind="dead"}' in found["filemill_table_rows"]
+    assert "" in found["filemill_oldest_xmin_age"]
+    assert system.command("metrics").stdout.count("# TYPE filemill_jobs gauge") == 1
+    system.sql("update jobs set status = 'cancelled' where status in ('queued', 'waiting')")
+    system.command("resume", "noop")
+
+
+def test_it_is_no_web_server(system, port):
+    assert fetch("GET", f"http://127.0.0.1:{port}/").status == 404
+    assert fetch("POST", f"http://127.0.0.1:{port}/metrics", body=b"x").status == 404
+    with socket.create_connection(("127.0.0.1", port)) as raw:
+        raw.sendall(b"GET /metrics HTTP/1.1\r\nX: " + b"y" * 5000)
+        assert raw.recv(100).startswith(b"HTTP/1.1 431")
+    idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(8)]
+    for one in idle:
+        one.close()
+    eventually(lambda: fetch("GET", f"http://127.0.0.1:{port}/metrics").status == 200, 5, what="a scrape after idlers")
+
+
+def test_a_port_that_is_taken_stops_the_start(system, port):
+    other = System(metrics_port=port)
+    done = subprocess.run([other.programs / "filemill", "serve"], env=other.environment, capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 2 and f"127.0.0.1:{port}" in done.stderr
+    other.close()
+
+
+def test_rules_are_as_prometheus_wants_them(system, port):
+    if shutil.which("promtool") is None:
+        pytest.skip("no promtool")
+    done = subprocess.run(["promtool", "check", "metrics"], input=scrape(port), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rules = ROOT / "deploy" / "prometheus" / "alerts.yml"
+    done = subprocess.run(["promtool", "check", "rules", rules], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_alerts_and_dashboard_ask_for_what_is_told(system, port):
+    text = scrape(port)
+    told = set(re.findall(r"^# TYPE (\w+) ", text, re.M)) | set(samples(text))
+    for path in sorted(Path(ROOT / "deploy" / "prometheus").iterdir()):
+        asked = set(re.findall(r"\bfilemill_[a-z_]+", path.read_text()))
+        assert asked and not asked - told, (path.name, asked - told)
