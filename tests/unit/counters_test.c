@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * What a child counts, its parent reads, through the descriptor alone; the child cannot harm the reader. */
 #include <setjmp.h>
-#include <stdbool.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
