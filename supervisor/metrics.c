@@ -18,9 +18,9 @@ struct collection {
     void *context;
 };
 
-/* The scheduler's answer is one line; its samples end with '|'. */
+/* The scheduler answers with one line of samples, each ended by a bar, or with words. */
 static void append_samples(struct buffer *text, const char *samples) {
-    if (samples == NULL || text_starts_with(samples, "error "))
+    if (samples == NULL || !text_starts_with(samples, "# "))
         return;
     size_t begun = text->size;
     if (buffer_append_text(text, samples) != 0)
