@@ -9,11 +9,10 @@
 #include <unistd.h>
 
 #include "lib/log.h"
-#include "lib/memory.h"
-#include "lib/process.h"
 #include "lib/text.h"
 #include "oneshot/arguments.h"
 #include "oneshot/contract.h"
+#include "oneshot/list.h"
 #include "oneshot/report.h"
 
 extern char **environ;
@@ -28,17 +27,6 @@ static int take_standard_output(void) {
     int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 
     return fd < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0 ? -1 : fd;
-}
-
-static int list_processors(const struct order *order) {
-    char *path = memory_format("%s/filemill-nursery", process_own_directory());
-    char name[] = "filemill-nursery", list[] = "list", json[] = "--json";
-    char *arguments[] = {name, list, order->json ? json : NULL, NULL};
-
-    (void)execve(path, arguments, environ);
-    fprintf(stderr, "filemill run: %s: %s\n", path, strerror(errno));
-    free(path);
-    return EXIT_HERE;
 }
 
 /* --- a run ------------------------------------------------------------------------------------------------
@@ -148,7 +136,7 @@ static int dispatch(const struct order *order, struct settings *settings, int st
     switch (order->mode) {
     case ORDER_LIST:
         (void)dup2(standard_output, STDOUT_FILENO);
-        return list_processors(order);
+        return list_print(order->json, stdout) == 0 ? EXIT_DONE : EXIT_HERE;
     case ORDER_HELP:
         (void)dup2(standard_output, STDOUT_FILENO);
         arguments_print_help();

@@ -183,7 +183,7 @@ static const struct parameter_row photo_parameters[] = {
     {.name = "ocr",
      .type = PARAMETER_FLAG,
      .fallback = "false",
-     .description = "Ask for text; fails, as there is none."},
+     .description = "Read the picture: how surely its text can be read."},
     {.name = NULL},
 };
 

@@ -2,8 +2,7 @@
  * The nursery program: `filemill-nursery` with the worker's socket on descriptor 3. It warms the engines,
  * prepares the sandbox, gives up what it can and serves. It refuses to start when warming left a second thread
  * (a fork would then copy locks that nobody releases) or when a required layer of the sandbox is missing.
- * `filemill-nursery policy compute|engine_data` prints the system call policy instead, `filemill-nursery list
- * [--json]` the processors. */
+ * `filemill-nursery policy compute|engine_data` prints the system call policy instead. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -17,7 +16,6 @@
 #include "lib/text.h"
 #include "workers/nursery.h"
 #include "workers/processor.h"
-#include "workers/processor_list.h"
 
 static int count_threads(void) {
     DIR *directory = opendir("/proc/self/task");
@@ -67,8 +65,6 @@ int main(int argc, char **argv) {
 
     if (argc == 3 && strcmp(argv[1], "policy") == 0)
         return print_policy(argv[2]);
-    if (argc >= 2 && strcmp(argv[1], "list") == 0)
-        return processor_list_print(argc == 3 && strcmp(argv[2], "--json") == 0, stdout) == 0 ? 0 : 1;
     settings_load(&settings, "nursery");
     (void)prctl(PR_SET_NAME, "filemill-nurser", 0, 0, 0); /* a renewal is executed by descriptor */
     if (fcntl(NURSERY_SOCKET, F_GETFD) < 0)

@@ -53,16 +53,8 @@ struct processor_context {
     uint64_t written[MESSAGE_MAX_OUTPUTS];
 };
 
-/* For people: `filemill run --list`. */
-struct processor_parameter {
-    const char *name;    /* NULL: the last row */
-    const char *example; /* JSON */
-    const char *help;    /* a few words without quotes */
-};
-
 struct processor {
     const char *name;
-    const struct processor_parameter *parameters;    /* NULL: none */
     int (*warm)(void);                               /* NULL: nothing to warm; -1 refuses the start */
     int (*warm_first)(void);                         /* the same before its first document: for engines that cost
                                                         memory which a node without such documents need not pay */

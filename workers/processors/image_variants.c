@@ -355,15 +355,4 @@ static int warm(void) {
     return image_warm();
 }
 
-static const struct processor_parameter parameters[] = {
-    {"sizes", "[400, 1600]", "longest sides in pixels, one or two"},
-    {"formats", "[\"webp\", \"jpeg\"]", "webp, jpeg, png, avif"},
-    {"quality", "{\"webp\": 75}", "one number, or one for each format"},
-    {"animation", "\"first\"", "first frame, or keep"},
-    {"background", "\"#ffffff\"", "behind transparency in JPEG"},
-    {NULL, NULL, NULL},
-};
-
-const struct processor processor_image_variants = {
-    .name = "image_variants", .parameters = parameters, .warm = warm, .run = run,
-};
+const struct processor processor_image_variants = {.name = "image_variants", .warm = warm, .run = run};

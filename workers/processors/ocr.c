@@ -357,14 +357,6 @@ static int warm_first(void) {
     return ocr_engine_warm() == 0 ? ocr_pdf_warm() : -1;
 }
 
-static const struct processor_parameter parameters[] = {
-    {"pages", "\"1-5,9\"", "which pages"},
-    {"languages", "\"eng\"", "installed languages, joined by +"},
-    {"dpi", "300", "of the pages as they are drawn, 70 to 600"},
-    {"outputs", "[\"text\", \"json\"]", "some of those that are wanted: text, json, hocr, alto, tsv, pdf"},
-    {NULL, NULL, NULL},
-};
-
 const struct processor processor_ocr = {
-    .name = "ocr", .parameters = parameters, .warm = warm, .warm_first = warm_first, .run = run,
+    .name = "ocr", .warm = warm, .warm_first = warm_first, .run = run,
 };

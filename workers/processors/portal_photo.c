@@ -485,23 +485,11 @@ static int run(struct processor_context *context) {
     return status;
 }
 
-static const struct processor_parameter parameters[] = {
-    {"preset", "\"NEET 2026\"", "a known form"},
-    {"schema", "{\"target_width\": 200, \"target_height\": 230, \"max_kb\": 50}", "pixels, dpi, kB, format, quality"},
-    {"crop", "\"attention\"", "centre, attention, or a box in shares of the picture"},
-    {"denoise", "\"auto\"", "auto, on, off"},
-    {"clahe", "\"auto\"", "local contrast: auto, on, off"},
-    {"ocr", "true", "read the picture, for its confidence"},
-    {NULL, NULL, NULL},
-};
-
 const struct processor processor_portal_photo = {.name = "portal_photo",
-                                                 .parameters = parameters,
                                                  .warm = image_warm,
                                                  .warm_first = photo_text_warm,
                                                  .run = run};
 const struct processor processor_portal_document = {.name = "portal_document",
-                                                    .parameters = parameters,
                                                     .warm = image_warm,
                                                     .warm_first = photo_text_warm,
                                                     .run = run};

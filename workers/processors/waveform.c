@@ -311,15 +311,4 @@ static int run(struct processor_context *context) {
     return 0;
 }
 
-static const struct processor_parameter parameters[] = {
-    {"samples_per_pixel", "256", "samples behind one point"},
-    {"bits", "8", "of a point: 8 or 16"},
-    {"split_channels", "false", "a waveform for each channel"},
-    {"width", "1800", "of the drawing"},
-    {"height", "140", "of the drawing"},
-    {NULL, NULL, NULL},
-};
-
-const struct processor processor_waveform = {
-    .name = "waveform", .parameters = parameters, .warm = audio_reader_warm, .run = run,
-};
+const struct processor processor_waveform = {.name = "waveform", .warm = audio_reader_warm, .run = run};
