@@ -231,7 +231,8 @@ static int resolve_outputs(struct reading *reading) {
             return -1;
     }
     if (reading->output_count == 0 && order->folder != NULL) {
-        order->wanted = (UINT64_C(1) << order->row->output_count) - 1;
+        for (size_t i = 0; i < order->row->output_count; i++)
+            order->wanted |= (uint64_t)!order->row->outputs[i].is_part << i;
     } else if (reading->output_count == 0 && order->row->output_count > 0 && !order->json) {
         order->wanted = 1;
         order->files[0] = "-";

@@ -38,7 +38,8 @@ static void print_parameters(const struct parameter_row *parameter, FILE *stream
 static void print_row(const struct processor_row *row, const struct catalog_row *catalog, FILE *stream) {
     fprintf(stream, "%s: %s\n", row->name, catalog->summary);
     for (size_t i = 0; i < row->output_count; i++)
-        fprintf(stream, "  output     %-20s %s\n", row->outputs[i].kind, row->outputs[i].mime);
+        if (!row->outputs[i].is_part)
+            fprintf(stream, "  output     %-20s %s\n", row->outputs[i].kind, row->outputs[i].mime);
     print_parameters(catalog->parameters, stream);
     fprintf(stream,
             "  limits     wall %" PRIu64 " s, silence %" PRIu64 " s, cpu %" PRIu64 " s, memory %" PRIu64
@@ -67,8 +68,10 @@ static json_t *describe_row(const struct processor_row *row, const struct catalo
     json_t *outputs = json_array();
 
     for (size_t i = 0; i < row->output_count; i++)
-        json_array_append_new(outputs, json_pack("{ss ss ss}", "kind", row->outputs[i].kind, "extension",
-                                                 row->outputs[i].extension, "mime", row->outputs[i].mime));
+        if (!row->outputs[i].is_part)
+            json_array_append_new(outputs,
+                                  json_pack("{ss ss ss}", "kind", row->outputs[i].kind, "extension",
+                                            row->outputs[i].extension, "mime", row->outputs[i].mime));
     return json_pack("{ss ss so so s{sI sI sI sI sI}}", "type", row->name, "summary", catalog->summary,
                      "outputs", outputs, "parameters", describe_parameters(catalog->parameters), "limits",
                      "wall_ms", (json_int_t)row->wall_ms, "no_progress_ms", (json_int_t)row->no_progress_ms,
