@@ -42,6 +42,8 @@ static const struct option_row rows[] = {
      .description = "User whom services run as when started by root. Unset: filemill, else nobody."},
     {ROW_CHOICE("log-level", "LOG_LEVEL", log_level, "info", "error|warn|info|debug"), .aliases = "LOG_LEVEL",
      .audience = FOR_ALL, .description = "Least important lines that are logged."},
+    {ROW_CHOICE("log-format", "LOG_FORMAT", log_format, "text", "text|json"), .audience = FOR_ALL,
+     .description = "Lines of key=value pairs, or a JSON object each."},
     {ROW_TEXT("roles", "ROLES", roles, "all"), .audience = FOR_SUPERVISOR,
      .description = "Services that this node runs, comma separated: all, gateway, scheduler, worker, store."},
     {ROW_TEXT("node", "NODE", node, NULL), .audience = FOR_SERVICES,
@@ -397,6 +399,7 @@ void settings_load(struct settings *settings, const char *program) {
         fatal("log level %s is not in the table", settings->log_level);
     }
     log_init(program, level);
+    log_set_json(strcmp(settings->log_format, "json") == 0);
 }
 
 char **settings_environment(const struct settings *settings, unsigned audience) {

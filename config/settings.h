@@ -30,6 +30,7 @@ struct settings {
                               /filemill */
     char *user;            /* whom children run as when started by root; NULL: filemill, else nobody */
     char *log_level;
+    char *log_format;
     char *roles; /* comma separated: all, gateway, scheduler, worker, store */
     char *node;  /* name of this node in locked_by and logs; NULL: host name */
     int64_t drain_ms;

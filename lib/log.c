@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/log_json.h"
 #include "lib/text.h"
 
 #define LINE_MAX_BYTES 4096
@@ -40,6 +41,7 @@ _Static_assert(sizeof(level_names) / sizeof(level_names[0]) == LOG_LEVEL_COUNT, 
 
 static const char *log_program = "filemill";
 static enum log_level log_level_now = LOG_INFO;
+static bool log_json;
 static uint64_t lines_dropped;
 
 void log_init(const char *program, enum log_level level) {
@@ -49,6 +51,10 @@ void log_init(const char *program, enum log_level level) {
 
 void log_set_level(enum log_level level) {
     log_level_now = level;
+}
+
+void log_set_json(bool json) {
+    log_json = json;
 }
 
 int log_level_parse(const char *name, enum log_level *level) {
@@ -137,6 +143,19 @@ static bool line_put(const struct line *line, int wait_ms) {
     return written == (ssize_t)line->size;
 }
 
+/* The head that the line holds, the message and its tail without the newline, as one object. */
+static void line_become_json(struct line *line, char *message, const char *tail) {
+    char head[256];
+    size_t size = strlen(message), more = strlen(tail) - 1;
+
+    (void)snprintf(head, sizeof(head), "%.*s", (int)line->size, line->text);
+    if (more < LINE_MAX_BYTES - size) {
+        memcpy(message + size, tail, more);
+        message[size + more] = '\0';
+    }
+    line->size = log_json_line(line->text, line->limit, head, message);
+}
+
 static void report_dropped(void) {
     struct line line;
     char text[64];
@@ -144,7 +163,13 @@ static void report_dropped(void) {
     line_start(&line, LOG_WARN);
     int size = snprintf(text, sizeof(text), "event=log_lines_dropped count=%llu\n",
                         (unsigned long long)lines_dropped);
-    if (size > 0 && line_add(&line, text, (size_t)size) && line_put(&line, 0))
+    if (log_json) {
+        text[size - 1] = '\0';
+        line_become_json(&line, text, "\n");
+    } else if (!line_add(&line, text, (size_t)size)) {
+        return;
+    }
+    if (line_put(&line, 0))
         lines_dropped = 0;
 }
 
@@ -164,10 +189,14 @@ static void write_line(enum log_level level, int error, const char *format, va_l
     size_t message_size = size < 0 ? 0 : (size_t)size < sizeof(message) ? (size_t)size : sizeof(message) - 1;
 
     line_start(&line, level);
-    line.limit -= strlen(tail);
-    line_add_escaped(&line, message, message_size);
-    line.limit += strlen(tail);
-    line_add(&line, tail, strlen(tail));
+    if (log_json) {
+        line_become_json(&line, message, tail);
+    } else {
+        line.limit -= strlen(tail);
+        line_add_escaped(&line, message, message_size);
+        line.limit += strlen(tail);
+        line_add(&line, tail, strlen(tail));
+    }
 
     /* After a stall the next lines do not wait again: one slow reader costs one wait. */
     if (lines_dropped > 0)

@@ -5,11 +5,15 @@
 #ifndef LIB_LOG_H
 #define LIB_LOG_H
 
+#include <stdbool.h>
+
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_LEVEL_COUNT };
 
 /* Names the process in every later line; `program` is borrowed for the life of the process. */
 void log_init(const char *program, enum log_level level);
 void log_set_level(enum log_level level);
+/* Lines as JSON objects with the same keys instead of text. */
+void log_set_json(bool json);
 
 /* Parses "error", "warn", "info" or "debug"; returns -1 on anything else. */
 int log_level_parse(const char *name, enum log_level *level);

@@ -86,6 +86,7 @@ static int apply(struct supervisor *supervisor, struct configuration *fresh, cha
     *fresh = old; /* the caller clears it */
     if (log_level_parse(supervisor->configuration.settings.log_level, &level) == 0)
         log_set_level(level);
+    log_set_json(strcmp(supervisor->configuration.settings.log_format, "json") == 0);
     if (supervisor_publish_settings(supervisor, error, error_size) != 0)
         log_warn("event=settings_not_published error=\"%s\"", error);
     begin_generation(supervisor);

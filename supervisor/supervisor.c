@@ -330,6 +330,7 @@ static int prepare(struct supervisor *supervisor, int *lock, char *error, size_t
         return -1;
     if (log_level_parse(supervisor->configuration.settings.log_level, &level) == 0)
         log_set_level(level);
+    log_set_json(strcmp(supervisor->configuration.settings.log_format, "json") == 0);
     if (layout_find(&supervisor->layout, &supervisor->configuration.settings, error, error_size) != 0)
         return -1;
     *lock = layout_prepare(&supervisor->layout, error, error_size);

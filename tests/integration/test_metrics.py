@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What Prometheus reads: the port, the format, and that the numbers are of what happened."""
+import json
 import re
 import shutil
 import socket
@@ -127,3 +128,15 @@ def test_alerts_and_dashboard_ask_for_what_is_told(system, port):
     for path in sorted(Path(ROOT / "deploy" / "prometheus").iterdir()):
         asked = set(re.findall(r"\bfilemill_[a-z_]+", path.read_text()))
         assert asked and not asked - told, (path.name, asked - told)
+
+
+def test_logs_are_json_if_wanted():
+    with System(log_format="json") as node:
+        person = node.user().bootstrap()
+        person.wait(person.send("log.txt", "text/plain", b"one line each"))
+        person.call("GET", "/v1/files/not-a-uuid%0aforged=1")
+        lines = [line for line in node.log().splitlines() if not line.startswith("ts=")]
+    events = [json.loads(line) for line in lines]
+    assert {event["proc"] for event in events} >= {"supervisor", "gateway", "scheduler", "worker", "store"}
+    assert all(isinstance(event["pid"], int) and event["level"] in ("error", "warn", "info") for event in events)
+    assert not [event for event in events if "forged" in event]
