@@ -65,7 +65,7 @@ static void committed(struct call *call, const struct database_answer *answer) {
 static void commit(struct call *call, struct file_view *file, struct look *look) {
     struct file_plan plan;
     file_plan_make(&plan, look->plan_rows, look->media_type,
-                   strcmp(call->gateway->settings.plan, "lean") == 0);
+                   &call->gateway->settings);
     look->job_count = plan.count;
     const struct query queries[] = {
         {.statement = &statements[STATEMENT_FILE_LOCK], .values = {file->id}},

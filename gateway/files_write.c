@@ -61,7 +61,7 @@ static void planned(struct call *call, const struct database_answer *answer) {
     struct file_plan plan;
     json_t *rows = json_loads(result_text(answer->results[0], 0, "plan"), 0, NULL);
     file_plan_make(&plan, rows, file->detected_mime[0] != '\0' ? file->detected_mime : file->mime,
-                   strcmp(call->gateway->settings.plan, "lean") == 0);
+                   &call->gateway->settings);
     json_decref(rows);
     const struct query queries[] = {
         {.statement = &statements[STATEMENT_FILE_LOCK_FLOW], .values = {file->id}},

@@ -219,12 +219,19 @@ static json_t *own_job(const struct plan_job *job) {
                      "priority", job->priority);
 }
 
-json_t *plan_own(bool lean) {
+static bool is_wanted(const struct plan_job *job, const struct settings *settings) {
+    if (job->speech && !settings->transcribe) {
+        return false;
+    }
+    return !job->extra || strcmp(settings->plan, "lean") != 0;
+}
+
+json_t *plan_own(const struct settings *settings) {
     json_t *rows = json_array();
     for (size_t i = 0; i < plan_row_count; i++) {
         json_t *list = json_array();
         for (size_t job = 0; job < PLAN_MAX_JOBS && plan_rows[i].jobs[job].type != NULL; job++) {
-            if (!lean || !plan_rows[i].jobs[job].extra) {
+            if (is_wanted(&plan_rows[i].jobs[job], settings)) {
                 json_array_append_new(list, own_job(&plan_rows[i].jobs[job]));
             }
         }
@@ -252,12 +259,12 @@ static const json_t *choose(const json_t *rows, const char *media_type) {
     return best;
 }
 
-static json_t *own_jobs(const char *media_type, bool lean) {
+static json_t *own_jobs(const char *media_type, const struct settings *settings) {
     const struct plan_job *jobs[PLAN_MAX_JOBS];
     size_t count = plan_jobs(media_type, jobs);
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++) {
-        if (!lean || !jobs[i]->extra) {
+        if (is_wanted(jobs[i], settings)) {
             json_array_append_new(list, own_job(jobs[i]));
         }
     }
@@ -276,9 +283,10 @@ static bool is_possible(const json_t *job, const char *media_type) {
     return row != NULL && catalog_takes(row, media_type);
 }
 
-void file_plan_make(struct file_plan *plan, const json_t *rows, const char *media_type, bool lean) {
+void file_plan_make(struct file_plan *plan, const json_t *rows, const char *media_type,
+                    const struct settings *settings) {
     const json_t *chosen = choose(rows, media_type);
-    json_t *source = chosen != NULL ? json_deep_copy(chosen) : own_jobs(media_type, lean);
+    json_t *source = chosen != NULL ? json_deep_copy(chosen) : own_jobs(media_type, settings);
     json_t *jobs = json_array();
     json_t *followers = json_object();
     for (size_t i = 0; i < json_array_size(source) && i < PLAN_MAX_JOBS; i++) {

@@ -4,6 +4,7 @@
 #ifndef GATEWAY_PLAN_H
 #define GATEWAY_PLAN_H
 
+#include "config/settings.h"
 #include "proto/plan.h"
 #include <jansson.h>
 #include <stdbool.h>
@@ -14,8 +15,8 @@
 json_t *plan_check(const json_t *rows);
 /* The same rows with every member spelled out and patterns in lower case; a new reference. */
 json_t *plan_normal(const json_t *rows);
-/* The program's own rows in the same form; `lean` leaves out the extra ones. */
-json_t *plan_own(bool lean);
+/* The program's own rows in the same form; without what the settings leave out. */
+json_t *plan_own(const struct settings *settings);
 
 struct file_plan {
     size_t count;
@@ -26,7 +27,8 @@ struct file_plan {
 
 /* The jobs for a kind of bytes. `rows` are the tenant's (checked once, but judged anew: processors come and
  * go); the longest pattern that matches wins, and where none does the program's own rows. */
-void file_plan_make(struct file_plan *plan, const json_t *rows, const char *media_type, bool lean);
+void file_plan_make(struct file_plan *plan, const json_t *rows, const char *media_type,
+                    const struct settings *settings);
 void file_plan_clear(struct file_plan *plan);
 
 #endif

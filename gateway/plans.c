@@ -19,7 +19,7 @@ static void clear_state(void *state) {
 }
 
 static void respond(struct call *call, const char *plan) {
-    json_t *own = plan_own(strcmp(call->gateway->settings.plan, "lean") == 0);
+    json_t *own = plan_own(&call->gateway->settings);
     char *text = json_encode(own);
     json_decref(own);
     call_respond_take(

@@ -246,6 +246,15 @@ static const struct parameter_row waveform_parameters[] = {
     {.name = NULL},
 };
 
+static const struct parameter_row transcribe_parameters[] = {
+    {.name = "language",
+     .type = PARAMETER_TEXT,
+     .min = 2,
+     .max = 8,
+     .description = "Code of the language, such as en or pt-br; as the recogniser finds, or is set, if absent."},
+    {.name = NULL},
+};
+
 /* --- processors --------------------------------------------------------------------------------------------
  */
 
@@ -278,6 +287,11 @@ const struct catalog_row catalog_rows[] = {
      .parameters = waveform_parameters,
      .version = 1,
      .summary = "The shape of a sound."},
+    {.type = "transcribe",
+     .media = {"audio/*"},
+     .parameters = transcribe_parameters,
+     .version = 1,
+     .summary = "What is said, as text, JSON with times, and subtitles."},
     {.type = "extract_office",
      .media = {OOXML "*", OPEN_DOCUMENT "*", "application/encrypted", "application/rtf", "text/plain",
                "text/csv", "text/tab-separated-values", "text/markdown"},

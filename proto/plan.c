@@ -15,6 +15,8 @@
 #define SOON(name) {.type = name, .parameters = "{}", .priority = 1}
 #define LATER(name, json) {.type = name, .parameters = json, .priority = 2, .extra = true}
 
+#define SPEECH(name) {.type = name, .parameters = "{}", .priority = 2, .extra = true, .speech = true}
+
 #define PICTURE(name)                                                                                        \
     {.media_type = name, .jobs = {SOON("thumbnail"), LATER("image_variants", "{}"), LATER("ocr", "{}")}}
 #define TEXT(name) {.media_type = name, .jobs = {SOON("extract_office")}}
@@ -30,7 +32,7 @@ const struct plan_row plan_rows[] = {
     PICTURE("image/heic"),
     PICTURE("image/heif"),
     PICTURE("image/avif"),
-    {.media_type = "audio/*", .jobs = {SOON("waveform")}},
+    {.media_type = "audio/*", .jobs = {SOON("waveform"), SPEECH("transcribe")}},
     TEXT(OOXML "wordprocessingml.document"),
     TEXT(OOXML "spreadsheetml.sheet"),
     TEXT(OOXML "presentationml.presentation"),

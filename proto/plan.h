@@ -54,6 +54,7 @@ struct plan_job {
     const char *parameters; /* a JSON object */
     int priority;           /* band of the queue, 0 … 3 */
     bool extra;             /* left out where plans are to be lean */
+    bool speech;            /* left out where speech is not to be transcribed */
 };
 
 struct plan_row {

@@ -12,15 +12,15 @@
 #define SPEECH_RATE 16000
 #define SPEECH_FRAME 160u /* samples: 10 ms */
 #define SPEECH_BLOCK_FRAMES 3000u
-#define SPEECH_MAX_REGIONS 64u /* of one block: with pauses of half a second there is no room for more */
+#define SPEECH_MAX_REGIONS 64u /* of one block: with pauses of a second there is no room for more */
 
 /* In frames. */
 struct speech_region {
     size_t start, end;
 };
 
-/* Regions of speech in `frames` frames of samples, in order, padded by a quarter second, with at least half a
- * second between two. Returns how many. Pure. */
+/* Regions of speech in `frames` frames of samples, in order, padded by a quarter second, with pauses of more
+ * than half a second between two. Returns how many. Pure. */
 size_t speech_find(const int16_t *samples, size_t frames, struct speech_region regions[SPEECH_MAX_REGIONS]);
 
 /* The quietest tenth of a second in [from, to), as a frame in its middle. Pure. */

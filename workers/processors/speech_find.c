@@ -14,7 +14,7 @@
 #define LEAST_RANGE_DB 8.0
 #define LEAST_ABOVE_FLOOR_DB 6.0
 #define SHARE_OF_RANGE 0.25
-#define GAP_FRAMES 50u
+#define GAP_FRAMES 100u
 #define PAD_FRAMES 25u
 #define LEAST_LOUD_FRAMES 8u
 #define QUIET_FRAMES 10u

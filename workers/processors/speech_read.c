@@ -9,7 +9,7 @@
 
 #define BLOCK_SAMPLES (SPEECH_BLOCK_FRAMES * SPEECH_FRAME)
 #define MIX_SAMPLES 4096u
-#define SETTLED_FRAMES 75u /* a region that ends so far before the block's end will not grow */
+#define SETTLED_FRAMES 150u /* a region that ends so far before the block's end will not grow */
 
 struct pieces {
     struct processor_context *context;
@@ -27,6 +27,8 @@ static int give(struct pieces *pieces, struct speech_region region) {
     size_t count = (region.end - region.start) * SPEECH_FRAME;
 
     pieces->speech += count;
+    processor_progress(pieces->context, (pieces->start + region.start * SPEECH_FRAME) / SPEECH_RATE,
+                       pieces->total_ms / 1000);
     return pieces->take(pieces->taker, pieces->block + region.start * SPEECH_FRAME, count,
                         pieces->start + region.start * SPEECH_FRAME);
 }

@@ -18,7 +18,6 @@
 #define MODEL "en-us"
 #define PATH_SIZE 512
 #define FRAME_MS 10u
-#define CHUNK_SAMPLES 3200u /* 0.2 s: often enough for the progress page, which shows that it lives */
 #define WORD_SIZE 256
 
 static ps_decoder_t *decoder; /* made in the nursery, used in runners */
@@ -94,18 +93,12 @@ static double mean_confidence(const struct transcript *transcript) {
     return segment->word_count == 0 ? TRANSCRIPT_NO_CONFIDENCE : sum / (double)segment->word_count;
 }
 
-static int decode(struct recogniser *recogniser, const int16_t *samples, size_t count, uint64_t start) {
-    struct progress_page *progress = recogniser->context->progress;
-    uint64_t total = atomic_load_explicit(&progress->total, memory_order_relaxed);
-
+static int decode(struct recogniser *recogniser, const int16_t *samples, size_t count) {
     if (ps_start_stream(decoder) < 0 || ps_start_utt(decoder) < 0) /* times count from here */
         return processor_fail(recogniser->context, "engine_failed", "utterance not started");
-    for (size_t at = 0; at < count; at += CHUNK_SAMPLES) {
-        size_t part = count - at < CHUNK_SAMPLES ? count - at : CHUNK_SAMPLES;
-        if (ps_process_raw(decoder, samples + at, part, FALSE, FALSE) < 0)
-            return processor_fail(recogniser->context, "engine_failed", "sound not taken");
-        processor_progress(recogniser->context, (start + at) / SPEECH_RATE, total);
-    }
+    /* Whole, so that the mean of all its frames is taken off each; its processor time shows that it lives. */
+    if (ps_process_raw(decoder, samples, count, FALSE, TRUE) < 0)
+        return processor_fail(recogniser->context, "engine_failed", "sound not taken");
     if (ps_end_utt(decoder) < 0)
         return processor_fail(recogniser->context, "engine_failed", "utterance not ended");
     return 0;
@@ -119,7 +112,7 @@ static int take(void *context, const int16_t *samples, size_t count, uint64_t st
     const char *text;
     int32 score;
 
-    if (decode(recogniser, samples, count, start) != 0)
+    if (decode(recogniser, samples, count) != 0)
         return -1;
     text = ps_get_hyp(decoder, &score);
     if (text == NULL || text[0] == '\0')
@@ -159,5 +152,13 @@ static int run(struct processor_context *context) {
     return transcript_write(context, &recogniser.transcript);
 }
 
-const struct processor processor_transcribe = {
-    .name = "transcribe", .warm = audio_reader_warm, .warm_first = warm_first, .run = run};
+static const struct processor_parameter known[] = {
+    {"language", "\"en\"", "code of the language"},
+    {.name = NULL},
+};
+
+const struct processor processor_transcribe = {.name = "transcribe",
+                                               .parameters = known,
+                                               .warm = audio_reader_warm,
+                                               .warm_first = warm_first,
+                                               .run = run};

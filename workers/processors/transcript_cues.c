@@ -120,11 +120,13 @@ static int put_part(struct writer *writer, const struct part *part) {
 
 /* Cuts at blanks and after 42 characters; times go evenly over the characters. */
 static int put_item(struct writer *writer, const char *text, const struct transcript_item *item) {
-    size_t total = 1, before = 0; /* one more than there are: never 0 */
+    size_t total = 0, before = 0;
     int starts_word = 1;
 
     for (const char *at = text; *at != '\0'; at++)
         total += ((unsigned char)*at & 0xc0) != 0x80;
+    if (total == 0)
+        return 0;
     while (*text != '\0') {
         struct part part = {.text = text, .starts_word = starts_word};
         while (*text != '\0' && *text != ' ') {
