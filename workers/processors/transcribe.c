@@ -152,13 +152,5 @@ static int run(struct processor_context *context) {
     return transcript_write(context, &recogniser.transcript);
 }
 
-static const struct processor_parameter known[] = {
-    {"language", "\"en\"", "code of the language"},
-    {.name = NULL},
-};
-
-const struct processor processor_transcribe = {.name = "transcribe",
-                                               .parameters = known,
-                                               .warm = audio_reader_warm,
-                                               .warm_first = warm_first,
-                                               .run = run};
+const struct processor processor_transcribe = {
+    .name = "transcribe", .warm = audio_reader_warm, .warm_first = warm_first, .run = run};
