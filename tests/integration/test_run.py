@@ -158,6 +158,8 @@ def test_a_terminal_is_no_document():
     ("write", ["--output-bytes", "1M"], "output_limit", 4), ("crash", [], "crash", 5),
 ])
 def test_limits_are_flags(act, flags, code, status):
+    if INSTRUMENTED and code == "memory_limit":
+        pytest.skip("AddressSanitizer reserves terabytes: no limit holds")
     amount = {"sleep": 30000, "allocate": 512 << 20, "write": 4 << 20}.get(act, 0)
     done = run("selftest", "--param", f"act={act}", "--param", f"amount={amount}", *flags)
     assert (done.returncode, result_of(done)["error"]["code"]) == (status, code)

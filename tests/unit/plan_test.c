@@ -311,7 +311,8 @@ static void plans_name_processors_that_exist(void **state) {
                                           "image/heic",      "image/heif", "image/avif",
                                           "audio/wav",       "audio/mpeg", "audio/webm",
                                           "text/plain",      "text/csv",   DOCX,
-                                          XLSX,              PPTX,         "application/vnd.oasis.opendocument.text"};
+                                          XLSX,              PPTX,         "application/vnd.oasis.opendocument.text",
+                                          "application/rtf"};
     static const char *const stored_only[] = {"image/svg+xml",   "image/bmp", "text/html",
                                               "application/zip", "video/mp4", "",          "application/postscript"};
     const struct plan_job *jobs[PLAN_MAX_JOBS];
