@@ -115,7 +115,7 @@ static const char *sniff_encrypted(struct bytes bytes) {
 /* Handlers of the tracks (ISO/IEC 14496-12 8.4.3), where the index stands in front: sound, and no pictures.
  */
 static bool has_sound_only(struct bytes bytes) {
-    const unsigned char *index = memmem(bytes.at, bytes.size, "moov", 4);
+    const unsigned char *index = bytes.at != NULL ? memmem(bytes.at, bytes.size, "moov", 4) : NULL;
     size_t start = index != NULL ? (size_t)(index - bytes.at) : 0;
     if (start < 4) {
         return false;
