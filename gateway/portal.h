@@ -10,13 +10,14 @@
 
 #define PORTAL_SCHEMA_NAME_MAX 63
 
-/* portal_jobs.c, portal_documents.c, portal_schemas.c */
+/* portal_jobs.c, portal_documents.c, portal_schemas.c, portal_webhook.c */
 void handle_portal_submit(struct call *call);
 void handle_portal_job(struct call *call);
 void handle_portal_documents(struct call *call);
 void handle_portal_document(struct call *call);
 void handle_portal_schemas(struct call *call);
 void handle_portal_schema_add(struct call *call);
+void handle_portal_webhook(struct call *call);
 
 /* portal_definition.c */
 

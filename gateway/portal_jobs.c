@@ -17,7 +17,7 @@ struct submission {
     const json_t *schema, *input; /* of the call's body */
     json_t *definition;
     json_t *payload;
-    char *payload_text, *definition_text;
+    char *payload_text, *definition_text, *order_text;
     char job[UUID_TEXT_SIZE], file[UUID_TEXT_SIZE], tenant[UUID_TEXT_SIZE];
     char schema_id[UUID_TEXT_SIZE]; /* "" when the definition came along */
     char schema_version[24];        /* "" when unknown */
@@ -33,6 +33,7 @@ static void clear_submission(void *state) {
     json_decref(submission->payload);
     free(submission->payload_text);
     free(submission->definition_text);
+    free(submission->order_text);
 }
 
 static const struct field schema_fields[] = {
@@ -85,6 +86,10 @@ static const struct statement insert_job = {
     "select id from j",
     10};
 
+/* To the service outside that does such jobs, if there is one. */
+static const struct statement route_job = {"portal_route_job", "select compute_route($1::uuid, $2::jsonb)",
+                                           2};
+
 static const struct statement read_job = {
     "portal_read_job",
     "select json_build_object('job_id', s.job_id, 'user_id', s.user_id, 'status', s.status, 'portal_schema', "
@@ -107,6 +112,10 @@ static const struct statement read_job = {
 
 /* ---- POST /jobs ---- */
 
+static const char *text_or_null(const char *text) {
+    return text[0] != '\0' ? text : NULL;
+}
+
 static void submitted(struct call *call, const struct database_answer *answer) {
     const struct submission *submission = call->state;
     if (result_rows(answer->results[1]) == 0) {
@@ -119,8 +128,32 @@ static void submitted(struct call *call, const struct database_answer *answer) {
                       memory_format("{\"job_id\":\"%s\",\"status\":\"pending\"}", submission->job));
 }
 
-static const char *text_or_null(const char *text) {
-    return text[0] != '\0' ? text : NULL;
+static json_t *version_of(const struct submission *submission) {
+    int64_t number;
+    return text_parse_i64(submission->schema_version, 1, INT32_MAX, &number) == 0
+               ? json_integer((json_int_t)number)
+               : json_null();
+}
+
+/* The order for a service outside: the payload contract of docs/portal.md. NULL when the upload can't be
+ * signed for. */
+static char *write_order(struct call *call, const struct submission *submission, const char *original) {
+    const struct settings *settings = &call->gateway->settings;
+    const char *mime = json_text_member(submission->input, "mime_type");
+    char url[STORAGE_URL_MAX];
+    if (portal_link(call, submission->raw_path, submission->filename, url) != 0) {
+        return NULL;
+    }
+    json_t *order = json_pack("{s:s,s:s,s:{s:s*,s:s,s:o,s:O},s:{s:s,s:s*,s:s},s:{s:s,s:s*,s:s*}}", "job_id",
+                              submission->job, "user_id", call->user, "portal_schema", "id",
+                              text_or_null(submission->schema_id), "name", submission->schema_name, "version",
+                              version_of(submission), "schema_definition", submission->definition, "input",
+                              "artifact_url", url, "mime_type", mime, "original_filename", original,
+                              "storage", "bucket", storage_bucket(call->gateway->storage), "region",
+                              settings->storage_region, "endpoint", settings->storage_endpoint);
+    char *text = order != NULL ? json_encode(order) : NULL;
+    json_decref(order);
+    return text;
 }
 
 static void submit(struct call *call, struct submission *submission) {
@@ -135,6 +168,11 @@ static void submit(struct call *call, struct submission *submission) {
                   submission->definition, "filename", submission->filename);
     submission->payload_text = json_encode(submission->payload);
     submission->definition_text = json_encode(submission->definition);
+    submission->order_text = write_order(call, submission, names.original);
+    if (submission->order_text == NULL) {
+        call_problem(call, PROBLEM_INTERNAL, NULL);
+        return;
+    }
     const struct query queries[] = {
         {.statement = &statements[STATEMENT_FILE_LOCK], .values = {submission->file}},
         {.statement = &insert_job,
@@ -142,9 +180,10 @@ static void submit(struct call *call, struct submission *submission) {
                     text_or_null(submission->schema_id), submission->schema_name,
                     text_or_null(submission->schema_version), submission->definition_text,
                     submission->filename, submission->raw_path}},
+        {.statement = &route_job, .values = {submission->job, submission->order_text}},
         {.statement = &statements[STATEMENT_FILE_REFRESH], .values = {submission->file}},
     };
-    call_write(call, &(struct call_effect){.queries = queries, .count = 3, .on_answer = submitted});
+    call_write(call, &(struct call_effect){.queries = queries, .count = 4, .on_answer = submitted});
 }
 
 static void copy(char *target, size_t size, const struct database_result *result, const char *column) {

@@ -24,6 +24,14 @@ static const struct field documents_query[] = {
     {"limit", FIELD_INTEGER, false, 1, 100, NULL, "Documents in a page; 50 if absent."},
 };
 
+static const struct field webhook_fields[] = {
+    {"job_id", FIELD_UUID, true, 0, 0, NULL, "The job, as it was sent."},
+    {"camber_job_id", FIELD_TEXT, false, 1, 200, NULL, "The service's own name for it."},
+    {"external_job_id", FIELD_TEXT, false, 1, 200, NULL, "The same."},
+    {"status", FIELD_CHOICE, true, 0, 0, "success|failed", "What became of it."},
+    {"result", FIELD_OBJECT, true, 0, 0, NULL, "What the service made, or its error; see docs/portal.md."},
+};
+
 static const struct route routes[] = {
     {.method = "POST",
      .pattern = "/jobs",
@@ -82,11 +90,23 @@ static const struct route routes[] = {
      .success = 200,
      .response = "Document",
      .problems = {PROBLEM_NOT_FOUND}},
+    {.method = "POST",
+     .pattern = "/internal/webhooks/:name",
+     .operation = "reportPortalJob",
+     .flags = ROUTE_WRITES | ROUTE_BODY,
+     .handler = handle_portal_webhook,
+     ROUTE_FIELDS(webhook_fields),
+     .summary = "A service outside says what became of a job; authorized by X-Webhook-Secret.",
+     .success = 200,
+     .response = "PortalReported",
+     .problems = {PROBLEM_WEBHOOK_SECRET, PROBLEM_NOT_FOUND, PROBLEM_PAYLOAD_INVALID,
+                  PROBLEM_STORAGE_UNAVAILABLE}},
 };
 
 static const struct answer_row answers[] = {
     {.name = "PortalStatus", .choices = "pending|processing|completed|failed"},
     {.name = "PortalAccepted", .members = "job_id:Uuid status:PortalStatus"},
+    {.name = "PortalReported", .members = "ok:true job_id:Uuid replayed:boolean"},
     {.name = "PortalError", .members = "code:text stage:text message:text retryable:boolean"},
     {.name = "PortalArtifacts",
      .members = "document_id?:Uuid master_path?:text preview_path?:text output_path?:text"},

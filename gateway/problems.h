@@ -39,6 +39,7 @@
     PROBLEM(WEBHOOK_URL, "webhook_url_refused", 422, "Webhooks can't go to this URL; see detail.")           \
     PROBLEM(KEY_REUSED, "idempotency_key_reused", 422, "This key was used for another request.")             \
     PROBLEM(PAYLOAD_INVALID, "payload_invalid", 400, "The job is not as described; see details.")            \
+    PROBLEM(WEBHOOK_SECRET, "webhook_secret", 401, "X-Webhook-Secret is missing or wrong.")                  \
     PROBLEM(SCHEMA_NOT_FOUND, "schema_not_found", 404, "There is no such portal schema.")                    \
     PROBLEM(RATE_LIMITED, "rate_limited", 429, "Too many requests; wait as Retry-After says.")               \
     PROBLEM(INTERNAL, "internal_error", 500, "Something went wrong here.")                                   \

@@ -6,10 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
-extern const struct remote remote_transcribe;
+extern const struct remote remote_transcribe, remote_compute_submit;
 
 static const struct remote *const remotes[] = {
     &remote_transcribe,
+    &remote_compute_submit,
 };
 
 const struct remote *remote_find(const char *name) {

@@ -65,6 +65,7 @@ static const struct service_row {
     }
     [SERVICE_TRANSCRIBE] = SERVICE_ROW(transcribe),
     [SERVICE_CHAT] = SERVICE_ROW(chat),
+    [SERVICE_COMPUTE] = SERVICE_ROW(compute),
 };
 
 static const char *text_at(const struct settings *settings, size_t offset) {

@@ -10,7 +10,7 @@
 #include "lib/loop.h"
 #include <stdint.h>
 
-enum service_name { SERVICE_TRANSCRIBE, SERVICE_CHAT, SERVICE_COUNT };
+enum service_name { SERVICE_TRANSCRIBE, SERVICE_CHAT, SERVICE_COMPUTE, SERVICE_COUNT };
 
 #define SERVICE_DETAIL_SIZE 200
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Document portals, step by step as their document describes them: schemas, jobs, documents, the ZIP, compute outside."""
+import hashlib
+import http.server
 import io
 import json
 import re
+import threading
 import urllib.parse
 import urllib.parse
 import uuid
@@ -28,10 +31,105 @@ def picture(width=600, height=700):
     return out.getvalue()
 
 
+SECRET = "webhook-secret-of-the-tests"
+
+
+class Service(http.server.ThreadingHTTPServer):
+    """A compute service outside: takes jobs, and does with each what its schema's name says."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.system, self.orders, self.answers = None, [], {}
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def call_back(self, job, body, secret=SECRET, backend="camber"):
+        headers = {"Content-Type": "application/json", **({"X-Webhook-Secret": secret} if secret is not None else {})}
+        return fetch("POST", f"{self.system.base}/internal/webhooks/{backend}", headers, json.dumps(body).encode())
+
+    def report(self, order, **more):
+        job, user = order["job_id"], order["user_id"]
+        result = {"status": "success", "job_id": job, "quality_score": 0.87, "warnings": ["Low OCR confidence: 0.65"],
+                  "artifacts": {"master_path": f"master/{user}/{job}/{job}.enc",
+                                "preview_path": f"output/{user}/{job}/preview.jpg"},
+                  "metrics": {"ocr_confidence": 0.65, "processing_ms": 2340}}
+        result.update(more)
+        return {"camber_job_id": f"camber-{job}", "job_id": job, "status": "success", "result": result}
+
+    def failure(self, order):
+        return {"camber_job_id": "c", "job_id": order["job_id"], "status": "failed", "result": {
+            "status": "failed", "job_id": order["job_id"], "error": {
+                "code": "OCR_TIMEOUT", "stage": "ocr", "message": "OCR processing exceeded timeout", "retryable": True}}}
+
+    def put(self, order):
+        """What the service's worker does: fetches the upload, stores a document and its preview."""
+        image = Image.open(io.BytesIO(fetch("GET", order["input"]["artifact_url"]).body))
+        definition = order["portal_schema"]["schema_definition"]
+        out = io.BytesIO()
+        image.resize((definition["target_width"], definition["target_height"])).save(out, "JPEG")
+        paths = self.report(order)["result"]["artifacts"]
+        for path in paths.values():
+            self.system.s3().put_object(Bucket=self.system.bucket, Key=path, Body=out.getvalue())
+
+    def work(self, order):
+        what, answers = order["portal_schema"]["name"], []
+        if what in ("good", "twice"):
+            self.put(order)
+            answers = [self.report(order)] * (2 if what == "twice" else 1)
+        elif what == "bad":
+            answers = [self.failure(order)]
+        elif what == "garbage":
+            answers = [{"job_id": order["job_id"], "status": "success", "result": result} for result in (
+                {}, {"artifacts": {}}, {"artifacts": {"master_path": "../../etc/passwd"}},
+                {"artifacts": {"master_path": f"master/{uuid.uuid4()}/{order['job_id']}/{order['job_id']}.enc"}},
+                {"artifacts": {"master_path": f"master/{order['user_id']}/{order['job_id']}/{order['job_id']}.enc"}},
+                {"quality_score": 7}, {"job_id": str(uuid.uuid4())})]
+        self.answers[order["job_id"]] = [self.call_back(order["job_id"], body) for body in answers]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        order = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        refused = order["portal_schema"]["name"] == "refused"
+        self.server.orders.append((self.path, self.headers["Authorization"], order))
+        self.send_response(400 if refused else 202)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps({"camber_job_id": f"camber-{order['job_id']}"}).encode())
+        if not refused:
+            threading.Thread(target=self.server.work, args=(order,), daemon=True).start()
+
+    def log_message(self, *arguments):
+        pass
+
+
 @pytest.fixture(scope="module")
-def system():
-    with System(backoff_unit_ms="50", max_attempts="3") as running:
+def service():
+    with Service() as running:
         yield running
+        running.shutdown()
+
+
+@pytest.fixture(scope="module")
+def system(service):
+    # as the document's .env has them
+    names = {"WEBHOOK_SECRET": SECRET, "CAMBER_API_URL": f"http://127.0.0.1:{service.server_port}",
+             "CAMBER_API_KEY": "camber-key", "SERVICE_ENV": "dev", "SUPABASE_ANON_KEY": "anon",
+             "SUPABASE_SERVICE_ROLE_KEY": "service-role"}
+    running = System(backoff_unit_ms="50", max_attempts="3")
+    running.environment.update(names)
+    with running:
+        service.system = running
+        yield running
+
+
+@pytest.fixture
+def outside(system, service):
+    """While it is on, portals' jobs go to the service."""
+    system.sql("update compute_backends set enabled = true, deadline_ms = 60000 where name = 'camber'")
+    yield service
+    system.sql("update compute_backends set enabled = false, secret_sha256 = null where name = 'camber'")
 
 
 @pytest.fixture(scope="module")
@@ -279,3 +377,99 @@ def test_the_codes_are_those_of_the_document(system):
                     ("DECODE_FAILED", "decode", False), ("OCR_FAILED", "ocr", False), ("OCR_TIMEOUT", "ocr", True),
                     ("SCHEMA_FAILED", "schema", False), ("SIZE_EXCEEDED", "schema", False),
                     ("UPLOAD_FAILED", "upload", True)}
+
+
+# ---- compute outside ----
+
+def send_out(user, upload, name, **definition):
+    return job_of(user, submit(user, {"name": name, "schema_definition": {**DEFINITION, **definition}},
+                               {"file_id": upload["file_id"]}, original_filename="photo.jpg"))
+
+
+def test_a_job_goes_out_and_comes_back_packed(system, user, upload, outside):
+    job_id = send_out(user, upload, "good")
+    job = settled(user, job_id)
+    assert job["status"] == "completed" and job["error"] is None, job
+    assert job["quality_score"] == 0.87 and job["warnings"] == ["Low OCR confidence: 0.65"]
+    assert job["metrics"] == {"ocr_confidence": 0.65, "processing_ms": 2340}
+    assert job["artifacts"]["master_path"] == f"master/{user.id}/{job_id}/{job_id}.enc"
+    assert job["artifacts"]["document_id"] == job_id
+    with zipfile.ZipFile(io.BytesIO(fetch("GET", job["download_url"]).body)) as package:
+        assert package.namelist() == [f"{job_id}.jpg"]
+        assert package.read(f"{job_id}.jpg") == artifact(system, job["artifacts"]["master_path"])
+    path, authorization, order = next(o for o in outside.orders if o[2]["job_id"] == job_id)
+    assert (path, authorization) == ("/jobs", "Bearer camber-key")
+    assert set(order) == {"job_id", "user_id", "portal_schema", "input", "storage"}
+    assert order["user_id"] == user.id and order["portal_schema"]["schema_definition"] == DEFINITION
+    assert set(order["input"]) >= {"artifact_url", "original_filename"} and "raw_path" not in order["input"]
+    row, = system.sql("select backend, external_id from portal_jobs where job_id = %s", job_id)
+    assert row == {"backend": "camber", "external_id": f"camber-{job_id}"}
+    assert system.sql("select status::text as s from jobs where parent = %s and status not in ('done', 'cancelled')",
+                      job_id) == []
+    user.wait(upload["file_id"])
+
+
+def test_a_service_that_says_it_twice_is_heard_once(system, user, upload, outside):
+    job_id = send_out(user, upload, "twice")
+    assert settled(user, job_id)["status"] == "completed"
+    answers = eventually(lambda: outside.answers.get(job_id), what="both answers")
+    assert [a.status for a in answers] == [200, 200] and [a.json["replayed"] for a in answers] == [False, True]
+    late = outside.call_back(job_id, outside.failure({"job_id": job_id}))
+    assert late.status == 200 and late.json["replayed"] is True
+    assert user.call("GET", f"/jobs/{job_id}").json["status"] == "completed", "an end is an end"
+    assert len(system.sql("select id from documents where job_id = %s", job_id)) == 1
+
+
+def test_a_failure_keeps_its_details(user, upload, outside):
+    job = settled(user, send_out(user, upload, "bad"))
+    assert job["status"] == "failed"
+    assert job["error"] == {"code": "OCR_TIMEOUT", "stage": "ocr", "message": "OCR processing exceeded timeout",
+                            "retryable": True}
+
+
+def test_garbage_changes_nothing_and_silence_ends_at_the_deadline(system, user, upload, outside):
+    system.sql("update compute_backends set deadline_ms = 1500 where name = 'camber'")
+    silent, garbage = send_out(user, upload, "silent"), send_out(user, upload, "garbage")
+    answers = eventually(lambda: outside.answers.get(garbage), what="answers to garbage")
+    assert [a.status for a in answers] == [400] * 7, answers
+    assert {a.json["error"] for a in answers} == {"payload_invalid"}
+    for job in (settled(user, silent), settled(user, garbage)):
+        assert job["status"] == "failed" and job["error"]["code"] == "OCR_TIMEOUT", job
+        assert job["error"]["retryable"] is True and "in time" in job["error"]["message"]
+
+
+def test_a_service_that_refuses_ends_the_job_at_once(user, upload, outside):
+    job = settled(user, send_out(user, upload, "refused"))
+    assert job["error"]["code"] == "WORKER_FAILED" and "could not be asked" in job["error"]["message"], job
+
+
+def test_webhooks_need_their_secret(system, user, upload, outside):
+    job_id = send_out(user, upload, "silent")
+    report = outside.failure({"job_id": job_id})
+    for secret in (None, "", "wrong", SECRET + "x"):
+        answer = outside.call_back(job_id, report, secret)
+        assert answer.status == 401 and answer.json["error"] == "webhook_secret", answer
+    assert outside.call_back(job_id, report, backend="unknown").status == 401
+    own = outside.failure({"job_id": str(uuid.uuid4())})
+    assert outside.call_back(None, own).status == 404
+    system.sql("update compute_backends set secret_sha256 = %s where name = 'camber'",
+               hashlib.sha256(b"its own").hexdigest())
+    assert outside.call_back(job_id, report).status == 401, "a backend's own secret replaces the general one"
+    assert user.call("GET", f"/jobs/{job_id}").json["status"] in ("pending", "processing")
+    assert outside.call_back(job_id, report, "its own").status == 200
+    assert settled(user, job_id)["status"] == "failed"
+
+
+def test_a_job_of_ours_is_no_services(user, upload, outside, system):
+    system.sql("update compute_backends set enabled = false where name = 'camber'")
+    job_id = send_out(user, upload, "here")
+    assert outside.call_back(job_id, outside.failure({"job_id": job_id})).status == 404
+    assert settled(user, job_id)["status"] == "completed"
+
+
+def test_a_cancelled_job_is_told_as_one(user, upload, outside):
+    job_id = send_out(user, upload, "silent")
+    assert user.call("POST", f"/v1/jobs/{job_id}/cancel").status == 200
+    job = settled(user, job_id)
+    assert job["error"]["code"] == "CANCELLED", job
+    assert outside.call_back(job_id, outside.failure({"job_id": job_id})).json["replayed"] is True
