@@ -288,6 +288,13 @@ static const struct option_row rows[] = {
      .description = "Let filemill run --contract fetch from private, loopback and link-local addresses too. The "
                     "configured storage endpoint may always be one."},
 
+    {ROW_BOOL("credits", "CREDITS", credits, "off"), .audience = FOR_MIGRATE | FOR_GATEWAY | FOR_SCHEDULER,
+     .heading = "Credits",
+     .description = "Charge users for jobs: credits are reserved when a job is made, charged when it is done, given "
+                    "back when it is not. The same on all nodes."},
+    {ROW_TEXT("credit-admins", "CREDIT_ADMINS", credit_admins, NULL), .audience = FOR_MIGRATE,
+     .description = "Users who may grant credits: their ids, comma separated."},
+
     {ROW_NUMBER("webhook-timeout", "WEBHOOK_TIMEOUT_MS", webhook_timeout_ms, "15000", 100, 60000, "ms"),
      .audience = FOR_SCHEDULER, .heading = "Webhooks",
      .description = "How long a receiver may take for its answer, connecting included."},

@@ -134,6 +134,9 @@ struct settings {
     /* one-shot runs */
     int64_t run_max_input_bytes;
     bool run_private_addresses;
+    /* credits */
+    bool credits;
+    char *credit_admins;
     /* webhooks */
     int64_t webhook_timeout_ms;
     int64_t webhook_concurrency;

@@ -4,6 +4,7 @@
 
 #include "gateway/cors.h"
 #include "gateway/idempotency.h"
+#include "gateway/json.h"
 #include "gateway/statements.h"
 #include "lib/clock.h"
 #include "lib/counters.h"
@@ -116,8 +117,17 @@ void *call_state(struct call *call, size_t size, void (*clear)(void *state)) {
 
 /* --- the database --- */
 
+/* What the rule of credits says (sql/migrations/0039_credits.sql), whichever statement made the jobs. */
+static void fail_out_of_credit(struct call *call, const struct database_answer *answer) {
+    const char *reason;
+    json_t *members = json_decode(answer->message, strlen(answer->message), &reason);
+    call_problem_with(call, PROBLEM_OUT_OF_CREDIT, NULL, members);
+}
+
 static void fail_refused(struct call *call, const struct database_answer *answer) {
-    if (strcmp(answer->sqlstate, "42501") == 0) { /* row security said no where no check of ours did */
+    if (strcmp(answer->sqlstate, "FM402") == 0) {
+        fail_out_of_credit(call, answer);
+    } else if (strcmp(answer->sqlstate, "42501") == 0) { /* row security said no where no check of ours did */
         log_warn("request=%s sqlstate=%s msg=\"%s\"", call->request_id, answer->sqlstate, answer->message);
         call_problem(call, PROBLEM_FORBIDDEN, NULL);
     } else if (strncmp(answer->sqlstate, "53", 2) == 0 || strncmp(answer->sqlstate, "57", 2) == 0 ||

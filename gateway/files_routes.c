@@ -11,7 +11,8 @@ static const struct field init_fields[] = {
      "Who may read it; private if absent."},
     {"size_bytes", FIELD_INTEGER, true, 0, FIELD_MAX_UPLOAD, NULL, "Exact size; the upload URL binds it."},
     {"sha256", FIELD_SHA256, false, 0, 0, NULL, "SHA-256 of the bytes, in hex; then checked."},
-    {"layout", FIELD_CHOICE, false, 0, 0, "raw", "raw: kept at raw/{user}/{id}/…, as document portals have it."},
+    {"layout", FIELD_CHOICE, false, 0, 0, "raw",
+     "raw: kept at raw/{user}/{id}/…, as document portals have it."},
 };
 static const struct field finalize_fields[] = {
     {"file_id", FIELD_UUID, true, 0, 0, NULL, "The file, as init-upload answered."},
@@ -50,8 +51,8 @@ static const struct route routes[] = {
      .summary = "End an upload: checks the object and queues its jobs. Again: the same jobs.",
      .success = 200,
      .response = "Jobs",
-     .problems = {PROBLEM_OBJECT_NOT_FOUND, PROBLEM_FORBIDDEN, PROBLEM_NOT_FOUND, PROBLEM_EMPTY_FILE,
-                  PROBLEM_SIZE_MISMATCH, PROBLEM_TYPE_MISMATCH, PROBLEM_OBJECT_CHANGED,
+     .problems = {PROBLEM_OUT_OF_CREDIT, PROBLEM_OBJECT_NOT_FOUND, PROBLEM_FORBIDDEN, PROBLEM_NOT_FOUND,
+                  PROBLEM_EMPTY_FILE, PROBLEM_SIZE_MISMATCH, PROBLEM_TYPE_MISMATCH, PROBLEM_OBJECT_CHANGED,
                   PROBLEM_STORAGE_UNAVAILABLE}},
     {.method = "GET",
      .pattern = "/v1/files",
@@ -117,7 +118,7 @@ static const struct route routes[] = {
      .summary = "Run all jobs of a file anew (owner, admin, internal); jobs under way are cancelled.",
      .success = 200,
      .response = "Jobs",
-     .problems = {PROBLEM_NOT_FOUND, PROBLEM_FORBIDDEN, PROBLEM_NOT_FINALIZED}},
+     .problems = {PROBLEM_OUT_OF_CREDIT, PROBLEM_NOT_FOUND, PROBLEM_FORBIDDEN, PROBLEM_NOT_FINALIZED}},
 };
 
 #define FILE_MEMBERS                                                                                         \

@@ -4,7 +4,7 @@
 
 extern const struct gateway_module health_module, openapi_module, tenants_module, files_module, jobs_module;
 extern const struct gateway_module processing_module, plans_module;
-extern const struct gateway_module webhooks_module;
+extern const struct gateway_module webhooks_module, credits_module;
 extern const struct gateway_module portal_module;
 
 const struct gateway_module *const gateway_modules[] = {
@@ -12,6 +12,7 @@ const struct gateway_module *const gateway_modules[] = {
     &processing_module,
     &plans_module,
     &webhooks_module,
+    &credits_module,
     &portal_module,
 };
 const size_t gateway_module_count = sizeof gateway_modules / sizeof gateway_modules[0];

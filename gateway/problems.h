@@ -11,6 +11,7 @@
     PROBLEM(OBJECT_NOT_FOUND, "object_not_found_in_storage", 400, "Nothing was uploaded for this file.")     \
     PROBLEM(MISSING_TOKEN, "missing_token", 401, "No bearer token was sent.")                                \
     PROBLEM(INVALID_TOKEN, "invalid_token", 401, "The bearer token is not valid.")                           \
+    PROBLEM(OUT_OF_CREDIT, "out_of_credit", 402, "Not enough credit; see balance and needed.")              \
     PROBLEM(NOT_A_MEMBER, "not_a_member", 403, "You are not a member of this tenant.")                       \
     PROBLEM(INSUFFICIENT_ROLE, "insufficient_role", 403, "Your role in this tenant does not allow it.")      \
     PROBLEM(FORBIDDEN, "forbidden", 403, "You may not do this.")                                             \
@@ -33,6 +34,7 @@
     PROBLEM(NOT_APPLICABLE, "type_not_applicable", 422, "This type of job takes no such bytes.")             \
     PROBLEM(BAD_PARAMETERS, "bad_parameters", 422, "The job's parameters are not as described; see details.") \
     PROBLEM(BAD_PLAN, "bad_plan", 422, "The plan is not as described; see details.")                         \
+    PROBLEM(CREDIT_BALANCE, "credit_balance", 409, "The user has not so many credits to take back.")        \
     PROBLEM(WEBHOOK_LIMIT, "webhook_limit", 409, "The tenant has as many webhook endpoints as it may.")      \
     PROBLEM(WEBHOOK_DISABLED, "webhook_disabled", 409, "The webhook endpoint is disabled; enable it first.") \
     PROBLEM(WEBHOOK_SENDING, "webhook_sending", 409, "The delivery is under way.")                           \

@@ -160,8 +160,8 @@ static const struct route routes[] = {
      .summary = "Order a job. One of its type that is still under way is cancelled.",
      .success = 202,
      .response = "Job",
-     .problems = {PROBLEM_NOT_FOUND, PROBLEM_FORBIDDEN, PROBLEM_NOT_FINALIZED, PROBLEM_UNKNOWN_JOB_TYPE,
-                  PROBLEM_NOT_APPLICABLE, PROBLEM_BAD_PARAMETERS}},
+     .problems = {PROBLEM_OUT_OF_CREDIT, PROBLEM_NOT_FOUND, PROBLEM_FORBIDDEN, PROBLEM_NOT_FINALIZED,
+                  PROBLEM_UNKNOWN_JOB_TYPE, PROBLEM_NOT_APPLICABLE, PROBLEM_BAD_PARAMETERS}},
 };
 
 static const struct answer_row answers[] = {

@@ -11,7 +11,7 @@
 
 #define ROUTE_MAX_PARAMETERS 2
 #define ROUTE_PARAMETER_MAX 65
-#define ROUTE_MAX_PROBLEMS 8
+#define ROUTE_MAX_PROBLEMS 12
 
 struct call;
 

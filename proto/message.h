@@ -14,6 +14,7 @@
 #define PROTO_MESSAGE_H
 
 #include "lib/buffer.h"
+#include "proto/deliveries.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,8 +25,6 @@
 #define MESSAGE_MAX_URLS 64
 #define MESSAGE_MAX_PARTS 64
 #define MESSAGE_SPLIT_SIZE 2048
-#define MESSAGE_MAX_DELIVERIES 16
-#define MESSAGE_MAX_WEBHOOK 8192
 
 enum message_type {
     MESSAGE_HELLO = 1, /* worker, gateway → scheduler: who I am */
@@ -180,29 +179,6 @@ struct message_deleted {
     uint64_t batch;
     struct message_url objects[MESSAGE_MAX_URLS]; /* keys gone (or never there); url empty */
     size_t object_count;
-};
-
-/* A webhook, signed: the secret stays with the scheduler. */
-struct message_delivery {
-    const char *id; /* of the delivery: UUID */
-    uint64_t epoch; /* echoed */
-    /* DELIVER only */
-    const char *url;
-    const char *message; /* webhook-id */
-    uint64_t timestamp;  /* webhook-timestamp */
-    const char *signature;
-    const char *body;
-    uint64_t timeout_ms;
-    /* DELIVERED only */
-    uint64_t status;       /* of the answer; 0: none came */
-    const char *error;     /* why none came: "timeout", "blocked" …; "overload", "drain": it was not sent */
-    uint64_t latency_ms, retry_after_s;
-    const char *excerpt;   /* of the answer's body */
-};
-
-struct message_deliveries {
-    struct message_delivery items[MESSAGE_MAX_DELIVERIES];
-    size_t count;
 };
 
 struct message_ping {

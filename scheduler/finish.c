@@ -27,6 +27,7 @@ struct ending {
     int64_t delay_ms; /* -1: none */
     const char *code, *detail, *stage;
     const struct message_result *result; /* DONE only */
+    const struct message_result *usage;  /* what the attempt took; NULL: not known, or nobody keeps it */
 };
 
 void finish_free(struct finish *finish) {
@@ -94,6 +95,17 @@ static int append_success(struct buffer *buffer, const struct message_result *re
     return broken | json_close(buffer, '}');
 }
 
+/* What the attempt took, for cpu_usage. */
+static int append_usage(struct buffer *buffer, const struct message_result *usage) {
+    int broken = json_name(buffer, "usage") | json_open(buffer, '{');
+
+    broken |= json_member_number(buffer, "cpu", (int64_t)usage->cpu_ms);
+    broken |= json_member_number(buffer, "fetch", (int64_t)usage->fetch_ms);
+    broken |= json_member_number(buffer, "parse", (int64_t)usage->parse_ms);
+    broken |= json_member_number(buffer, "store", (int64_t)usage->store_ms);
+    return broken | json_close(buffer, '}');
+}
+
 static char *write_end(const struct finish *finish, const struct ending *ending) {
     struct buffer buffer;
     int broken;
@@ -114,6 +126,8 @@ static char *write_end(const struct finish *finish, const struct ending *ending)
         broken |= json_name(&buffer, "result") | append_success(&buffer, ending->result);
         broken |= json_member_text(&buffer, "metrics", ending->result->metrics);
     }
+    if (ending->usage != NULL)
+        broken |= append_usage(&buffer, ending->usage);
     broken |= json_close(&buffer, '}');
     return element_take(&buffer, broken);
 }
@@ -271,6 +285,7 @@ static void finish_failed(struct scheduler *scheduler, struct lease *lease,
         .code = code,
         .detail = result->detail,
         .stage = result->stage,
+        .usage = scheduler->settings->credits ? result : NULL,
     };
 
     finish->quarantined = verdict.quarantine;
@@ -284,7 +299,10 @@ static void finish_failed(struct scheduler *scheduler, struct lease *lease,
 static void finish_done(struct scheduler *scheduler, struct lease *lease,
                         const struct message_result *result) {
     struct finish *finish;
-    struct ending ending = {.status = "done", .delay_ms = -1, .result = result};
+    struct ending ending = {.status = "done",
+                            .delay_ms = -1,
+                            .result = result,
+                            .usage = scheduler->settings->credits ? result : NULL};
     struct message_result failed = *result;
     bool foreign;
     struct buffer parts;

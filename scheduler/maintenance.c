@@ -15,6 +15,7 @@
 #define EVERY_MS 60000
 #define SOON_MS 1000
 #define EVENT_DAYS 7
+#define METRIC_DAYS 90
 #define DISABLED_MINUTES 1 /* a webhook endpoint may be enabled again by then */
 
 static int64_t upload_minutes(const struct settings *settings) {
@@ -40,6 +41,10 @@ static int64_t no_age(const struct settings *settings) {
     return 0;
 }
 
+static int64_t metric_days(const struct settings *settings) {
+    return settings->credits ? METRIC_DAYS : -1;
+}
+
 static int64_t disabled_minutes(const struct settings *settings) {
     (void)settings;
     return DISABLED_MINUTES;
@@ -61,6 +66,7 @@ static const struct chore {
     {&statements[STATEMENT_PURGE_FILES], deleted_days, 200, false},
     {&statements[STATEMENT_OLD_JOBS], finished_days, 1000, false},
     {&statements[STATEMENT_OLD_EVENTS], event_days, 5000, false},
+    {&statements[STATEMENT_OLD_METRICS], metric_days, 5000, false},
     {&outbox_statements[OUTBOX_DISABLED], disabled_minutes, 1000, false},
     {&outbox_statements[OUTBOX_OLD], webhook_days, 1000, false},
 };

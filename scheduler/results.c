@@ -400,7 +400,7 @@ static void query_ids(struct query *queries, size_t *count, enum statement_name 
 
 static void batch_send(struct batch *batch) {
     struct arrays arrays;
-    struct query queries[ARRAY_COUNT + 5];
+    struct query queries[ARRAY_COUNT + 6];
     size_t count = 0;
 
     arrays_fill(&arrays, batch);
@@ -413,6 +413,9 @@ static void batch_send(struct batch *batch) {
         queries[count++] =
             (struct query){.statement = &statements[array_rows[array].statement], .values = {list->data}};
     }
+    if (batch->results->scheduler->settings->credits)
+        queries[count++] = (struct query){.statement = &statements[STATEMENT_USAGE],
+                                          .values = {arrays.lists[ENDS].data}};
     query_ids(queries, &count, STATEMENT_DROP_PARTS, &arrays.joiners);
     query_ids(queries, &count, STATEMENT_PARENT_PROGRESS, &arrays.parents);
     batch->woken = arrays.parents.size == 0 ? 0 : count;

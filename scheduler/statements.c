@@ -219,6 +219,18 @@ const struct statement statements[STATEMENT_COUNT] = {
         "        p.max_attempts, p.payload || jsonb_build_object('range', c->>'range')"
         "   from p, jsonb_array_elements(p.children) c on conflict (id) do nothing", 1},
 
+    /* $1: the array of FINISH_JOBS, after it, where credits are on: what each attempt took, by stage. */
+    [STATEMENT_USAGE] = {"usage",
+        "insert into cpu_usage (job_id, epoch, stage, tenant_id, user_id, type, outcome, cpu_ms, wall_ms)"
+        " select j.id, d.epoch, s.stage, j.tenant_id, f.owner_user_id, j.type, d.status, s.cpu, s.wall"
+        "   from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, status text, usage jsonb)"
+        "   join jobs j on j.id = d.job and j.lease_epoch = d.epoch and j.status::text = d.status"
+        "   join files f on f.id = j.file_id"
+        "   cross join lateral (values ('fetch', 0::bigint, (d.usage->>'fetch')::bigint),"
+        "     (j.type, (d.usage->>'cpu')::bigint, (d.usage->>'parse')::bigint),"
+        "     ('store', 0::bigint, (d.usage->>'store')::bigint)) s(stage, cpu, wall)"
+        "  where d.usage is not null and (s.cpu > 0 or s.wall > 0) on conflict (job_id, epoch, stage) do nothing", 1},
+
     /* $1: array of outputs of jobs that ended in this transaction. Those of a generation that a reprocess
      * has overtaken, or of a deleted file, go to the garbage at once, as does the object that a row
      * pointed to before. An output of its job's own (`own`) stays beside those of the file's other jobs. */
@@ -395,6 +407,10 @@ const struct statement statements[STATEMENT_COUNT] = {
         "    interval '1 day' and (j.status <> 'failed' or j.generation < f.generation) order by"
         " j.finished_at"
         "    limit 1000) p where j.id = p.id", 1},
+
+    [STATEMENT_OLD_METRICS] = {"old_metrics",
+        "delete from metrics m using (select id from metrics order by id limit 5000) old"
+        " where m.id = old.id and m.created_at < now() - $1::bigint * interval '1 day'", 1},
 
     [STATEMENT_OLD_EVENTS] = {"old_events",
         "delete from file_events e using (select id from file_events order by id limit 5000) old"

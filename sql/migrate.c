@@ -204,3 +204,17 @@ int migrate_login(PGconn *connection, const char *role, const char *password) {
     PQfreemem(verifier);
     return status;
 }
+
+int migrate_credits(PGconn *connection, bool on, const char *admins) {
+    static const char text[] =
+        "select credits_switch($1::boolean, coalesce((select array_agg(btrim(a)::uuid) from"
+        " unnest(string_to_array($2, ',')) a where btrim(a) <> ''), '{}'))";
+    const char *const values[] = {on ? "on" : "off", admins};
+    PGresult *result = PQexecParams(connection, text, 2, NULL, values, NULL, NULL, 0);
+    int status = PQresultStatus(result) == PGRES_TUPLES_OK ? 0 : -1;
+
+    if (status != 0)
+        log_server_error("credits", connection);
+    PQclear(result);
+    return status;
+}

@@ -6,6 +6,7 @@
 #define SQL_MIGRATE_H
 
 #include <libpq-fe.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct migration {
@@ -26,5 +27,8 @@ int migrate_status(PGconn *connection); /* one line per migration on stdout */
 int migrate_verify(PGconn *connection); /* PASS and FAIL lines on stdout; -1 if one failed */
 /* Lets a role log in with this password; only its SCRAM verifier travels. */
 int migrate_login(PGconn *connection, const char *role, const char *password);
+
+/* Credits on or off, and who may grant them: ids, comma separated; NULL: nobody. */
+int migrate_credits(PGconn *connection, bool on, const char *admins);
 
 #endif

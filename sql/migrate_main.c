@@ -16,8 +16,9 @@
 #define WAIT_STEP_NS 200000000
 
 static int apply(PGconn *connection, const struct settings *settings) {
-    (void)settings;
-    return migrate_apply(connection);
+    if (migrate_apply(connection) != 0)
+        return -1;
+    return migrate_credits(connection, settings->credits, settings->credit_admins);
 }
 
 static int show_status(PGconn *connection, const struct settings *settings) {
@@ -36,7 +37,7 @@ static int apply_and_set_passwords(PGconn *connection, const struct settings *se
                   "FILEMILL_SCHEDULER_PASSWORD\"");
         return -1;
     }
-    if (migrate_apply(connection) != 0 ||
+    if (apply(connection, settings) != 0 ||
         migrate_login(connection, "filemill_gateway", settings->gateway_password) != 0)
         return -1;
     return migrate_login(connection, "filemill_scheduler", settings->scheduler_password);

@@ -32,6 +32,14 @@ wanted_columns(tab, columns) as (values
                   master_path,created_at}'),
   ('portal_error_codes', '{code,stage,retryable,description}'),
   ('portal_error_causes', '{cause,code}'),
+  ('user_credits', '{user_id,balance,reserved,used,granted,updated_at}'),
+  ('credit_ledger', '{id,user_id,job_id,kind,balance_change,reserved_change,used_change,note,created_at}'),
+  ('credit_reservations', '{job_id,user_id,amount,created_at}'),
+  ('job_prices', '{type,base,per_cpu_second,reserve}'),
+  ('credit_admins', '{user_id}'),
+  ('cpu_usage', '{job_id,epoch,stage,tenant_id,user_id,type,outcome,cpu_ms,wall_ms,created_at}'),
+  ('metrics', '{id,created_at,tenant_id,job_id,type,status,attempts,waited_ms,ran_ms,cpu_ms,peak_rss_bytes,input_bytes,
+                pages,error_code}'),
   ('schema_migrations', '{version,name,checksum,applied_at}')),
 wanted_enums(name, labels) as (values
   ('visibility_t', '{public,private,internal}'::text[]),
@@ -62,6 +70,8 @@ wanted_indexes(name, definition) as (values
 wanted_functions(name, definer) as (values
   ('files_refresh', false), ('parents_wake', false), ('parents_wake_left', false), ('filemill_user', false), ('filemill_role', true), ('filemill_elevated', false),
   ('file_readable', false), ('tenant_bootstrap', true), ('idempotency_expire', true),
+  ('credits_reserve', true), ('credits_settle', true), ('credits_on_insert', true), ('credits_on_update', true),
+  ('credits_on_delete', true), ('credit_grant', true), ('credits_switch', false), ('credits_is_open', false),
   ('webhook_emit', true), ('webhooks_note', true), ('webhook_endpoints_gone', true), ('webhook_endpoints_rotate', false),
   ('events_newest', true), ('tenant_members_guard', false), ('filemill_time', false),
   ('compute_route', true), ('compute_report', true), ('compute_submit_failed', true),
@@ -119,13 +129,13 @@ problems(sort, name, detail) as (
          (select string_agg(g.privilege_type, ', ') from information_schema.role_table_grants g
            where g.table_schema = current_schema() and g.table_name = x.tab and g.grantee = 'filemill_gateway'
              and g.privilege_type in ('UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER', 'REFERENCES'))
-    from (values ('tenants'), ('files'), ('file_derivatives'), ('jobs'), ('file_events'), ('portal_schemas'),
+    from (values ('tenants'), ('files'), ('file_derivatives'), ('jobs'), ('file_events'), ('user_credits'), ('credit_ledger'), ('job_prices'), ('portal_schemas'),
                  ('portal_jobs'), ('document_artifacts'), ('documents')) x(tab)
   union all
   select 9, 'the gateway has no business with ' || x.tab,
          (select string_agg(g.privilege_type, ', ') from information_schema.role_table_grants g
            where g.table_schema = current_schema() and g.table_name = x.tab and g.grantee = 'filemill_gateway')
-    from (values ('object_deletions'), ('quarantine'), ('paused_types'), ('job_parts'), ('schema_migrations')) x(tab)
+    from (values ('credit_reservations'), ('credit_admins'), ('cpu_usage'), ('metrics'), ('object_deletions'), ('quarantine'), ('paused_types'), ('job_parts'), ('schema_migrations')) x(tab)
   union all
   select 10, 'function ' || w.name || ' has a fixed search_path',
          case when p.oid is null then 'missing'
