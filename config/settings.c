@@ -254,6 +254,9 @@ static const struct option_row rows[] = {
      .description = "Long documents are read in ranges of so many pages, by all workers at once; 0: never."},
     {ROW_NUMBER("ranges", "RANGES", ranges, "64", 1, 64, "ranges"), .audience = FOR_SCHEDULER,
      .description = "Ranges of one document at most; they grow with it."},
+    {ROW_BOOL("remember-results", "REMEMBER_RESULTS", remember_results, "on"), .audience = FOR_SCHEDULER,
+     .description = "Copy what was made before of the same bytes by the same processor, libraries and parameters "
+                    "for the same tenant; a reprocess makes it anew."},
     {ROW_BOOL("ocr-when-needed", "OCR_WHEN_NEEDED", ocr_when_needed, "off"), .audience = FOR_SCHEDULER,
      .description = "Read the pages of a PDF that have no text of their own, or none that can be used."},
     {ROW_NUMBER("limit-pages", "LIMIT_PAGES", limit_pages, "2000", 1, 1000000, "pages"),

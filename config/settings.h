@@ -107,6 +107,7 @@ struct settings {
     char *plan;              /* full or lean */
     int64_t range_pages, ranges;
     bool ocr_when_needed;
+    bool remember_results;
     /* services that network tasks ask */
     bool transcribe; /* planned for sound */
     char *transcribe_backend, *transcribe_data, *transcribe_url, *transcribe_key, *transcribe_model;

@@ -123,7 +123,8 @@ static const struct route routes[] = {
 
 #define FILE_MEMBERS                                                                                         \
     "file_id:Uuid tenant_id:Uuid owner_user_id:Uuid filename?:text visibility:Visibility mime:text "         \
-    "detected_mime?:text size_bytes:integer sha256?:text status:FileStatus generation:integer r2_key:text "  \
+    "detected_mime?:text extension?:text size_bytes:integer sha256?:text status:FileStatus "                 \
+    "generation:integer r2_key:text "                                                                        \
     "created_at:Time updated_at:Time finalized_at?:Time"
 
 static const struct answer_row answers[] = {

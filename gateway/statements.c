@@ -7,10 +7,11 @@
 /* A job as the API shows it. */
 #define JOB_JSON                                                                                             \
     "json_build_object('id', j.id, 'type', j.type, 'parameters', j.payload, 'priority', j.priority, "        \
+    "'provenance', j.result->'provenance', "                                                                 \
     "'status', j.status, 'attempts', j.attempts, "                                                           \
     "'error_code', "                                                                                         \
     "j.error_code, 'error_detail', j.error_detail, 'stage', j.stage, 'progress_done', j.progress_done, "     \
-    "'progress_total', j.progress_total, 'parent', j.parent, 'generation', j.generation, 'run_after', "                          \
+    "'progress_total', j.progress_total, 'parent', j.parent, 'generation', j.generation, 'run_after', "      \
     "filemill_time(j.run_after), "                                                                           \
     "'created_at', filemill_time(j.created_at), 'started_at', filemill_time(j.started_at), 'finished_at', "  \
     "filemill_time(j.finished_at))"
@@ -20,6 +21,7 @@
     "json_build_object('file_id', f.id, 'tenant_id', f.tenant_id, 'owner_user_id', f.owner_user_id, "        \
     "'filename', "                                                                                           \
     "f.filename, 'visibility', f.visibility, 'mime', f.mime, 'detected_mime', f.detected_mime, "             \
+    "'extension', f.extension, "                                                                             \
     "'size_bytes', "                                                                                         \
     "f.size_bytes, 'sha256', f.sha256, 'status', f.status, 'generation', f.generation, 'r2_key', "           \
     "f.r2_key_original, 'created_at', filemill_time(f.created_at), 'updated_at', "                           \

@@ -43,7 +43,7 @@ static const struct field_row output_fields[] = {
     NEED_TEXT(1, message_output, kind, MAX_NAME),      NEED_TEXT(2, message_output, key, MAX_KEY),
     TEXT(3, message_output, mime, MAX_MIME),           TEXT(4, message_output, url, MAX_URL),
     NUMBER(5, message_output, size_bytes, MAX_NUMBER), SHA256(6, message_output, sha256),
-    TEXT(7, message_output, metadata, MAX_JSON),
+    TEXT(7, message_output, metadata, MAX_JSON),       TEXT(8, message_output, source, MAX_URL),
 };
 
 static const struct field_row url_fields[] = {
@@ -67,6 +67,7 @@ static const struct field_row hello_fields[] = {
     NUMBER(7, message_hello, slots, MAX_NUMBER),
     NUMBER(8, message_hello, memory_bytes, MAX_NUMBER),
     TEXT(9, message_hello, sandbox, 255),
+    TEXT(10, message_hello, engines, MESSAGE_ENGINES_SIZE - 1),
 };
 
 static const struct field_row welcome_fields[] = {

@@ -24,6 +24,7 @@
 #define MESSAGE_MAX_OUTPUTS 8
 #define MESSAGE_MAX_URLS 64
 #define MESSAGE_MAX_PARTS 64
+#define MESSAGE_ENGINES_SIZE 1024
 #define MESSAGE_SPLIT_SIZE 2048
 
 enum message_type {
@@ -60,6 +61,7 @@ struct message_hello {
     uint64_t slots;
     uint64_t memory_bytes;
     const char *sandbox;    /* active layers, "seccomp,landlock7,namespaces" */
+    const char *engines;    /* libraries by processor, "waveform=libav/5.1;…" */
 };
 
 struct message_welcome {
@@ -83,6 +85,7 @@ struct message_output {
     uint64_t size_bytes;
     const char *sha256;   /* hex */
     const char *metadata; /* JSON object or empty: width, height, pages … */
+    const char *source;   /* in tasks: presigned GET of what is to be copied there; size_bytes and sha256 are known */
 };
 
 /* What a job that is waited for has made for the one that waits. */

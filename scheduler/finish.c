@@ -10,8 +10,10 @@
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "lib/text.h"
+#include "proto/catalog.h"
 #include "scheduler/children.h"
 #include "scheduler/json_text.h"
+#include "scheduler/remember.h"
 #include "scheduler/results.h"
 #include "scheduler/workers.h"
 #include "storage/keys.h"
@@ -28,6 +30,10 @@ struct ending {
     const char *code, *detail, *stage;
     const struct message_result *result; /* DONE only */
     const struct message_result *usage;  /* what the attempt took; NULL: not known, or nobody keeps it */
+    const char *maker;                   /* of its outputs: workers_maker; "" unknown */
+    const char *input_sha256;
+    const char *copied_from; /* the job that made them; NULL: this one */
+    bool memorable;          /* may be copied in its turn */
 };
 
 void finish_free(struct finish *finish) {
@@ -71,8 +77,27 @@ static char *element_take(struct buffer *buffer, int broken) {
 
 /* ---- the job's row ---- */
 
+/* What the outputs come from; the database adds the parameters. */
+static int append_provenance(struct buffer *buffer, const struct finish *finish, const struct ending *ending) {
+    const struct catalog_row *row = catalog_find(finish->type);
+    size_t version = strcspn(ending->maker, " ");
+    const char *engines = ending->maker[version] == ' ' ? ending->maker + version + 1 : NULL;
+    int broken = json_name(buffer, "provenance") | json_open(buffer, '{');
+
+    broken |= json_member_text(buffer, "input_sha256", ending->input_sha256);
+    broken |= json_member_text(buffer, "processor", finish->type);
+    broken |= json_member_number(buffer, "version", row == NULL ? 1 : (int64_t)row->version);
+    broken |= json_member_text(buffer, "engines", engines);
+    broken |= json_member_number(buffer, "outputs", (int64_t)ending->result->output_count);
+    broken |= json_member_number(buffer, "cpu_ms", (int64_t)ending->result->cpu_ms);
+    broken |= json_member_number(buffer, "peak_memory_bytes", (int64_t)ending->result->peak_rss_bytes);
+    broken |= json_member_text(buffer, "copied_from", ending->copied_from);
+    return broken | json_close(buffer, '}');
+}
+
 /* The result column of a done job. */
-static int append_success(struct buffer *buffer, const struct message_result *result) {
+static int append_success(struct buffer *buffer, const struct finish *finish, const struct ending *ending) {
+    const struct message_result *result = ending->result;
     const struct {
         const char *name;
         uint64_t value;
@@ -92,6 +117,8 @@ static int append_success(struct buffer *buffer, const struct message_result *re
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
         if (figures[i].value > 0)
             broken |= json_member_number(buffer, figures[i].name, (int64_t)figures[i].value);
+    if (result->output_count > 0)
+        broken |= append_provenance(buffer, finish, ending);
     return broken | json_close(buffer, '}');
 }
 
@@ -123,7 +150,11 @@ static char *write_end(const struct finish *finish, const struct ending *ending)
     broken |= json_member_text(&buffer, "detail", ending->detail);
     broken |= json_member_text(&buffer, "stage", ending->stage);
     if (ending->result != NULL) {
-        broken |= json_name(&buffer, "result") | append_success(&buffer, ending->result);
+        broken |= json_name(&buffer, "result") | append_success(&buffer, finish, ending);
+        if (ending->memorable) {
+            broken |= json_member_text(&buffer, "maker", ending->maker);
+            broken |= json_member_text(&buffer, "input", ending->input_sha256);
+        }
         broken |= json_member_text(&buffer, "metrics", ending->result->metrics);
     }
     if (ending->usage != NULL)
@@ -299,10 +330,14 @@ static void finish_failed(struct scheduler *scheduler, struct lease *lease,
 static void finish_done(struct scheduler *scheduler, struct lease *lease,
                         const struct message_result *result) {
     struct finish *finish;
+    char maker[MESSAGE_ENGINES_SIZE];
     struct ending ending = {.status = "done",
                             .delay_ms = -1,
                             .result = result,
-                            .usage = scheduler->settings->credits ? result : NULL};
+                            .usage = scheduler->settings->credits ? result : NULL,
+                            .maker = maker,
+                            .input_sha256 = result->input_sha256[0] != '\0' ? result->input_sha256 : lease->sha256,
+                            .copied_from = lease->remembered == NULL ? NULL : lease->remembered->source};
     struct message_result failed = *result;
     bool foreign;
     struct buffer parts;
@@ -317,6 +352,9 @@ static void finish_done(struct scheduler *scheduler, struct lease *lease,
         finish_failed(scheduler, lease, &failed, "bad_result", true);
         return;
     }
+    workers_maker(scheduler->workers, lease->worker, lease->type, maker);
+    ending.memorable = maker[0] != '\0' && outputs != NULL && ending.input_sha256[0] != '\0' && !lease->joins &&
+                       lease->parent[0] == '\0';
     finish = finish_new(lease);
     finish->outputs = outputs;
     finish->parts = element_take(&parts, 0);
@@ -361,6 +399,21 @@ static void observe_phases(const struct message_result *result) {
             counter_observe(phases[i].histogram, phases[i].ms * 1000);
 }
 
+/* A copy is as if it had been made here; one that failed is no failure of the job. */
+static void finish_copied(struct scheduler *scheduler, struct lease *lease, const struct message_result *result) {
+    struct message_result copied = *result;
+
+    if (result->outcome != OUTCOME_DONE || !remembered_is(lease->remembered, result)) {
+        remember_forget(scheduler, lease->remembered);
+        finish_released(scheduler, lease, "source gone");
+        return;
+    }
+    counter_add(COUNT_JOBS_COPIED, 1);
+    copied.metrics = lease->remembered->metrics == NULL ? "" : lease->remembered->metrics;
+    copied.input_sha256 = lease->sha256;
+    finish_done(scheduler, lease, &copied);
+}
+
 void finish_result(struct scheduler *scheduler, struct lease *lease, const struct message_result *result) {
     bool other_bytes = lease->sha256[0] != '\0' && result->input_sha256[0] != '\0' &&
                        strcmp(lease->sha256, result->input_sha256) != 0;
@@ -369,6 +422,8 @@ void finish_result(struct scheduler *scheduler, struct lease *lease, const struc
     observe_phases(result);
     if (lease->processor == NULL)
         finish_refused(scheduler, lease, "unknown_job_type", NULL);
+    else if (lease->remembered != NULL)
+        finish_copied(scheduler, lease, result);
     else if (other_bytes)
         finish_failed(scheduler, lease, result, "checksum_mismatch", false);
     else if (result->outcome == OUTCOME_DONE && result->split[0] != '\0')

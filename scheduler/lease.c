@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "lib/text.h"
+#include "scheduler/remember.h"
 #include "scheduler/workers.h"
 #include "storage/keys.h"
 #include "storage/portal_paths.h"
@@ -230,6 +231,7 @@ void leases_remove(struct leases *leases, struct lease *lease) {
         leases->last = lease->previous;
     counter_set(COUNT_QUEUE_RUNNING, --leases->count);
     lease_free_input(lease);
+    remembered_free(lease->remembered);
     free(lease);
 }
 

@@ -15,6 +15,7 @@ enum lease_state {
 };
 
 struct peer;
+struct remembered;
 
 struct lease {
     struct lease *next_in_bucket;
@@ -43,6 +44,7 @@ struct lease {
     char *key, *mime, *etag, *payload;
     char *parts; /* lines of "key size sha256"; NULL: none */
     int64_t size_bytes;
+    struct remembered *remembered; /* what is copied instead of made; NULL: nothing */
     int64_t created_ms; /* since the epoch: stamps names of outputs */
 };
 

@@ -116,6 +116,11 @@ const struct statement *statement_claim(unsigned size) {
 #define EPOCHS(first, second)                                                                                \
     " (select * from unnest(" first "::uuid[], " second "::bigint[]) as e(id, epoch) order by 1) d"
 
+/* What a result follows from: type, its maker (version and libraries), parameters, bytes. */
+#define RECIPE(type, maker, payload, input)                                                                  \
+    "encode(sha256(convert_to(concat_ws(chr(10), " type ", " maker ", " payload "::text, " input             \
+    "), 'UTF8')), 'hex')"
+
 const struct statement statements[STATEMENT_COUNT] = {
     /* When something becomes due, and how long the oldest has been. Plan: one Index Scan on jobs_pick_idx per
      * band and side, one row each; the counts stop at 1000. */
@@ -175,14 +180,15 @@ const struct statement statements[STATEMENT_COUNT] = {
         "with d as materialized (select * from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint,"
         " status text,"
         "    failed int, crashed int, delay bigint, code text, detail text, stage text, result jsonb,"
-        " metrics text)"
+        " metrics text, maker text, input text)"
         "    order by job)"
         ", u as (update jobs j set status = d.status::job_status_t, updated_at = now(),"
         "    attempts = j.attempts + d.failed,"
         "    crashes = j.crashes + d.crashed,"
         "    run_after = case when d.delay is null then j.run_after else now() + d.delay * interval '1 ms'"
         " end,"
-        "    result = case when d.status = 'done' then d.result || case when d.metrics is null then"
+        "    result = case when d.status = 'done' then"
+        " jsonb_set(d.result, '{provenance,parameters}', j.payload) || case when d.metrics is null then"
         " '{}'::jsonb"
         "                       else jsonb_build_object('metrics', d.metrics::jsonb) end"
         "                  when d.code is null then j.result"
@@ -192,6 +198,9 @@ const struct statement statements[STATEMENT_COUNT] = {
         "    error_detail = case when d.status = 'done' then null else coalesce(d.detail, j.error_detail)"
         " end,"
         "    stage = case when d.status = 'done' then null else coalesce(d.stage, j.stage) end,"
+        "    recipe = case when d.status = 'done' and d.maker is not null and"
+        "                       coalesce((d.metrics::jsonb->>'pages_failed')::numeric, 0) = 0"
+        "                  then " RECIPE("j.type", "d.maker", "j.payload", "d.input") " end,"
         "    locked_at = null, locked_by = null, lease_until = null,"
         "    finished_at = case when d.status in ('done', 'failed') then now() end"
         "   from d where j.id = d.job and j.lease_epoch = d.epoch and j.status::text = 'running'"
@@ -235,7 +244,8 @@ const struct statement statements[STATEMENT_COUNT] = {
      * has overtaken, or of a deleted file, go to the garbage at once, as does the object that a row
      * pointed to before. An output of its job's own (`own`) stays beside those of the file's other jobs. */
     [STATEMENT_DERIVATIVES] = {"derivatives",
-        "with d as materialized (select d.*, j.file_id,"
+        "with d as materialized (select d.*, j.file_id, coalesce(jsonb_build_object('provenance',"
+        "           j.result->'provenance' || jsonb_build_object('output_sha256', d.sha256)), '{}') as provenance,"
         "        (f.generation = j.generation or own is not null) and f.status <> 'deleted' as wanted"
         "   from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, kind text, key text, mime text,"
         "        size bigint, sha256 text, metadata text, own int)"
@@ -246,11 +256,12 @@ const struct statement statements[STATEMENT_COUNT] = {
         "      and x.r2_key <> d.key and d.wanted and d.own is null"
         "    union select d.key from d where not d.wanted on conflict (key) do nothing)"
         ", a as (insert into document_artifacts (job_id, kind, file_id, r2_key, mime, size_bytes, sha256, metadata)"
-        "   select job, kind, file_id, key, mime, size, sha256, coalesce(metadata::jsonb, '{}') from d"
+        "   select job, kind, file_id, key, mime, size, sha256, coalesce(metadata::jsonb, '{}') || provenance from d"
         "    where wanted and own is not null order by job, kind)"
         " insert into file_derivatives (file_id, kind, r2_key, mime, size_bytes, job_id, sha256, metadata)"
         " select distinct on (file_id, kind) file_id, kind, key, mime, size, job, sha256,"
-        "        coalesce(metadata::jsonb, '{}') from d where wanted and own is null order by file_id, kind, key"
+        "        coalesce(metadata::jsonb, '{}') || provenance from d where wanted and own is null"
+        "   order by file_id, kind, key"
         " on conflict (file_id, kind) do update set r2_key = excluded.r2_key, mime = excluded.mime,"
         "    size_bytes = excluded.size_bytes, job_id = excluded.job_id, sha256 = excluded.sha256,"
         "    metadata = excluded.metadata, updated_at = now()", 1},
@@ -282,6 +293,20 @@ const struct statement statements[STATEMENT_COUNT] = {
         " insert into file_events (tenant_id, file_id, job_id, kind, data)"
         " select tenant_id, file_id, id, 'job.status', jsonb_build_object('job', id, 'type', type, 'status',"
         " status) from n", 1},
+
+    /* What was made before, of the same bytes: as the hash says, which may be the client's word, and as the store says
+     * (ETag and size), which is not. One row per output. $1: tenant, $2: type, $3: maker, $4: payload, $5: sha256, $6:
+     * etag, $7: size. Plan: jobs_recipe_idx. */
+    [STATEMENT_REMEMBERED] = {"remembered",
+        "with e as materialized (select e.id, e.file_id, e.result from jobs e join files f on f.id = e.file_id"
+        "  where e.tenant_id = $1::uuid and e.recipe = " RECIPE("$2::text", "$3::text", "$4::jsonb", "$5::text")
+        "    and e.status::text = 'done' and f.status::text <> 'deleted' and f.sha256 = $5 and f.etag = $6"
+        "    and f.size_bytes = $7::bigint order by e.finished_at desc limit 1)"
+        " select e.id as source, (e.result->'metrics')::text as metrics,"
+        "        (e.result->'provenance'->>'outputs')::int as outputs, d.kind, d.r2_key as key, d.size_bytes,"
+        "        d.sha256, (d.metadata - 'provenance')::text as metadata"
+        "   from e join file_derivatives d on d.job_id = e.id and d.file_id = e.file_id order by d.kind limit 8", 7},
+    [STATEMENT_FORGET] = {"forget", "update jobs set recipe = null where id = $1::uuid", 1},
 
     [STATEMENT_HASHES] = {"hashes",
         "update files f set sha256 = d.sha256 from jsonb_to_recordset($1::jsonb) as d(file uuid, sha256 text)"

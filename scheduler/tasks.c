@@ -9,6 +9,7 @@
 #include "lib/text.h"
 #include "scheduler/children.h"
 #include "scheduler/finish.h"
+#include "scheduler/remember.h"
 #include "scheduler/workers.h"
 #include "storage/keys.h"
 
@@ -19,6 +20,7 @@ struct task_texts {
     char input_url[STORAGE_URL_MAX];
     char keys[MESSAGE_MAX_OUTPUTS][KEY_MAX];
     char urls[MESSAGE_MAX_OUTPUTS][STORAGE_URL_MAX];
+    char sources[MESSAGE_MAX_OUTPUTS][STORAGE_URL_MAX];
 };
 
 void tasks_accept(struct scheduler *scheduler, struct lease *lease) {
@@ -36,36 +38,61 @@ void tasks_accept(struct scheduler *scheduler, struct lease *lease) {
         finish_refused(scheduler, lease, "quarantined", "these bytes have crashed this processor before");
     } else if (lease->payload != NULL && strlen(lease->payload) > PAYLOAD_MAX) {
         finish_refused(scheduler, lease, "payload_too_large", NULL);
-    } else {
+    } else if (!remember_look(scheduler, lease)) {
         leases_push_ready(scheduler->leases, lease);
     }
 }
 
+static int sign(const struct scheduler *scheduler, const char *method, const char *key, const char *mime,
+                char url[STORAGE_URL_MAX]) {
+    const struct storage_presign what = {.method = method,
+                                         .key = key,
+                                         .expires_s = TASK_URL_SECONDS,
+                                         .internal = true,
+                                         .content_type = mime,
+                                         .content_length = -1};
+
+    return storage_presign(scheduler->storage, &what, url, STORAGE_URL_MAX);
+}
+
+/* What was made before is fetched from where it lies, and nothing else. */
+static int task_sign_copies(const struct scheduler *scheduler, const struct lease *lease, struct task_texts *texts,
+                            struct message_task *task) {
+    task->input_url = "";
+    task->input_bytes = 0;
+    for (size_t i = 0; i < lease->remembered->count; i++) {
+        const struct remembered_output *old = &lease->remembered->outputs[i];
+        if (lease_key(texts->keys[i], lease, old->row, lease->epoch) != 0 ||
+            sign(scheduler, "PUT", texts->keys[i], old->row->mime, texts->urls[i]) != 0 ||
+            sign(scheduler, "GET", old->key, NULL, texts->sources[i]) != 0)
+            return -1;
+        task->outputs[i] = (struct message_output){.kind = old->row->kind,
+                                                   .key = texts->keys[i],
+                                                   .mime = old->row->mime,
+                                                   .url = texts->urls[i],
+                                                   .size_bytes = old->size_bytes,
+                                                   .sha256 = old->sha256,
+                                                   .metadata = old->metadata,
+                                                   .source = texts->sources[i]};
+    }
+    task->output_count = lease->remembered->count;
+    return 0;
+}
+
 static int task_sign(const struct scheduler *scheduler, const struct lease *lease, struct task_texts *texts,
                      struct message_task *task) {
-    struct storage_presign get = {.method = "GET",
-                                  .key = lease->key,
-                                  .expires_s = TASK_URL_SECONDS,
-                                  .internal = true,
-                                  .content_length = -1};
-
     /* A processor that makes nothing of a file that holds nothing has nothing to fetch. */
     bool no_input = lease->processor->output_count == 0 && lease->size_bytes == 0;
 
-    if (lease->key == NULL ||
-        (!no_input && storage_presign(scheduler->storage, &get, texts->input_url, STORAGE_URL_MAX) != 0))
+    if (lease->remembered != NULL)
+        return task_sign_copies(scheduler, lease, texts, task);
+    if (lease->key == NULL || (!no_input && sign(scheduler, "GET", lease->key, NULL, texts->input_url) != 0))
         return -1;
     task->input_url = no_input ? "" : texts->input_url;
     for (size_t i = 0; i < lease->processor->output_count; i++) {
         const struct processor_output *output = &lease->processor->outputs[i];
-        struct storage_presign put = {.method = "PUT",
-                                      .key = texts->keys[i],
-                                      .expires_s = TASK_URL_SECONDS,
-                                      .internal = true,
-                                      .content_type = output->mime,
-                                      .content_length = -1};
         if (lease_key(texts->keys[i], lease, output, lease->epoch) != 0 ||
-            storage_presign(scheduler->storage, &put, texts->urls[i], STORAGE_URL_MAX) != 0)
+            sign(scheduler, "PUT", texts->keys[i], output->mime, texts->urls[i]) != 0)
             return -1;
         task->outputs[i] = (struct message_output){
             .kind = output->kind, .key = texts->keys[i], .mime = output->mime, .url = texts->urls[i]};
@@ -103,7 +130,7 @@ static bool is_encodable(const struct message *message) {
 
 /* 0: sent. 1: the worker is gone, try another. -1: this lease can't be sent. */
 static int task_send(struct scheduler *scheduler, struct lease *lease, struct peer *worker) {
-    static struct task_texts texts; /* 70 kB: not for the stack */
+    static struct task_texts texts; /* 100 kB: not for the stack */
     struct message message = {.type = MESSAGE_TASK};
     struct message_task *task = &message.task;
 
@@ -124,7 +151,7 @@ static int task_send(struct scheduler *scheduler, struct lease *lease, struct pe
     if (task_sign(scheduler, lease, &texts, task) != 0 || children_sign_parts(scheduler, lease, task) != 0)
         return -1;
     task_limit(scheduler->settings, lease->processor, task);
-    if (lease->joins || lease->parent[0] != '\0')
+    if (lease->joins || lease->parent[0] != '\0' || lease->remembered != NULL)
         task->range_pages = task->ranges = 0;
     if (channel_send(scheduler->channel, &worker->id, &message) == 0)
         return 0;

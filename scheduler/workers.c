@@ -10,6 +10,7 @@
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "lib/text.h"
+#include "proto/catalog.h"
 #include "scheduler/finish.h"
 
 #define PEERS_MAX 512
@@ -172,6 +173,7 @@ void workers_on_hello(struct workers *workers, const struct channel_peer *id,
     peer->heard_ms = clock_monotonic_ms();
     peer->credit = peer->room[CLASS_LIGHT] = peer->room[CLASS_NETWORK] = 0;
     peer->slots = hello->slots;
+    text_copy(peer->engines, sizeof peer->engines, hello->engines);
     peer->hello_ms = peer->heard_ms;
     peer->gone = false;
     for (struct lease *lease = leases_first(workers->scheduler->leases); lease != NULL; lease = lease->next)
@@ -379,4 +381,23 @@ void workers_free(struct workers *workers) {
         workers_unlink(workers, workers->first);
     loop_timer_free(workers->check);
     free(workers);
+}
+
+void workers_maker(const struct workers *workers, const struct peer *peer, const char *type, char *target) {
+    const struct catalog_row *row = catalog_find(type);
+    size_t length = strlen(type);
+
+    target[0] = '\0';
+    for (const struct peer *other = workers->first; peer == NULL && other != NULL; other = other->next)
+        if (other->role == PEER_WORKER && !other->gone && other->engines[0] != '\0')
+            peer = other;
+    if (row == NULL || peer == NULL)
+        return;
+    for (const char *at = peer->engines; *at != '\0'; at += strcspn(at, ";") + (strchr(at, ';') != NULL)) {
+        if (strncmp(at, type, length) != 0 || at[length] != '=')
+            continue;
+        at += length + 1;
+        (void)text_format(target, MESSAGE_ENGINES_SIZE, "%u %.*s", row->version, (int)strcspn(at, ";"), at);
+        return;
+    }
 }

@@ -19,6 +19,7 @@ struct peer {
     struct channel_peer id;
     unsigned role;
     char node[65], name[65], generation[37];
+    char engines[MESSAGE_ENGINES_SIZE]; /* as its hello says */
     int64_t heard_ms;
     uint64_t credit;
     uint64_t room[CLASS_COUNT], held[CLASS_COUNT]; /* tasks of a class (but CLASS_RUNNER, which has credit)
@@ -27,6 +28,10 @@ struct peer {
     int64_t hello_ms;
     bool gone; /* silent: without leases and work until it is heard again */
 };
+
+/* What makes results of a type at this worker (NULL: at any that is there): "3 poppler/22.12.0", the processor's
+ * version and its libraries; "" when unknown. `target` holds MESSAGE_ENGINES_SIZE. */
+void workers_maker(const struct workers *workers, const struct peer *peer, const char *type, char *target);
 
 struct workers *workers_new(struct scheduler *scheduler);
 void workers_free(struct workers *workers);

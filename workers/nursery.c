@@ -23,6 +23,7 @@
 #include "workers/nursery_runners.h"
 #include "workers/nursery_wire.h"
 #include "workers/processor.h"
+#include "workers/processors/engines.h"
 #include "workers/runner.h"
 
 #define SEND_PATIENCE_MS 10000
@@ -383,8 +384,9 @@ static void before_sleep(void *context) {
 }
 
 static void tell_ready(const struct nursery_start *start) {
-    struct message_pair pairs[5];
+    struct message_pair pairs[6];
     char layers[SANDBOX_LAYERS_SIZE];
+    char engines[MESSAGE_ENGINES_SIZE];
 
     sandbox_describe(start->sandbox, start->namespaces, layers);
     note_text(&pairs[0], "verb", "ready");
@@ -392,6 +394,9 @@ static void tell_ready(const struct nursery_start *start) {
     note_number(&pairs[2], "generation", start->generation);
     note_text(&pairs[3], "layers", layers);
     note_number(&pairs[4], "complete", sandbox_is_complete(start->sandbox));
+    if (engines_describe(engines, sizeof engines) != 0)
+        fatal("the engines' versions don't fit");
+    note_text(&pairs[5], "engines", engines);
     tell(pairs, COUNT_OF(pairs));
 }
 

@@ -35,6 +35,7 @@ struct nursery_client {
     pid_t pid;
     bool ready, gone, complete;
     char layers[SANDBOX_LAYERS_SIZE];
+    char engines[MESSAGE_ENGINES_SIZE];
     struct wire_packet packet;
 };
 
@@ -89,6 +90,7 @@ static void handle_ready(struct nursery_client *client) {
     const struct wire_packet *packet = &client->packet;
 
     (void)text_copy(client->layers, sizeof client->layers, wire_text(packet, "layers"));
+    (void)text_copy(client->engines, sizeof client->engines, wire_text(packet, "engines"));
     client->complete = wire_number(packet, "complete") != 0;
     if (client->ready && client->events.renewed != NULL)
         client->events.renewed(client->context, wire_number(packet, "generation"));
@@ -257,6 +259,10 @@ void nursery_client_free(struct nursery_client *client) {
     if (client->pidfd >= 0)
         close(client->pidfd);
     free(client);
+}
+
+const char *nursery_client_engines(const struct nursery_client *client) {
+    return client->engines;
 }
 
 const char *nursery_client_layers(const struct nursery_client *client) {

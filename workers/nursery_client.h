@@ -41,6 +41,7 @@ struct nursery_client *nursery_client_new(struct loop *loop, const struct settin
 void nursery_client_free(struct nursery_client *client);
 
 /* Layers as sandbox_describe words them; static while the client lives. */
+const char *nursery_client_engines(const struct nursery_client *client); /* as engines_describe says */
 const char *nursery_client_layers(const struct nursery_client *client);
 bool nursery_client_sandbox_is_complete(const struct nursery_client *client);
 pid_t nursery_client_pid(const struct nursery_client *client);

@@ -5,7 +5,7 @@
  *   worker → nursery   run     id type mime parameters input outputs and the limits; descriptors: result,
  *                              progress, the input when input=1, then one per bit of outputs
  *                      cancel  id
- *   nursery → worker   ready   pid generation layers complete
+ *   nursery → worker   ready   pid generation layers complete engines
  *                      started id pid
  *                      ended   id pid reason detail cpu_us wall_ms peak_rss_bytes; reason "" means that the
  *                              runner ended by itself and left a result

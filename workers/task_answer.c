@@ -22,6 +22,9 @@ static const size_t output_texts[] = {
     offsetof(struct message_output, key),
     offsetof(struct message_output, mime),
     offsetof(struct message_output, url),
+    offsetof(struct message_output, source),
+    offsetof(struct message_output, sha256),
+    offsetof(struct message_output, metadata),
 };
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -110,6 +110,15 @@ struct http_transfer *transfer_fetch(struct http_client *client, const struct se
     return http_client_start(client, &request, done, context);
 }
 
+struct http_transfer *transfer_copy(struct http_client *client, const struct settings *settings,
+                                    const struct message_output *output, int fd, http_client_done_fn *done,
+                                    void *context) {
+    const struct message_task task = {
+        .input_url = output->source, .input_bytes = output->size_bytes, .input_etag = ""};
+
+    return transfer_fetch(client, settings, &task, fd, done, context);
+}
+
 struct http_transfer *transfer_store(struct http_client *client, const struct settings *settings,
                                      const struct message_output *output, struct transfer_source source,
                                      http_client_done_fn *done, void *context) {

@@ -20,6 +20,10 @@ const struct reason_row *transfer_output_reason(const struct http_client_reply *
 struct http_transfer *transfer_fetch(struct http_client *client, const struct settings *settings,
                                      const struct message_task *task, int fd, http_client_done_fn *done,
                                      void *context);
+/* The same for what an output is a copy of. */
+struct http_transfer *transfer_copy(struct http_client *client, const struct settings *settings,
+                                    const struct message_output *output, int fd, http_client_done_fn *done,
+                                    void *context);
 /* The first `bytes` bytes of a file. */
 struct transfer_source {
     int fd;

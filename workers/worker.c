@@ -61,7 +61,8 @@ static void say_hello(struct worker *worker) {
         .hello = {.version = PROTOCOL_VERSION, .role = "worker", .node = worker->node, .name = worker->name,
                   .generation = worker->generation, .pid = (uint64_t)getpid(), .slots = worker->slots,
                   .memory_bytes = (uint64_t)worker->settings->worker_memory_bytes,
-                  .sandbox = nursery_client_layers(worker->nursery)},
+                  .sandbox = nursery_client_layers(worker->nursery),
+                  .engines = nursery_client_engines(worker->nursery)},
     };
 
     if (send_message(worker, &message) != 0)

@@ -2,6 +2,8 @@
  * avformat_find_stream_info is never called: it would open decoders for every stream, video too, to learn
  * what the first decoded frame tells anyway. The sample counts that encoders ask players to skip (delay,
  * padding) are applied here: at the end of MPEG audio they are not, because audiowaveform does not. */
+#include "lib/text.h"
+#include "workers/processors/engines.h"
 #include "workers/processors/audio_reader.h"
 
 #include <inttypes.h>
@@ -389,4 +391,11 @@ int audio_reader_warm(void) {
         avcodec_free_context(&decoder);
     }
     return avcodec_find_decoder(AV_CODEC_ID_PCM_S16LE) != NULL ? 0 : -1;
+}
+
+const char *engine_libav(void) {
+    static char name[96];
+
+    (void)text_format(name, sizeof name, "libav/%s", av_version_info());
+    return name;
 }

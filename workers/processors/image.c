@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Loading pictures. */
+#include "workers/processors/engines.h"
 #include "workers/processors/image.h"
 
 #include <gmodule.h>
@@ -379,4 +380,11 @@ int image_warm(void) {
     /* VIPS_NOVECTOR in the environment: it would make code at run time */
     warm = warm_loaders() == 0 && warm_pipeline() == 0;
     return warm ? 0 : -1;
+}
+
+const char *engine_vips(void) {
+    static char name[64];
+
+    (void)text_format(name, sizeof name, "libvips/%d.%d.%d", vips_version(0), vips_version(1), vips_version(2));
+    return name;
 }

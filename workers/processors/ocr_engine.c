@@ -11,6 +11,7 @@
 
 #include "lib/log.h"
 #include "lib/text.h"
+#include "workers/processors/engines.h"
 #include "workers/deaths.h"
 #include "workers/processors/ocr.h"
 
@@ -344,4 +345,13 @@ enum ocr_status ocr_engine_read(PIX *picture, struct ocr_page *page) {
     ocr_page_clear(page);
     *page = turned;
     return status;
+}
+
+const char *engine_tesseract(void) {
+    static char name[96 + OCR_LANGUAGES_SIZE];
+    char languages[OCR_LANGUAGES_SIZE]; /* nothing may be loaded yet */
+
+    configure(languages, sizeof languages, "FILEMILL_OCR_LANGUAGES", DEFAULT_LANGUAGES);
+    (void)text_format(name, sizeof name, "tesseract/%s+%s", TessVersion(), languages);
+    return name;
 }

@@ -2,6 +2,7 @@
  * The ZIP package of OOXML and OpenDocument, read from memory with libzip: how many entries, what each
  * expands to and at which ratio is checked while reading, because headers lie. An encrypted OOXML document is
  * no ZIP but an OLE file around one. */
+#include "workers/processors/engines.h"
 #include "workers/processors/office.h"
 
 #include <inttypes.h>
@@ -218,4 +219,11 @@ const struct office_relation *office_relations_of_type(const struct office_relat
             return &relations->at[i];
     }
     return NULL;
+}
+
+const char *engine_libzip(void) {
+    static char name[64];
+
+    (void)text_format(name, sizeof name, "libzip/%s", zip_libzip_version());
+    return name;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The extern "C" face of poppler-cpp: every call catches everything. poppler's messages about broken files are
  * silenced: the runner has nowhere to print to. */
+#include "workers/processors/engines.h"
 #include "workers/processors/pdf.h"
 
 #include <cstdlib>
@@ -15,6 +16,7 @@
 #include <poppler-image.h>
 #include <poppler-page-renderer.h>
 #include <poppler-page.h>
+#include <poppler-version.h>
 
 struct pdf {
     std::unique_ptr<poppler::document> document;
@@ -201,4 +203,9 @@ enum pdf_status pdf_page_draw(struct pdf *pdf, int number, double dpi, struct pd
 
 enum pdf_status pdf_page_draw_gray(struct pdf *pdf, int number, double dpi, struct pdf_bitmap *bitmap) {
     return draw(pdf, number, dpi, poppler::image::format_gray8, 1, bitmap);
+}
+
+const char *engine_poppler(void) {
+    static const std::string name = "poppler/" + poppler::version_string();
+    return name.c_str();
 }
