@@ -348,7 +348,9 @@ def test_ready_listens_to_the_supervisor(world):
     import re
     import struct
     from postgres import ROOT
-    rows = re.findall(r"^COUNTER\((\w+),", (ROOT / "lib" / "counters.def").read_text(), re.M)
+    rows = []
+    for kind, name in re.findall(r"^(COUNTER|HISTOGRAM)\((\w+),", (ROOT / "lib" / "counters.def").read_text(), re.M):
+        rows += [name] if kind == "COUNTER" else [name] * 17  # 15 bounds, sum, count
     size = len(rows) * 8 + 8 + 256  # lib/counters.c: the numbers first, then the note and its version
     fd = os.memfd_create("health")
     os.truncate(fd, size)
