@@ -6,7 +6,6 @@
 #include "gateway/json.h"
 #include "gateway/portal.h"
 #include "gateway/scheduler_link.h"
-#include "gateway/statements.h"
 #include "lib/memory.h"
 #include <stdlib.h>
 #include <string.h>
@@ -69,22 +68,18 @@ static const struct statement schema_by_id = {"portal_schema_by_id", SCHEMA "id 
 static const struct statement schema_by_name = {"portal_schema_by_name",
                                                 SCHEMA "portal_slug(name) = portal_slug($2)" NEWEST, 3};
 
-/* The file is locked. */
+static const struct statement enqueue_job = {
+    "portal_enqueue_job",
+    "select e.job from jobs_enqueue(jsonb_build_array(jsonb_build_object('file_id', $1::uuid, 'id', "
+    "$2::uuid, "
+    "'type', '" JOB_TYPE "', 'payload', $3::jsonb, 'trace', $4::text))) e",
+    4};
 static const struct statement insert_job = {
     "portal_insert_job",
-    "with f as (select id, tenant_id, generation from files where id = $1::uuid and "
-    "status in ('ready', 'processing', 'failed')), "
-    "j as (insert into jobs (id, tenant_id, file_id, type, generation, priority, payload, trace) "
-    "select $2::uuid, tenant_id, id, '" JOB_TYPE "', generation, 1, $3::jsonb, $4 from f "
-    "returning id, tenant_id, file_id, type, status), "
-    "p as (insert into portal_jobs (job_id, user_id, tenant_id, file_id, schema_id, schema_name, "
-    "schema_version, "
-    "schema_definition, filename, raw_path) select $2::uuid, filemill_user(), tenant_id, id, $5::uuid, $6, "
-    "$7::int, $8::jsonb, $9, $10 from f), "
-    "e as (insert into file_events (tenant_id, file_id, job_id, kind, data) select tenant_id, file_id, id, "
-    "'job.status', jsonb_build_object('type', type, 'status', status) from j) "
-    "select id from j",
-    10};
+    "insert into portal_jobs (job_id, user_id, tenant_id, file_id, schema_id, schema_name, schema_version, "
+    "schema_definition, filename, raw_path) select $2::uuid, filemill_user(), tenant_id, id, $3::uuid, $4, "
+    "$5::int, $6::jsonb, $7, $8 from files where id = $1::uuid returning job_id",
+    8};
 
 /* To the service outside that does such jobs, if there is one. */
 static const struct statement route_job = {"portal_route_job", "select compute_route($1::uuid, $2::jsonb)",
@@ -126,6 +121,15 @@ static void submitted(struct call *call, const struct database_answer *answer) {
     events_notify(call->gateway->events, submission->file);
     call_respond_take(call, 202,
                       memory_format("{\"job_id\":\"%s\",\"status\":\"pending\"}", submission->job));
+}
+
+/* The file was deleted meanwhile. */
+static bool refused(struct call *call, const struct database_answer *answer) {
+    if (strcmp(answer->sqlstate, "FM003") != 0) {
+        return false;
+    }
+    call_problem(call, PROBLEM_NOT_FOUND, NULL);
+    return true;
 }
 
 static json_t *version_of(const struct submission *submission) {
@@ -174,16 +178,16 @@ static void submit(struct call *call, struct submission *submission) {
         return;
     }
     const struct query queries[] = {
-        {.statement = &statements[STATEMENT_FILE_LOCK], .values = {submission->file}},
+        {.statement = &enqueue_job,
+         .values = {submission->file, submission->job, submission->payload_text, call->request_id}},
         {.statement = &insert_job,
-         .values = {submission->file, submission->job, submission->payload_text, call->request_id,
-                    text_or_null(submission->schema_id), submission->schema_name,
-                    text_or_null(submission->schema_version), submission->definition_text,
-                    submission->filename, submission->raw_path}},
+         .values = {submission->file, submission->job, text_or_null(submission->schema_id),
+                    submission->schema_name, text_or_null(submission->schema_version),
+                    submission->definition_text, submission->filename, submission->raw_path}},
         {.statement = &route_job, .values = {submission->job, submission->order_text}},
-        {.statement = &statements[STATEMENT_FILE_REFRESH], .values = {submission->file}},
     };
-    call_write(call, &(struct call_effect){.queries = queries, .count = 4, .on_answer = submitted});
+    call_write(call, &(struct call_effect){
+                         .queries = queries, .count = 3, .on_answer = submitted, .on_refusal = refused});
 }
 
 static void copy(char *target, size_t size, const struct database_result *result, const char *column) {

@@ -4,7 +4,9 @@ import hashlib
 import http.server
 import io
 import json
+import os
 import re
+import subprocess
 import threading
 import urllib.parse
 import urllib.parse
@@ -12,7 +14,7 @@ import uuid
 import zipfile
 
 import pytest
-from system import ROOT, System, eventually, fetch
+from system import BUILD, PATIENCE, ROOT, System, eventually, fetch
 
 pytest.importorskip("PIL", reason="python3-pil is not installed")
 from PIL import Image  # noqa: E402
@@ -72,8 +74,24 @@ class Service(http.server.ThreadingHTTPServer):
         for path in paths.values():
             self.system.s3().put_object(Bucket=self.system.bucket, Key=path, Body=out.getvalue())
 
+    def run(self, order):
+        """The service's worker is Filemill's own: `filemill run --contract` with keys of its own."""
+        shell = self.system.shell
+        keys = {"SPACES_ENDPOINT": shell["AWS_ENDPOINT_URL"], "SPACES_REGION": shell.get("AWS_REGION", "us-east-1"),
+                "SPACES_BUCKET": self.system.bucket, "SPACES_KEY": shell["AWS_ACCESS_KEY_ID"],
+                "SPACES_SECRET": shell["AWS_SECRET_ACCESS_KEY"], "FILEMILL_RUN_PRIVATE_ADDRESSES": "on",
+                "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        order = {**order, "storage": {"bucket": self.system.bucket}}
+        done = subprocess.run([BUILD / "filemill", "run", "--contract"], input=json.dumps(order).encode(), env=keys,
+                              capture_output=True, timeout=60 * PATIENCE)
+        assert done.returncode == 0, done.stderr
+        result = json.loads(done.stdout)
+        return {"job_id": order["job_id"], "status": result["status"], "result": result}
+
     def work(self, order):
         what, answers = order["portal_schema"]["name"], []
+        if what == "contract":
+            answers = [self.run(order)]
         if what in ("good", "twice"):
             self.put(order)
             answers = [self.report(order)] * (2 if what == "twice" else 1)
@@ -418,6 +436,13 @@ def test_a_service_that_says_it_twice_is_heard_once(system, user, upload, outsid
     assert late.status == 200 and late.json["replayed"] is True
     assert user.call("GET", f"/jobs/{job_id}").json["status"] == "completed", "an end is an end"
     assert len(system.sql("select id from documents where job_id = %s", job_id)) == 1
+
+
+def test_the_orders_and_answers_are_those_of_filemill_run(system, user, upload, outside):
+    job = settled(user, send_out(user, upload, "contract"))
+    assert job["status"] == "completed", (job, outside.answers.get(job["job_id"]))
+    photo = Image.open(io.BytesIO(artifact(system, job["artifacts"]["master_path"])))
+    assert photo.size == (120, 150) and 0 <= job["quality_score"] <= 1
 
 
 def test_a_failure_keeps_its_details(user, upload, outside):
