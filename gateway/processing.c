@@ -68,7 +68,7 @@ static void handle_processors(struct call *call) {
 static void ordered(struct call *call, const struct database_answer *answer) {
     const struct file_view *file = call->state;
     const struct database_result *cancelled = answer->results[1];
-    const struct database_result *job = answer->results[2];
+    const struct database_result *job = answer->results[3];
     if (result_rows(job) == 0) {
         call_problem(call, PROBLEM_NOT_FOUND, NULL); /* deleted meanwhile */
         return;
@@ -81,6 +81,15 @@ static void ordered(struct call *call, const struct database_answer *answer) {
     call_respond(call, 202, result_text(job, 0, "job"));
 }
 
+/* FM003 comes from jobs_enqueue: the file was deleted meanwhile. */
+static bool refused(struct call *call, const struct database_answer *answer) {
+    if (strcmp(answer->sqlstate, "FM003") != 0) {
+        return false;
+    }
+    call_problem(call, PROBLEM_NOT_FOUND, NULL);
+    return true;
+}
+
 static void commit(struct call *call, const struct file_view *file, const char *type,
                    const json_t *parameters) {
     const json_t *priority = json_object_get(call->body, "priority");
@@ -90,15 +99,18 @@ static void commit(struct call *call, const struct file_view *file, const char *
     text_uuid7(id);
     (void)text_format(band, sizeof band, "%d",
                       priority != NULL ? (int)json_integer_value(priority) : PRIORITY_DEFAULT);
+    const char *key = json_text_member(call->body, "unique_key");
     const struct query queries[] = {
         {.statement = &statements[STATEMENT_FILE_LOCK_FLOW], .values = {file->id}},
-        {.statement = &statements[STATEMENT_JOBS_SUPERSEDE], .values = {file->id, type}},
+        {.statement = &statements[STATEMENT_JOBS_SUPERSEDE], .values = {file->id, type, key}},
         {.statement = &statements[STATEMENT_JOB_ORDER],
-         .values = {file->id, id, type, payload, band, json_text_member(call->body, "run_after"),
-                    call->request_id}},
+         .values = {file->id, id, type, payload, band, json_text_member(call->body, "run_after"), call->request_id,
+                    key}},
+        {.statement = &statements[STATEMENT_JOB_ORDERED], .values = {file->id, id, type, key}},
         {.statement = &statements[STATEMENT_FILE_REFRESH], .values = {file->id}},
     };
-    call_write(call, &(struct call_effect){.queries = queries, .count = 4, .on_answer = ordered});
+    call_write(call, &(struct call_effect){
+                         .queries = queries, .count = 5, .on_answer = ordered, .on_refusal = refused});
     free(payload);
 }
 
@@ -139,6 +151,8 @@ static const struct field order_fields[] = {
     {"type", FIELD_TEXT, true, 1, 64, NULL, "Type of the job, as /v1/processors lists them."},
     {"parameters", FIELD_OBJECT, false, 0, 0, NULL, "As /v1/processors describes them for the type."},
     {"priority", FIELD_INTEGER, false, 0, 3, NULL, "Band of the queue, 0 first; 1 if absent."},
+    {"unique_key", FIELD_TEXT, false, 1, 200, NULL,
+     "While a job of the type with this key is unfinished in the tenant, that one is answered."},
     {"run_after", FIELD_TIME, false, 0, 0, NULL, "Not before this time; at once if absent."},
 };
 

@@ -85,6 +85,7 @@ static void lease_fill(struct lease *lease, const struct database_result *result
     lease->class = processor_class(lease->processor, settings);
     lease->epoch = (uint64_t)result_number(result, row, "epoch");
     lease->generation = result_number(result, row, "generation");
+    lease->planned = result_bool(result, row, "planned");
     lease->attempts = result_number(result, row, "attempts");
     lease->max_attempts = result_number(result, row, "max_attempts");
     if (lease->max_attempts <= 0 && lease->processor != NULL)
@@ -271,7 +272,7 @@ int lease_key(char *target, const struct lease *lease, const struct processor_ou
                                     .extension = output->extension,
                                     .job = lease->job,
                                     .epoch = epoch,
-                                    .first = lease->generation == 0 && epoch == 1 &&
+                                    .first = lease->generation == 0 && epoch == 1 && lease->planned &&
                                              lease->parent[0] == '\0'};
 
     return output->place == PLACE_DERIVED ? key_derivative(target, KEY_MAX, &parts)

@@ -31,6 +31,7 @@ const struct database_local statement_locals[] = {
     " f.sha256,"                                                                                             \
     "        f.owner_user_id as owner, (extract(epoch from u.created_at) * 1000)::bigint as created_ms,"      \
     "        f.status as file_status, coalesce(q.crashes, 0) as bytes_crashes,"                              \
+    "        coalesce(u.created_at <= f.finalized_at, true) as planned,"                                     \
     "        u.run_after as band_time, u.run_after > now() - interval '1 s' as live,"                        \
     "        u.run_after - interval '250 ms' as live_time,"                                                  \
     " greatest((extract(epoch from now() - u.run_after) * 1000000)::bigint, 0) as waited_us"                                                   \

@@ -184,6 +184,19 @@ def test_the_newest_order_of_a_type_counts(user, files):
     assert json.loads(user.derivative(files["sound"], "waveform"))["samples_per_pixel"] == 512
 
 
+def test_a_unique_key_is_one_unfinished_job(user, files):
+    later = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+    first = order(user, files["text"], "ping", run_after=later, unique_key="once")
+    again = order(user, files["text"], "ping", unique_key="once")
+    other = order(user, files["pdf"], "ping", unique_key="once")  # of another file, but of the tenant
+    assert [each.status for each in (first, again, other)] == [202, 202, 202], (first, again, other)
+    assert first.json["id"] == again.json["id"] == other.json["id"] and again.json["status"] == "queued"
+    user.call("POST", f"/v1/jobs/{first.json['id']}/cancel", {})
+    third = order(user, files["text"], "ping", unique_key="once")
+    assert third.json["id"] != first.json["id"]
+    assert finished(user, third.json["id"])["status"] == "done"
+
+
 def test_one_key_one_order(user, files):
     body = {"type": "ping"}
     answers = [user.call("POST", f"/v1/files/{files['pdf']}/jobs", body, {"Idempotency-Key": f"k-{files['pdf']}"})
