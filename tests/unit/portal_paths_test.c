@@ -207,6 +207,23 @@ static void damaged_paths_stay_inside(void **state) {
     }
 }
 
+/* A later lease of a job makes another document, whose id is no other job's but by chance. */
+static void each_lease_has_a_document_of_its_own(void **state) {
+    char job[UUID_TEXT_SIZE], documents[200][UUID_TEXT_SIZE];
+    (void)state;
+    for (int round = 0; round < 50; round++) {
+        text_uuid4(job);
+        for (size_t i = 0; i < 200; i++) {
+            portal_document_of(documents[i], job, i + 1);
+            assert_true(portal_is_uuid4(documents[i]));
+            for (size_t k = 0; k < i; k++) {
+                assert_string_not_equal(documents[i], documents[k]);
+            }
+        }
+        assert_string_equal(documents[0], job);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_have_the_layout_of_portals),
@@ -217,6 +234,7 @@ int main(void) {
         cmocka_unit_test(names_are_cleaned),
         cmocka_unit_test(any_name_makes_a_path_inside),
         cmocka_unit_test(damaged_paths_stay_inside),
+        cmocka_unit_test(each_lease_has_a_document_of_its_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
