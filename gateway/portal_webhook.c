@@ -160,6 +160,15 @@ static const char *take_result(struct report *report, const json_t *result) {
 
 /* ---- what becomes of it ---- */
 
+/* A document is one job's. */
+static bool refused(struct call *call, const struct database_answer *answer) {
+    if (strcmp(answer->sqlstate, "23505") != 0) {
+        return false;
+    }
+    call_problem(call, PROBLEM_PAYLOAD_INVALID, "there is another document at one of these paths");
+    return true;
+}
+
 static void ask(struct call *call, const struct report *report, bool probe, call_query_fn *then) {
     const struct query query = {
         .statement = &compute_report,
@@ -169,7 +178,8 @@ static void ask(struct call *call, const struct report *report, bool probe, call
     if (probe) {
         call_read(call, &query, 1, then);
     } else {
-        call_write(call, &(struct call_effect){.queries = &query, .count = 1, .on_answer = then});
+        call_write(call, &(struct call_effect){
+                             .queries = &query, .count = 1, .on_answer = then, .on_refusal = refused});
     }
 }
 

@@ -463,6 +463,17 @@ def test_garbage_changes_nothing_and_silence_ends_at_the_deadline(system, user, 
         assert job["error"]["retryable"] is True and "in time" in job["error"]["message"]
 
 
+def test_a_document_of_another_job_is_not_taken(system, user, upload, outside):
+    first = settled(user, send_out(user, upload, "good"))
+    job_id = send_out(user, upload, "silent")
+    order = {"job_id": job_id, "user_id": user.id}
+    report = outside.report(order, artifacts={"master_path": first["artifacts"]["master_path"]})
+    answer = outside.call_back(job_id, report)
+    assert answer.status == 400 and "another document" in answer.json["detail"], answer
+    assert user.call("GET", f"/jobs/{job_id}").json["status"] in ("pending", "processing")
+    assert outside.call_back(job_id, outside.failure(order)).json["replayed"] is False
+
+
 def test_a_service_that_refuses_ends_the_job_at_once(user, upload, outside):
     job = settled(user, send_out(user, upload, "refused"))
     assert job["error"]["code"] == "WORKER_FAILED" and "could not be asked" in job["error"]["message"], job
