@@ -42,7 +42,7 @@ static const struct route routes[] = {
      .summary = "Make a photo of an upload as a portal's schema wants it.",
      .success = 202,
      .response = "PortalAccepted",
-     .problems = {PROBLEM_PAYLOAD_INVALID, PROBLEM_SCHEMA_NOT_FOUND, PROBLEM_NOT_FOUND, PROBLEM_FORBIDDEN,
+     .problems = {PROBLEM_OUT_OF_CREDIT, PROBLEM_PAYLOAD_INVALID, PROBLEM_SCHEMA_NOT_FOUND, PROBLEM_NOT_FOUND, PROBLEM_FORBIDDEN,
                   PROBLEM_NOT_FINALIZED}},
     {.method = "GET",
      .pattern = "/jobs/:id",

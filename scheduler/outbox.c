@@ -47,7 +47,18 @@ struct outbox {
     struct buffer pending;
     size_t settling; /* bytes of it that are being written */
     int64_t started_ms, rescued_ms;
+    int64_t tick_at_ms; /* when the next tick is; 0: not set */
 };
+
+/* The next tick comes then, or before. */
+static void outbox_tick_in(struct outbox *outbox, int64_t delay_ms) {
+    int64_t at_ms = clock_monotonic_ms() + delay_ms;
+
+    if (outbox->tick_at_ms != 0 && outbox->tick_at_ms <= at_ms)
+        return;
+    outbox->tick_at_ms = at_ms;
+    loop_timer_set(outbox->tick, delay_ms);
+}
 
 /* ---- settling ---- */
 
@@ -79,7 +90,7 @@ static void outbox_note(struct outbox *outbox, const struct message_delivery *it
     }
     /* A short wait need not last until the next tick. */
     if (verdict->again && verdict->delay_ms < TICK_MS)
-        loop_timer_set(outbox->tick, verdict->delay_ms + 2 * SETTLE_DELAY_MS);
+        outbox_tick_in(outbox, verdict->delay_ms + 2 * SETTLE_DELAY_MS);
 }
 
 /* Gives it back unsent, and not counted as an attempt. */
@@ -358,7 +369,7 @@ void outbox_wake(struct outbox *outbox) {
         return;
     outbox->again = true;
     if (!outbox->claiming)
-        loop_timer_set(outbox->tick, 1);
+        outbox_tick_in(outbox, 1);
 }
 
 static void outbox_on_rescued(void *context, const struct database_answer *answer) {
@@ -383,7 +394,8 @@ static void outbox_rescue(struct outbox *outbox, int64_t now_ms) {
 static void outbox_on_tick(void *context) {
     struct outbox *outbox = context;
 
-    loop_timer_set(outbox->tick, outbox->wanted ? TICK_MS : QUIET_MS);
+    outbox->tick_at_ms = 0;
+    outbox_tick_in(outbox, outbox->wanted ? TICK_MS : QUIET_MS);
     if (outbox->wanted) {
         outbox_check(outbox);
         outbox_rescue(outbox, clock_monotonic_ms());
@@ -400,7 +412,7 @@ struct outbox *outbox_new(struct scheduler *scheduler) {
     buffer_init(&outbox->pending, PENDING_MAX);
     outbox->tick = loop_timer_new(scheduler->loop, outbox_on_tick, outbox);
     outbox->settle = loop_timer_new(scheduler->loop, outbox_on_settle, outbox);
-    loop_timer_set(outbox->tick, TICK_MS);
+    outbox_tick_in(outbox, TICK_MS);
     return outbox;
 }
 

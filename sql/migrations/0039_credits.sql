@@ -122,8 +122,8 @@ grant insert on metrics to filemill_definer;
 create or replace function credits_is_open(status job_status_t) returns boolean language sql immutable
 return status in ('queued', 'retry', 'running', 'waiting');
 
--- Sets aside what these jobs may cost. Their user is who made them, else (the scheduler, software with SQL) the owner of
--- the file; of one that is opened again, who paid before. Page ranges of a document are their parent's expense. Too
+-- Sets aside what these jobs may cost. Their user is who asked for them, else (the scheduler, software with SQL) the owner
+-- of the file; of one that is opened again, who paid before. Page ranges of a document are their parent's expense. Too
 -- little credit refuses all of them with FM402, unless the scheduler asks: what it adds to an order that was accepted
 -- gets what there is.
 create or replace function credits_reserve(ids uuid[]) returns void language plpgsql security definer
@@ -136,7 +136,7 @@ declare
 begin
   for r in
     select coalesce((select l.user_id from credit_ledger l where l.job_id = j.id and l.kind = 'reserve'
-                      order by l.id desc limit 1), filemill_user(), f.owner_user_id) as payer,
+                      order by l.id desc limit 1), filemill_user(), j.user_id, f.owner_user_id) as payer,
            array_agg(j.id order by j.id) as jobs,
            array_agg(coalesce(p.reserve, d.reserve) order by j.id) as amounts,
            sum(coalesce(p.reserve, d.reserve))::bigint as needed

@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 
+import psycopg2
 import pytest
 from system import SAMPLES, System, eventually
 
@@ -145,6 +146,22 @@ def test_prices_are_by_type_and_overruns_stop_at_the_balance(system, admin, user
     finally:
         system.sql("delete from job_prices where type <> '*'")
         system.sql("update job_prices set reserve = 2000")
+
+
+def test_a_job_that_is_opened_again_reserves_again(system, admin, user):
+    grant(admin, user, 100_000)
+    file_id = user.send("bad.pdf", "application/pdf", BROKEN)
+    assert user.wait(file_id)["status"] == "failed"
+    before = account(user)
+    job = system.sql("update jobs set status = 'queued', run_after = now() + interval '1 day' where id = (select id from"
+                     " jobs where file_id = %s and status = 'failed' limit 1) returning id", file_id)[0]["id"]
+    assert account(user)["reserved"] == 2000
+    assert user.call("POST", f"/v1/jobs/{job}/cancel").status == 200
+    assert account(user) == before
+    admin.call("POST", "/v1/credits/grants", {"user_id": user.id, "amount": -before["balance"]})
+    with pytest.raises(psycopg2.Error, match='"balance":0,"needed":2000'):
+        system.sql("update jobs set status = 'queued' where id = %s", job)
+    check(system)
 
 
 def test_grants_are_for_admins_and_happen_once(system, admin, user):

@@ -29,6 +29,7 @@ static const struct field fields[] = {
     {"size", FIELD_INTEGER, false, 0, FIELD_MAX_UPLOAD, NULL, ""},
     {"at", FIELD_TIME, false, 0, 0, NULL, ""},
     {"what", FIELD_OBJECT, false, 0, 0, NULL, ""},
+    {"on", FIELD_BOOLEAN, false, 0, 0, NULL, ""},
 };
 static const struct field_rows rows = {fields, sizeof fields / sizeof fields[0], 100};
 
@@ -55,6 +56,8 @@ static void bodies_fit_or_not(void **state) {
         WITH("\"name\":\"ab\""),
         WITH("\"name\":\"\xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f\""),
         WITH("\"name\":\"\xf0\x9f\x98\x80\xf0\x9f\x98\x80\""),
+        WITH("\"on\":true"),
+        WITH("\"on\":false"),
         WITH("\"count\":-1"),
         WITH("\"count\":10"),
         WITH("\"color\":\"green\""),
@@ -66,6 +69,9 @@ static void bodies_fit_or_not(void **state) {
         WITH("\"sum\":\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934CA495991b7852b855\""),
     };
     static const char *const bad[] = {
+        WITH("\"on\":\"true\""),
+        WITH("\"on\":1"),
+        WITH("\"on\":null"),
         "[]",
         "null",
         "1",
