@@ -71,7 +71,7 @@ wanted_indexes(name, definition) as (values
 wanted_functions(name, definer) as (values
   ('files_refresh', false), ('parents_wake', false), ('parents_wake_left', false), ('filemill_user', false), ('filemill_role', true), ('filemill_elevated', false),
   ('file_readable', false), ('tenant_bootstrap', true), ('idempotency_expire', true),
-  ('credits_reserve', true), ('credits_settle', true), ('credits_on_insert', true), ('credits_on_update', true),
+  ('job_queue_position', true), ('credits_reserve', true), ('credits_settle', true), ('credits_on_insert', true), ('credits_on_update', true),
   ('credits_on_delete', true), ('credit_grant', true), ('credits_switch', false), ('credits_is_open', false),
   ('webhook_emit', true), ('webhooks_note', true), ('webhook_endpoints_gone', true), ('webhook_endpoints_rotate', false),
   ('events_newest', true), ('tenant_members_guard', false), ('filemill_time', false),
