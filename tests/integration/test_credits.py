@@ -1,6 +1,7 @@
 """Credits: reserved when a job is made, charged when it is done, given back when it is not; never below zero, never
 lost, whatever is killed."""
 import contextlib
+import io
 import os
 import random
 import signal
@@ -161,6 +162,29 @@ def test_a_job_that_is_opened_again_reserves_again(system, admin, user):
     admin.call("POST", "/v1/credits/grants", {"user_id": user.id, "amount": -before["balance"]})
     with pytest.raises(psycopg2.Error, match='"balance":0,"needed":2000'):
         system.sql("update jobs set status = 'queued' where id = %s", job)
+    check(system)
+
+
+def test_portal_jobs_cost_too(system, admin, user):
+    picture = pytest.importorskip("PIL.Image")
+    stream = io.BytesIO()
+    picture.effect_noise((400, 500), 60).convert("RGB").save(stream, "JPEG")
+    grant(admin, user, 100_000)
+    file_id = user.upload("me.jpg", "image/jpeg", stream.getvalue(), layout="raw")
+    assert user.finalize(file_id).status == 200
+    user.wait(file_id)
+    before = account(user)
+    order = {"portal_schema": {"name": "NEET 2026"}, "input": {"file_id": file_id}}
+    admin.call("POST", "/v1/credits/grants", {"user_id": user.id, "amount": -before["balance"]})
+    refused = user.call("POST", "/jobs", order)
+    assert refused.status == 402 and refused.json["error"] == "out_of_credit", refused
+    grant(admin, user, 50_000)
+    accepted = user.call("POST", "/jobs", order)
+    assert accepted.status == 202, accepted
+    eventually(lambda: user.call("GET", f"/jobs/{accepted.json['job_id']}").json["status"] in ("completed", "failed"))
+    idle(system)
+    after = account(user)
+    assert after["reserved"] == 0 and after["balance"] + after["used"] == after["granted"]
     check(system)
 
 
