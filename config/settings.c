@@ -291,6 +291,10 @@ static const struct option_row rows[] = {
      .description = "Let filemill run --contract fetch from private, loopback and link-local addresses too. The "
                     "configured storage endpoint may always be one."},
 
+    {ROW_TEXT("admins", "ADMINS", admins, NULL), .audience = FOR_MIGRATE | FOR_TOKEN, .heading = "Administration",
+     .description = "Users who run the service: their ids, comma separated. Unset with embedded keys: one is made up, for "
+                    "`filemill admin`."},
+
     {ROW_BOOL("credits", "CREDITS", credits, "off"), .audience = FOR_MIGRATE | FOR_GATEWAY | FOR_SCHEDULER,
      .heading = "Credits",
      .description = "Charge users for jobs: credits are reserved when a job is made, charged when it is done, given "

@@ -138,6 +138,7 @@ struct settings {
     /* credits */
     bool credits;
     char *credit_admins;
+    char *admins;
     /* webhooks */
     int64_t webhook_timeout_ms;
     int64_t webhook_concurrency;

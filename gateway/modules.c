@@ -6,6 +6,7 @@ extern const struct gateway_module health_module, openapi_module, tenants_module
 extern const struct gateway_module processing_module, plans_module;
 extern const struct gateway_module webhooks_module, credits_module;
 extern const struct gateway_module portal_module;
+extern const struct gateway_module admin_module;
 
 const struct gateway_module *const gateway_modules[] = {
     &health_module, &openapi_module, &tenants_module, &files_module, &jobs_module,
@@ -14,5 +15,6 @@ const struct gateway_module *const gateway_modules[] = {
     &webhooks_module,
     &credits_module,
     &portal_module,
+    &admin_module,
 };
 const size_t gateway_module_count = sizeof gateway_modules / sizeof gateway_modules[0];

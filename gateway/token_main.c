@@ -3,12 +3,9 @@
  * private key in jwks-file). Prints it on standard output and nothing else. filemill-token [--user UUID]
  * [--ttl 1h] [--email ADDRESS] */
 #include "config/settings.h"
-#include "gateway/json.h"
-#include "gateway/key_set.h"
-#include "gateway/token.h"
-#include "lib/clock.h"
+#include "gateway/token_make.h"
 #include "lib/log.h"
-#include "lib/memory.h"
+#include "lib/text.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,38 +66,6 @@ static int parse_arguments(int count, char **arguments, struct wish *wish) {
     return 0;
 }
 
-static struct key_set *read_key_file(const char *path) {
-    char *bytes = memory_new(KEY_SET_MAX_BYTES + 1);
-    bool weak;
-    FILE *file = fopen(path, "re");
-    size_t size = file != NULL ? fread(bytes, 1, KEY_SET_MAX_BYTES + 1, file) : 0;
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    struct key_set *set = key_set_parse(bytes, size, &weak);
-    free(bytes);
-    return set;
-}
-
-static char *sign(const struct settings *settings, const json_t *claims) {
-    enum token_key_fault fault;
-    char *token = NULL;
-    if (settings->jwt_secret != NULL) {
-        struct token_key *key = token_key_from_secret(settings->jwt_secret, &fault);
-        if (key == NULL) {
-            fatal("option=jwt-secret error=\"shorter than 32 bytes\"");
-        }
-        token = token_sign(key, claims);
-        token_key_free(key);
-    } else if (settings->jwks_file != NULL) {
-        struct key_set *set = read_key_file(settings->jwks_file);
-        const struct token_key *key = set != NULL ? key_set_first(set) : NULL;
-        token = key != NULL ? token_sign(key, claims) : NULL;
-        key_set_free(set);
-    }
-    return token;
-}
-
 int main(int count, char **arguments) {
     struct settings settings;
     struct wish wish = {.email = "dev@localhost", .ttl_s = 3600};
@@ -109,24 +74,14 @@ int main(int count, char **arguments) {
         return usage();
     }
     settings_load(&settings, "token");
-    json_int_t now_s = (json_int_t)(clock_wall_ms() / 1000);
-    json_t *claims =
-        json_pack("{s:s,s:s,s:s,s:s,s:I,s:I}", "sub", wish.user, "aud", settings.jwt_audience, "role",
-                  "authenticated", "email", wish.email, "iat", now_s, "exp", now_s + (json_int_t)wish.ttl_s);
-    if (claims == NULL) {
-        return usage();
-    }
-    if (settings.jwt_issuer != NULL) {
-        json_object_set_new(claims, "iss", json_string(settings.jwt_issuer));
-    }
-    char *token = sign(&settings, claims);
+    char *token = token_make(
+        &settings, &(struct token_wish){.user = wish.user, .email = wish.email, .ttl_s = wish.ttl_s});
     if (token == NULL) {
         fatal(
             "option=jwt-secret error=\"not set, and there is no private key in jwks-file: no way to sign\"");
     }
     (void)puts(token);
     free(token);
-    json_decref(claims);
     settings_clear(&settings);
     return 0;
 }

@@ -16,6 +16,7 @@
 #define SOON_MS 1000
 #define EVENT_DAYS 7
 #define METRIC_DAYS 90
+#define SCHEDULES_MOST 16
 #define DISABLED_MINUTES 1 /* a webhook endpoint may be enabled again by then */
 
 static int64_t upload_minutes(const struct settings *settings) {
@@ -41,6 +42,11 @@ static int64_t no_age(const struct settings *settings) {
     return 0;
 }
 
+static int64_t most_schedules(const struct settings *settings) {
+    (void)settings;
+    return SCHEDULES_MOST;
+}
+
 static int64_t metric_days(const struct settings *settings) {
     return settings->credits ? METRIC_DAYS : -1;
 }
@@ -60,6 +66,7 @@ static const struct chore {
     size_t full;      /* so many rows: there may be more */
     bool tells_files; /* its rows are files whose listeners must hear */
 } chores[] = {
+    {&statements[STATEMENT_SCHEDULES], most_schedules, 1000, false},
     {&statements[STATEMENT_OLD_PARTS], no_age, 1000, false},
     {&statements[STATEMENT_EXPIRED_UPLOADS], upload_minutes, 200, true},
     {&statements[STATEMENT_RETIRE_FILES], deleted_days, 200, false},

@@ -434,6 +434,9 @@ const struct statement statements[STATEMENT_COUNT] = {
         " j.finished_at"
         "    limit 1000) p where j.id = p.id", 1},
 
+    /* $1: most at once. Whoever comes first has the rows. */
+    [STATEMENT_SCHEDULES] = {"schedules", "select schedules_run($1::int) as ran", 1},
+
     [STATEMENT_OLD_METRICS] = {"old_metrics",
         "delete from metrics m using (select id from metrics order by id limit 5000) old"
         " where m.id = old.id and m.created_at < now() - $1::bigint * interval '1 day'", 1},

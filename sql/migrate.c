@@ -205,16 +205,27 @@ int migrate_login(PGconn *connection, const char *role, const char *password) {
     return status;
 }
 
-int migrate_credits(PGconn *connection, bool on, const char *admins) {
-    static const char text[] =
-        "select credits_switch($1::boolean, coalesce((select array_agg(btrim(a)::uuid) from"
-        " unnest(string_to_array($2, ',')) a where btrim(a) <> ''), '{}'))";
-    const char *const values[] = {on ? "on" : "off", admins};
-    PGresult *result = PQexecParams(connection, text, 2, NULL, values, NULL, NULL, 0);
+/* Runs one statement with text parameters; 0, or -1 after one log line. */
+static int run_with(PGconn *connection, const char *what, const char *text, const char *const *values, int count) {
+    PGresult *result = PQexecParams(connection, text, count, NULL, values, NULL, NULL, 0);
     int status = PQresultStatus(result) == PGRES_TUPLES_OK ? 0 : -1;
 
     if (status != 0)
-        log_server_error("credits", connection);
+        log_server_error(what, connection);
     PQclear(result);
     return status;
+}
+
+#define IDS(parameter)                                                                                       \
+    "coalesce((select array_agg(btrim(a)::uuid) from unnest(string_to_array(" parameter ", ',')) a"          \
+    " where btrim(a) <> ''), '{}')"
+
+int migrate_admins(PGconn *connection, const char *admins) {
+    return run_with(connection, "admins", "select service_admins_set(" IDS("$1") ")", &admins, 1);
+}
+
+int migrate_credits(PGconn *connection, bool on, const char *admins) {
+    const char *const values[] = {on ? "on" : "off", admins};
+
+    return run_with(connection, "credits", "select credits_switch($1::boolean, " IDS("$2") ")", values, 2);
 }

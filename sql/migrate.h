@@ -28,6 +28,9 @@ int migrate_verify(PGconn *connection); /* PASS and FAIL lines on stdout; -1 if 
 /* Lets a role log in with this password; only its SCRAM verifier travels. */
 int migrate_login(PGconn *connection, const char *role, const char *password);
 
+/* Who runs the service: ids, comma separated; NULL: nobody. */
+int migrate_admins(PGconn *connection, const char *admins);
+
 /* Credits on or off, and who may grant them: ids, comma separated; NULL: nobody. */
 int migrate_credits(PGconn *connection, bool on, const char *admins);
 

@@ -18,6 +18,8 @@
 static int apply(PGconn *connection, const struct settings *settings) {
     if (migrate_apply(connection) != 0)
         return -1;
+    if (migrate_admins(connection, settings->admins) != 0)
+        return -1;
     return migrate_credits(connection, settings->credits, settings->credit_admins);
 }
 

@@ -10,7 +10,7 @@ wanted_columns(tab, columns) as (values
   ('file_derivatives', '{id,file_id,kind,r2_key,mime,size_bytes,created_at,job_id,sha256,metadata,updated_at}'),
   ('jobs', '{id,tenant_id,file_id,type,status,attempts,run_after,locked_at,locked_by,payload,result,created_at,
              updated_at,generation,priority,max_attempts,lease_epoch,lease_until,crashes,error_code,error_detail,
-             stage,progress_done,progress_total,trace,started_at,finished_at,parent,recipe}'),
+             stage,progress_done,progress_total,trace,started_at,finished_at,parent,recipe,user_id,unique_key}'),
   ('job_parts', '{key,parent,job,size_bytes,sha256,created_at}'),
   ('file_events', '{id,tenant_id,file_id,job_id,kind,data,created_at}'),
   ('object_deletions', '{key,run_after,attempts,created_at}'),
@@ -40,6 +40,8 @@ wanted_columns(tab, columns) as (values
   ('cpu_usage', '{job_id,epoch,stage,tenant_id,user_id,type,outcome,cpu_ms,wall_ms,created_at}'),
   ('metrics', '{id,created_at,tenant_id,job_id,type,status,attempts,waited_ms,ran_ms,cpu_ms,peak_rss_bytes,input_bytes,
                 pages,error_code}'),
+  ('service_admins', '{user_id}'),
+  ('schedules', '{name,every,function,job,enabled,next_run,last_run,last_ms,last_result,failures}'),
   ('schema_migrations', '{version,name,checksum,applied_at}')),
 wanted_enums(name, labels) as (values
   ('visibility_t', '{public,private,internal}'::text[]),
@@ -52,6 +54,7 @@ wanted_indexes(name, definition) as (values
   ('jobs_finished_idx', '%(finished_at)%done%failed%cancelled%'),
   ('jobs_file_idx', '%(file_id)%'),
   ('jobs_recipe_idx', '%(tenant_id, recipe)%'),
+  ('jobs_unique_key', '%(tenant_id, type, unique_key)%unique_key IS NOT NULL%'),
   ('jobs_parent_idx', '%(parent)%parent IS NOT NULL%'),
   ('jobs_waiting_idx', '%(id)%waiting%'),
   ('job_parts_parent_idx', '%(parent)%'),
@@ -69,6 +72,10 @@ wanted_indexes(name, definition) as (values
   ('portal_jobs_user_idx', '%(user_id, created_at DESC, job_id DESC)%'),
   ('documents_user_idx', '%(user_id, created_at DESC, id DESC)%')),
 wanted_functions(name, definer) as (values
+  ('jobs_enqueue', false), ('job_enqueue', false), ('job_queue_position', true), ('jobs_search', false),
+  ('jobs_retry', false), ('jobs_cancel', false), ('filemill_admin', true), ('filemill_admin_check', false),
+  ('admin_jobs', true), ('admin_retry', true), ('admin_cancel', true), ('admin_queue', true), ('admin_pause', true),
+  ('admin_schedules', true), ('admin_schedule', true), ('schedules_run', false), ('service_admins_set', false),
   ('files_refresh', false), ('parents_wake', false), ('parents_wake_left', false), ('filemill_user', false), ('filemill_role', true), ('filemill_elevated', false),
   ('file_readable', false), ('tenant_bootstrap', true), ('idempotency_expire', true),
   ('job_queue_position', true), ('credits_reserve', true), ('credits_settle', true), ('credits_on_insert', true), ('credits_on_update', true),
@@ -136,7 +143,7 @@ problems(sort, name, detail) as (
   select 9, 'the gateway has no business with ' || x.tab,
          (select string_agg(g.privilege_type, ', ') from information_schema.role_table_grants g
            where g.table_schema = current_schema() and g.table_name = x.tab and g.grantee = 'filemill_gateway')
-    from (values ('credit_reservations'), ('credit_admins'), ('cpu_usage'), ('metrics'), ('object_deletions'), ('quarantine'), ('paused_types'), ('job_parts'), ('schema_migrations')) x(tab)
+    from (values ('credit_reservations'), ('credit_admins'), ('service_admins'), ('schedules'), ('cpu_usage'), ('metrics'), ('object_deletions'), ('quarantine'), ('paused_types'), ('job_parts'), ('schema_migrations')) x(tab)
   union all
   select 10, 'function ' || w.name || ' has a fixed search_path',
          case when p.oid is null then 'missing'

@@ -15,7 +15,7 @@
 /* Hex only: needs no quoting in SQL, in a URL or in a shell. */
 static const char *const secret_names[] = {"POSTGRES_PASSWORD",  "OWNER_PASSWORD",   "GATEWAY_PASSWORD",
                                            "SCHEDULER_PASSWORD", "STORE_ACCESS_KEY", "STORE_SECRET_KEY",
-                                           "JWT_SECRET"};
+                                           "JWT_SECRET",         "ADMIN_USER"};
 
 static void make_secret(struct variables *secrets, const char *name) {
     unsigned char bytes[SECRET_BYTES];
@@ -102,6 +102,11 @@ static void fill_storage(struct configuration *configuration, const struct varia
         set(configuration, "storage-region", memory_copy_text("us-east-1"));
 }
 
+/* A version 4 UUID of the secret's first digits: nobody else's tokens name it. */
+static char *admin_user(const char *digits) {
+    return memory_format("%.8s-%.4s-4%.3s-8%.3s-%.12s", digits, digits + 8, digits + 13, digits + 17, digits + 20);
+}
+
 void embedded_fill(struct configuration *configuration, const struct layout *layout,
                    const struct variables *secrets) {
     struct settings *settings = &configuration->settings;
@@ -123,6 +128,8 @@ void embedded_fill(struct configuration *configuration, const struct layout *lay
     if (settings->jwks_url == NULL && settings->jwks_file == NULL && settings->supabase_url == NULL &&
         settings->jwt_secret == NULL)
         set(configuration, "jwt-secret", memory_copy_text(variables_get(secrets, "JWT_SECRET")));
+    if (settings->admins == NULL && settings->jwt_secret != NULL)
+        set(configuration, "admins", admin_user(variables_get(secrets, "ADMIN_USER")));
 }
 
 char *embedded_bootstrap(const struct variables *secrets) {

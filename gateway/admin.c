@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT
+ * What those who run the service see and change (/v1/admin/…, of all tenants), and what owners and admins of
+ * a tenant do with its jobs. Who is an admin is data (the option admins); the functions of 0046_admin.sql
+ * check it, so that no forgotten check here can undo it. */
+#include "gateway/call.h"
+#include "gateway/events.h"
+#include "gateway/json.h"
+#include "gateway/module.h"
+#include "gateway/scheduler_link.h"
+#include "gateway/statements.h"
+#include "lib/memory.h"
+#include <string.h>
+
+#define SEARCH(function, column)                                                                             \
+    "select coalesce(jsonb_agg(s." column "), '[]')::text as jobs from " function                            \
+    "($1::uuid, $2, $3, $4, $5::timestamptz, $6::uuid, coalesce($7::int, 50)) s"
+
+static const struct statement queue_statement = {"admin_queue", "select admin_queue()::text as answer", 0};
+static const struct statement schedules_statement = {
+    "admin_schedules", "select jsonb_build_object('schedules', admin_schedules())::text as answer", 0};
+static const struct statement search_all_statement = {
+    "admin_jobs",
+    "select coalesce(jsonb_agg(s), '[]')::text as jobs from admin_jobs($1::uuid, $2, $3, $4, "
+    "$5::timestamptz, $6::uuid, "
+    "coalesce($7::int, 50)) s",
+    7};
+static const struct statement search_statement = {"tenant_jobs", SEARCH("jobs_search", "job"), 7};
+static const struct statement retry_all_statement = {
+    "admin_retry", "select admin_retry($1::uuid, $2::uuid, $3, $4, $5::timestamptz) as retried", 5};
+static const struct statement retry_statement = {
+    "tenant_retry", "select jobs_retry($1::uuid, $2::uuid, $3, $4, $5::timestamptz) as retried", 5};
+static const struct statement cancel_statement = {
+    "admin_cancel", "select job::text, file::text from admin_cancel(array[$1::uuid])", 1};
+static const struct statement pause_statement = {"admin_pause", "select admin_pause($1, $2::boolean)", 2};
+static const struct statement schedule_statement = {
+    "admin_schedule", "select admin_schedule($1, $2::boolean, $3::boolean) as found", 3};
+
+static const char *member(const struct call *call, const char *name) {
+    return call->body == NULL ? NULL : json_text_member(call->body, name);
+}
+
+/* The functions' "no": whoever is no admin is told nothing more than that. */
+static bool refused(struct call *call, const struct database_answer *answer) {
+    if (strcmp(answer->sqlstate, "42501") != 0) {
+        return false;
+    }
+    call_problem(call, PROBLEM_FORBIDDEN, NULL);
+    return true;
+}
+
+static void write_one(struct call *call, const struct query *query, call_query_fn *done) {
+    call_write(call,
+               &(struct call_effect){.queries = query, .count = 1, .on_answer = done, .on_refusal = refused});
+}
+
+/* --- seeing --- */
+
+static void shown(struct call *call, const struct database_answer *answer) {
+    call_respond(call, 200, result_text(answer->results[0], 0, "answer"));
+}
+
+static void handle_queue(struct call *call) {
+    const struct query query = {.statement = &queue_statement};
+    call_read(call, &query, 1, shown);
+}
+
+static void handle_schedules(struct call *call) {
+    const struct query query = {.statement = &schedules_statement};
+    call_read(call, &query, 1, shown);
+}
+
+static void found(struct call *call, const struct database_answer *answer) {
+    const struct database_result *result = answer->results[answer->result_count - 1];
+    call_respond_take(call, 200, memory_format("{\"jobs\":%s}", result_text(result, 0, "jobs")));
+}
+
+static struct query search(const struct call *call, const struct statement *statement, const char *tenant) {
+    static const char *const names[] = {"type", "status", "error", "since", "before", "limit"};
+    struct query query = {.statement = statement, .values = {tenant}};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        query.values[i + 1] = call_query_value(call, names[i]);
+    }
+    return query;
+}
+
+static void handle_jobs(struct call *call) {
+    const struct query query = search(call, &search_all_statement, call_query_value(call, "tenant_id"));
+    call_read(call, &query, 1, found);
+}
+
+/* True when the caller may manage the tenant's jobs; else the call is answered. */
+static bool may_manage(struct call *call, const struct database_answer *answer) {
+    const char *role = result_text(answer->results[0], 0, "role");
+    if (role == NULL) {
+        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+    } else if (strcmp(role, "member") == 0) {
+        call_problem(call, PROBLEM_INSUFFICIENT_ROLE, NULL);
+    }
+    return role != NULL && strcmp(role, "member") != 0;
+}
+
+static void found_of_tenant(struct call *call, const struct database_answer *answer) {
+    if (may_manage(call, answer)) {
+        found(call, answer);
+    }
+}
+
+static void handle_tenant_jobs(struct call *call) {
+    const struct query queries[] = {
+        {.statement = &statements[STATEMENT_ROLE], .values = {call->parameters[0]}},
+        search(call, &search_statement, call->parameters[0]),
+    };
+    call_read(call, queries, 2, found_of_tenant);
+}
+
+/* --- changing --- */
+
+static void retried(struct call *call, const struct database_answer *answer) {
+    scheduler_link_poke(call->gateway->scheduler, 1);
+    call_respond_take(
+        call, 200,
+        memory_format("{\"ok\":true,\"retried\":%s}", result_text(answer->results[0], 0, "retried")));
+}
+
+static struct query retry(const struct call *call, const struct statement *statement, const char *tenant) {
+    return (struct query){.statement = statement,
+                          .values = {tenant, member(call, "job_id"), member(call, "type"),
+                                     member(call, "error"), member(call, "since")}};
+}
+
+static void handle_retry(struct call *call) {
+    const struct query query = retry(call, &retry_all_statement, member(call, "tenant_id"));
+    write_one(call, &query, retried);
+}
+
+static void retry_of_tenant(struct call *call, const struct database_answer *answer) {
+    if (may_manage(call, answer)) {
+        const struct query query = retry(call, &retry_statement, call->parameters[0]);
+        write_one(call, &query, retried);
+    }
+}
+
+static void handle_tenant_retry(struct call *call) {
+    const struct query query = {.statement = &statements[STATEMENT_ROLE], .values = {call->parameters[0]}};
+    call_read(call, &query, 1, retry_of_tenant);
+}
+
+static void cancelled(struct call *call, const struct database_answer *answer) {
+    const struct database_result *result = answer->results[0];
+    for (size_t row = 0; row < result_rows(result); row++) {
+        scheduler_link_cancel(call->gateway->scheduler, result_text(result, row, "job"));
+        events_notify(call->gateway->events, result_text(result, row, "file"));
+    }
+    if (result_rows(result) == 0) {
+        call_problem(call, PROBLEM_JOB_FINISHED, "There is no such job, or it has ended.");
+    } else {
+        call_respond_take(
+            call, 200,
+            memory_format("{\"ok\":true,\"id\":\"%s\",\"status\":\"cancelled\"}", call->parameters[0]));
+    }
+}
+
+static void handle_cancel(struct call *call) {
+    const struct query query = {.statement = &cancel_statement, .values = {call->parameters[0]}};
+    write_one(call, &query, cancelled);
+}
+
+static void done(struct call *call, const struct database_answer *answer) {
+    scheduler_link_poke(call->gateway->scheduler, 1);
+    call_respond(call, 200, "{\"ok\":true}");
+}
+
+static void pause_or_resume(struct call *call, const char *pause) {
+    const struct query query = {.statement = &pause_statement, .values = {member(call, "type"), pause}};
+    write_one(call, &query, done);
+}
+
+static void handle_pause(struct call *call) {
+    pause_or_resume(call, "true");
+}
+
+static void handle_resume(struct call *call) {
+    pause_or_resume(call, "false");
+}
+
+static void scheduled(struct call *call, const struct database_answer *answer) {
+    if (result_bool(answer->results[0], 0, "found")) {
+        call_respond(call, 200, "{\"ok\":true}");
+    } else {
+        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+    }
+}
+
+static void handle_schedule(struct call *call) {
+    const json_t *enabled = json_object_get(call->body, "enabled");
+    const struct query query = {
+        .statement = &schedule_statement,
+        .values = {call->parameters[0],
+                   json_is_true(json_object_get(call->body, "run_now")) ? "true" : "false",
+                   enabled == NULL         ? NULL
+                   : json_is_true(enabled) ? "true"
+                                           : "false"}};
+    write_one(call, &query, scheduled);
+}
+
+/* ---- what it serves ---- */
+
+#define JOB_STATES "queued|running|done|failed|retry|waiting|cancelled"
+#define SEARCH_FIELDS                                                                                        \
+    {"type", FIELD_TEXT, false, 1, 64, NULL, "Only jobs of this type."},                                     \
+        {"status", FIELD_CHOICE, false, 0, 0, JOB_STATES, "Only jobs of this status."},                      \
+        {"error", FIELD_TEXT, false, 1, 200, NULL, "Only jobs with this error code."},                       \
+        {"since", FIELD_TIME, false, 0, 0, NULL, "Only jobs made since then."},                              \
+        {"before", FIELD_UUID, false, 0, 0, NULL, "The last job of the page before."}, {                     \
+        "limit", FIELD_INTEGER, false, 1, 500, NULL, "Jobs in a page; 50 if absent."                         \
+    }
+#define RETRY_FIELDS                                                                                         \
+    {"job_id", FIELD_UUID, false, 0, 0, NULL, "Only this job."},                                             \
+        {"type", FIELD_TEXT, false, 1, 64, NULL, "Only jobs of this type."},                                 \
+        {"error", FIELD_TEXT, false, 1, 200, NULL, "Only jobs that failed with this code."}, {               \
+        "since", FIELD_TIME, false, 0, 0, NULL, "Only jobs that failed since then."                          \
+    }
+
+static const struct field all_query[] = {
+    {"tenant_id", FIELD_UUID, false, 0, 0, NULL, "Only jobs of this tenant."}, SEARCH_FIELDS};
+static const struct field tenant_query[] = {SEARCH_FIELDS};
+static const struct field retry_all_fields[] = {
+    {"tenant_id", FIELD_UUID, false, 0, 0, NULL, "Only jobs of this tenant."}, RETRY_FIELDS};
+static const struct field retry_fields[] = {RETRY_FIELDS};
+static const struct field type_fields[] = {{"type", FIELD_TEXT, true, 1, 64, NULL, "The type of job."}};
+static const struct field schedule_fields[] = {
+    {"run_now", FIELD_BOOLEAN, false, 0, 0, NULL, "Run it as soon as a scheduler looks."},
+    {"enabled", FIELD_BOOLEAN, false, 0, 0, NULL, "Switch it on or off."},
+};
+
+static const struct route routes[] = {
+    {.method = "GET",
+     .pattern = "/v1/admin/queue",
+     .operation = "adminQueue",
+     .flags = ROUTE_READS,
+     .handler = handle_queue,
+     .summary = "The queue by type and state, failures of a day, workers, pauses (admins).",
+     .success = 200,
+     .response = "AdminQueue",
+     .problems = {PROBLEM_FORBIDDEN}},
+    {.method = "GET",
+     .pattern = "/v1/admin/jobs",
+     .operation = "adminJobs",
+     .flags = ROUTE_READS,
+     .handler = handle_jobs,
+     ROUTE_QUERY(all_query),
+     .summary = "Jobs of all tenants, newest first (admins).",
+     .success = 200,
+     .response = "FoundJobs",
+     .problems = {PROBLEM_FORBIDDEN}},
+    {.method = "POST",
+     .pattern = "/v1/admin/jobs/retry",
+     .operation = "adminRetry",
+     .flags = ROUTE_POSTS | ROUTE_BODY | ROUTE_BODY_OPTIONAL,
+     .handler = handle_retry,
+     ROUTE_FIELDS(retry_all_fields),
+     .summary = "Queue failed jobs again, up to 1000 at a time (admins).",
+     .success = 200,
+     .response = "Retried",
+     .problems = {PROBLEM_FORBIDDEN}},
+    {.method = "POST",
+     .pattern = "/v1/admin/jobs/:id/cancel",
+     .operation = "adminCancel",
+     .flags = ROUTE_POSTS | ROUTE_BODY | ROUTE_BODY_OPTIONAL,
+     .handler = handle_cancel,
+     .summary = "Cancel any job, and those that it waits for (admins).",
+     .success = 200,
+     .response = "Cancelled",
+     .problems = {PROBLEM_FORBIDDEN, PROBLEM_JOB_FINISHED}},
+    {.method = "POST",
+     .pattern = "/v1/admin/pause",
+     .operation = "adminPause",
+     .flags = ROUTE_POSTS | ROUTE_BODY,
+     .handler = handle_pause,
+     ROUTE_FIELDS(type_fields),
+     .summary = "Start no more jobs of a type (admins).",
+     .success = 200,
+     .response = "Ok",
+     .problems = {PROBLEM_FORBIDDEN}},
+    {.method = "POST",
+     .pattern = "/v1/admin/resume",
+     .operation = "adminResume",
+     .flags = ROUTE_POSTS | ROUTE_BODY,
+     .handler = handle_resume,
+     ROUTE_FIELDS(type_fields),
+     .summary = "Start them again (admins).",
+     .success = 200,
+     .response = "Ok",
+     .problems = {PROBLEM_FORBIDDEN}},
+    {.method = "GET",
+     .pattern = "/v1/admin/schedules",
+     .operation = "adminSchedules",
+     .flags = ROUTE_READS,
+     .handler = handle_schedules,
+     .summary = "Work that comes round, and how it went (admins).",
+     .success = 200,
+     .response = "Schedules",
+     .problems = {PROBLEM_FORBIDDEN}},
+    {.method = "POST",
+     .pattern = "/v1/admin/schedules/:name",
+     .operation = "adminSchedule",
+     .flags = ROUTE_POSTS | ROUTE_BODY,
+     .handler = handle_schedule,
+     ROUTE_FIELDS(schedule_fields),
+     .summary = "Run a schedule now, or switch it (admins).",
+     .success = 200,
+     .response = "Ok",
+     .problems = {PROBLEM_FORBIDDEN, PROBLEM_NOT_FOUND}},
+    {.method = "GET",
+     .pattern = "/v1/tenants/:id/jobs",
+     .operation = "tenantJobs",
+     .flags = ROUTE_READS,
+     .handler = handle_tenant_jobs,
+     ROUTE_QUERY(tenant_query),
+     .summary = "A tenant's jobs, newest first (owner, admin, internal).",
+     .success = 200,
+     .response = "FoundJobs",
+     .problems = {PROBLEM_NOT_FOUND, PROBLEM_INSUFFICIENT_ROLE}},
+    {.method = "POST",
+     .pattern = "/v1/tenants/:id/jobs/retry",
+     .operation = "tenantRetry",
+     .flags = ROUTE_POSTS | ROUTE_BODY | ROUTE_BODY_OPTIONAL,
+     .handler = handle_tenant_retry,
+     ROUTE_FIELDS(retry_fields),
+     .summary = "Queue a tenant's failed jobs again (owner, admin, internal).",
+     .success = 200,
+     .response = "Retried",
+     .problems = {PROBLEM_NOT_FOUND, PROBLEM_INSUFFICIENT_ROLE}},
+};
+
+static const struct answer_row answers[] = {
+    {.name = "AdminQueue",
+     .members = "queue:[QueueRow] failures:[FailureRow] workers:[LeaseRow] paused:[text]"},
+    {.name = "QueueRow", .members = "type:text status:JobStatus jobs:integer oldest_seconds?:integer"},
+    {.name = "FailureRow", .members = "type:text error_code?:text jobs:integer last:Time"},
+    {.name = "LeaseRow", .members = "locked_by?:text running:integer since?:Time"},
+    {.name = "FoundJob",
+     .members =
+         "id:Uuid type:text status:JobStatus attempts:integer priority:integer error_code?:text "
+         "error_detail?:text tenant_id:Uuid tenant:text file_id:Uuid filename?:text locked_by?:text "
+         "progress_done:integer progress_total:integer run_after:Time created_at:Time started_at?:Time "
+         "finished_at?:Time"},
+    {.name = "FoundJobs", .members = "jobs:[FoundJob]"},
+    {.name = "Retried", .members = "ok:true retried:integer"},
+    {.name = "ScheduleRow",
+     .members = "name:text every_seconds:integer function?:text job?:object enabled:boolean next_run:Time "
+                "last_run?:Time "
+                "last_ms?:integer last_result?:text failures:integer"},
+    {.name = "Schedules", .members = "schedules:[ScheduleRow]"},
+};
+
+const struct gateway_module admin_module = {.name = "admin", MODULE_ROUTES(routes), MODULE_ANSWERS(answers)};

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT
+ * filemill-admin: the admin routes for people at a shell. Makes itself a token of a minute's life with the
+ * instance's own key, for the first of the option admins; with keys that are elsewhere, FILEMILL_ADMIN_TOKEN
+ * is used. Prints a table, or with --json the answer as it came. */
+#include "config/settings.h"
+#include "gateway/json.h"
+#include "gateway/token_make.h"
+#include "http/client.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/loop.h"
+#include "lib/memory.h"
+#include "lib/text.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TIMEOUT_MS 30000
+#define ANSWER_MAX ((size_t)8 * 1024 * 1024)
+#define TOKEN_SECONDS 60
+
+struct column {
+    const char *name;
+    const char *head;
+    int width; /* at most; 0: what it takes */
+};
+
+static const struct column queue_columns[] = {{"type", "TYPE", 24},
+                                              {"status", "STATUS", 0},
+                                              {"jobs", "JOBS", 0},
+                                              {"oldest_seconds", "OLDEST S", 0},
+                                              {NULL, NULL, 0}};
+static const struct column job_columns[] = {{"id", "ID", 0},
+                                            {"type", "TYPE", 20},
+                                            {"status", "STATUS", 0},
+                                            {"attempts", "TRIES", 0},
+                                            {"error_code", "ERROR", 24},
+                                            {"filename", "FILE", 30},
+                                            {"created_at", "CREATED", 19},
+                                            {NULL, NULL, 0}};
+static const struct column schedule_columns[] = {{"name", "NAME", 40},
+                                                 {"every_seconds", "EVERY S", 0},
+                                                 {"enabled", "ON", 0},
+                                                 {"last_run", "LAST RUN", 19},
+                                                 {"last_result", "RESULT", 40},
+                                                 {"failures", "FAILURES", 0},
+                                                 {NULL, NULL, 0}};
+
+/* Options become members of the body, or parameters of the query. */
+struct option {
+    const char *flag, *name;
+};
+static const struct option filters[] = {
+    {"--tenant", "tenant_id"}, {"--type", "type"},   {"--state", "status"}, {"--error", "error"},
+    {"--since", "since"},      {"--limit", "limit"}, {NULL, NULL}};
+static const struct option retry_options[] = {
+    {"--tenant", "tenant_id"}, {"--type", "type"}, {"--error", "error"}, {"--since", "since"}, {NULL, NULL}};
+static const struct option no_options[] = {{NULL, NULL}};
+
+enum shape { SHAPE_OK, SHAPE_TABLE, SHAPE_RETRIED };
+
+static const struct verb {
+    const char *name;
+    const char *method;
+    const char *path;   /* with '%' for the word */
+    const char *word;   /* what the word is called; NULL: none */
+    const char *member; /* the word goes into the body under this name */
+    const char *body;   /* a fixed body */
+    const struct option *options;
+    enum shape shape;
+    const char *list; /* the member that holds the rows */
+    const struct column *columns;
+} verbs[] = {
+    {"queue", "GET", "/v1/admin/queue", NULL, NULL, NULL, no_options, SHAPE_TABLE, "queue", queue_columns},
+    {"jobs", "GET", "/v1/admin/jobs", NULL, NULL, NULL, filters, SHAPE_TABLE, "jobs", job_columns},
+    {"retry", "POST", "/v1/admin/jobs/retry", "JOB|all", "job_id", NULL, retry_options, SHAPE_RETRIED, NULL,
+     NULL},
+    {"cancel", "POST", "/v1/admin/jobs/%/cancel", "JOB", NULL, "{}", no_options, SHAPE_OK, NULL, NULL},
+    {"schedules", "GET", "/v1/admin/schedules", NULL, NULL, NULL, no_options, SHAPE_TABLE, "schedules",
+     schedule_columns},
+    {"run-schedule", "POST", "/v1/admin/schedules/%", "NAME", NULL, "{\"run_now\":true}", no_options,
+     SHAPE_OK, NULL, NULL},
+};
+#define VERB_COUNT (sizeof verbs / sizeof verbs[0])
+
+struct order {
+    const struct verb *verb;
+    const char *word;
+    bool json;
+    json_t *members; /* of the body, or the query */
+};
+
+static int usage(void) {
+    (void)fputs("usage: filemill admin VERB [WORD] [--json]\n"
+                "  queue                        the queue by type and state\n"
+                "  jobs [--type T] [--state S] [--tenant ID] [--error CODE] [--since TIME] [--limit N]\n"
+                "  retry JOB | all [--type T] [--tenant ID] [--error CODE] [--since TIME]\n"
+                "  cancel JOB                   and what it waits for\n"
+                "  schedules                    work that comes round\n"
+                "  run-schedule NAME            as soon as a scheduler looks\n",
+                stderr);
+    return 2;
+}
+
+/* --- what is asked --- */
+
+static const char *option_name(const struct verb *verb, const char *flag) {
+    for (const struct option *option = verb->options; option->flag != NULL; option++) {
+        if (strcmp(option->flag, flag) == 0) {
+            return option->name;
+        }
+    }
+    return NULL;
+}
+
+static int parse(struct order *order, int count, char **arguments) {
+    for (size_t i = 0; count > 1 && i < VERB_COUNT; i++) {
+        if (strcmp(verbs[i].name, arguments[1]) == 0) {
+            order->verb = &verbs[i];
+        }
+    }
+    if (order->verb == NULL) {
+        return -1;
+    }
+    for (int i = 2; i < count; i++) {
+        const char *name = option_name(order->verb, arguments[i]);
+        if (strcmp(arguments[i], "--json") == 0) {
+            order->json = true;
+        } else if (name != NULL && i + 1 < count) {
+            json_object_set_new(order->members, name, json_string(arguments[++i]));
+        } else if (arguments[i][0] != '-' && order->verb->word != NULL && order->word == NULL) {
+            order->word = arguments[i];
+        } else {
+            return -1;
+        }
+    }
+    return (order->verb->word != NULL) == (order->word != NULL) ? 0 : -1;
+}
+
+static void append_escaped(struct buffer *url, const char *text) {
+    for (; *text != '\0'; text++) {
+        bool plain = (*text >= '0' && *text <= '9') || (*text >= 'a' && *text <= 'z') ||
+                     (*text >= 'A' && *text <= 'Z') || strchr("-_.", *text) != NULL;
+        (void)buffer_append_format(url, plain ? "%c" : "%%%02X", (unsigned char)*text);
+    }
+}
+
+static char *make_url(const struct settings *settings, const struct order *order) {
+    struct buffer url;
+    const char *separator = "?";
+    const char *name;
+    json_t *value;
+    const char *address =
+        strcmp(settings->gateway_address, "0.0.0.0") == 0 ? "127.0.0.1" : settings->gateway_address;
+
+    buffer_init(&url, 16 * 1024);
+    (void)buffer_append_format(&url, strchr(address, ':') != NULL ? "http://[%s]:%lld" : "http://%s:%lld",
+                               address, (long long)settings->gateway_port);
+    for (const char *at = order->verb->path; *at != '\0'; at++) {
+        if (*at == '%') {
+            append_escaped(&url, order->word);
+        } else {
+            (void)buffer_append(&url, at, 1);
+        }
+    }
+    if (strcmp(order->verb->method, "GET") == 0) {
+        json_object_foreach(order->members, name, value) {
+            (void)buffer_append_format(&url, "%s%s=", separator, name);
+            append_escaped(&url, json_string_value(value));
+            separator = "&";
+        }
+    }
+    return buffer_take(&url, NULL);
+}
+
+static char *make_body(const struct order *order) {
+    if (order->verb->body != NULL) {
+        return memory_copy_text(order->verb->body);
+    }
+    if (order->verb->member != NULL && strcmp(order->word, "all") != 0) {
+        json_object_set_new(order->members, order->verb->member, json_string(order->word));
+    }
+    return json_encode(order->members);
+}
+
+/* --- what is answered --- */
+
+static const char *cell(const json_t *row, const struct column *column, char *target, size_t size) {
+    const json_t *value = json_object_get(row, column->name);
+    if (json_is_string(value)) {
+        (void)text_copy(target, size, json_string_value(value));
+    } else if (json_is_integer(value)) {
+        (void)text_format(target, size, "%lld", (long long)json_integer_value(value));
+    } else {
+        (void)text_copy(target, size, json_is_true(value) ? "yes" : json_is_false(value) ? "no" : "-");
+    }
+    if (column->width > 0 && strlen(target) > (size_t)column->width) {
+        target[column->width] = '\0';
+    }
+    for (char *at = target; *at != '\0';
+         at++) { /* names of files may hold anything; a terminal must not see it */
+        *at = (unsigned char)*at < 0x20 || *at == 0x7f ? '?' : *at;
+    }
+    return target;
+}
+
+static void print_table(const json_t *rows, const struct column *columns) {
+    char text[1024];
+    size_t widths[16];
+    size_t index;
+    const json_t *row;
+
+    for (size_t i = 0; columns[i].name != NULL; i++) {
+        widths[i] = strlen(columns[i].head);
+        json_array_foreach(rows, index, row) {
+            size_t size = strlen(cell(row, &columns[i], text, sizeof text));
+            widths[i] = size > widths[i] ? size : widths[i];
+        }
+        printf("%-*s  ", (int)widths[i], columns[i].head);
+    }
+    (void)putchar('\n');
+    json_array_foreach(rows, index, row) {
+        for (size_t i = 0; columns[i].name != NULL; i++) {
+            printf("%-*s  ", (int)widths[i], cell(row, &columns[i], text, sizeof text));
+        }
+        (void)putchar('\n');
+    }
+}
+
+static int print_answer(const struct order *order, const struct http_client_reply *reply) {
+    const char *reason;
+    json_t *answer = json_decode(reply->body, reply->body_size, &reason);
+    int status = reply->status >= 200 && reply->status < 300 && answer != NULL ? 0 : 1;
+
+    if (order->json && answer != NULL) {
+        printf("%s\n", reply->body);
+    } else if (status != 0) {
+        const char *error = json_text_member(answer, "error");
+        const char *title = json_text_member(answer, "title");
+        (void)fprintf(stderr, "filemill: %s%s%s\n", error != NULL ? error : "no answer that can be read",
+                      title != NULL ? ": " : "", title != NULL ? title : "");
+    } else if (order->verb->shape == SHAPE_TABLE) {
+        print_table(json_object_get(answer, order->verb->list), order->verb->columns);
+    } else if (order->verb->shape == SHAPE_RETRIED) {
+        printf("%lld queued again\n", (long long)json_integer_value(json_object_get(answer, "retried")));
+    } else {
+        (void)puts("ok");
+    }
+    json_decref(answer);
+    return status;
+}
+
+struct errand {
+    struct loop *loop;
+    const struct order *order;
+};
+
+static void on_reply(void *context, const struct http_client_reply *reply) {
+    struct errand *errand = context;
+    int status = 1;
+
+    if (reply->error != HTTP_CLIENT_OK) {
+        (void)fprintf(stderr, "filemill: the gateway does not answer: %s\n",
+                      http_client_error_name(reply->error));
+    } else {
+        status = print_answer(errand->order, reply);
+    }
+    loop_stop(errand->loop, status);
+}
+
+static int ask(const struct settings *settings, const struct order *order, const char *token) {
+    struct errand errand = {.loop = loop_new(), .order = order};
+    struct http_client *client = http_client_new(errand.loop, 1);
+    char *url = make_url(settings, order);
+    char *authorization = memory_format("Authorization: Bearer %s", token);
+    char *body = strcmp(order->verb->method, "POST") == 0 ? make_body(order) : NULL;
+    const char *const headers[] = {authorization, "Content-Type: application/json", NULL};
+    const struct http_client_request request = {.method = order->verb->method,
+                                                .url = url,
+                                                .headers = headers,
+                                                .body = body,
+                                                .body_size = body != NULL ? strlen(body) : 0,
+                                                .upload_fd = -1,
+                                                .sink_fd = -1,
+                                                .max_bytes = ANSWER_MAX,
+                                                .max_body = ANSWER_MAX,
+                                                .timeout_ms = TIMEOUT_MS};
+    int status = 1;
+
+    if (http_client_start(client, &request, on_reply, &errand) != NULL) {
+        status = loop_run(errand.loop);
+    } else {
+        (void)fprintf(stderr, "filemill: %s can't be asked\n", url);
+    }
+    http_client_free(client);
+    loop_free(errand.loop);
+    free(body);
+    explicit_bzero(authorization, strlen(authorization));
+    free(authorization);
+    free(url);
+    return status;
+}
+
+/* The first id of a list; "" when there is none. */
+static void first_admin(const char *list, char user[UUID_TEXT_SIZE]) {
+    user[0] = '\0';
+    if (list != NULL) {
+        list += strspn(list, " ,");
+        (void)text_format(user, UUID_TEXT_SIZE, "%.*s", (int)strcspn(list, " ,"), list);
+    }
+}
+
+int main(int count, char **arguments) {
+    struct settings settings;
+    struct order order = {.members = json_object()};
+    const char *given = getenv("FILEMILL_ADMIN_TOKEN");
+    char user[UUID_TEXT_SIZE];
+    char *token;
+
+    if (parse(&order, count, arguments) != 0) {
+        json_decref(order.members);
+        return usage();
+    }
+    char *copy = given != NULL && given[0] != '\0' ? memory_copy_text(given) : NULL;
+    (void)unsetenv("FILEMILL_ADMIN_TOKEN");
+    settings_load(&settings, "admin");
+    first_admin(settings.admins, user);
+    token = copy;
+    if (token == NULL && text_is_uuid(user)) {
+        token = token_make(&settings, &(struct token_wish){.user = user, .ttl_s = TOKEN_SECONDS});
+    }
+    if (token == NULL) {
+        (void)fputs("filemill: no admin to speak as: set FILEMILL_ADMINS where the JWT secret is known, or "
+                    "FILEMILL_ADMIN_TOKEN\n",
+                    stderr);
+    }
+    int status = token != NULL ? ask(&settings, &order, token) : 1;
+    free(token);
+    json_decref(order.members);
+    settings_clear(&settings);
+    return status;
+}
