@@ -257,7 +257,7 @@ static const struct option_row rows[] = {
     {ROW_BOOL("remember-results", "REMEMBER_RESULTS", remember_results, "on"), .audience = FOR_SCHEDULER,
      .description = "Copy what was made before of the same bytes by the same processor, libraries and parameters "
                     "for the same tenant; a reprocess makes it anew."},
-    {ROW_BOOL("ocr-when-needed", "OCR_WHEN_NEEDED", ocr_when_needed, "off"), .audience = FOR_SCHEDULER,
+    {ROW_BOOL("ocr-when-needed", "OCR_WHEN_NEEDED", ocr_when_needed, "on"), .audience = FOR_SCHEDULER,
      .description = "Read the pages of a PDF that have no text of their own, or none that can be used."},
     {ROW_NUMBER("limit-pages", "LIMIT_PAGES", limit_pages, "2000", 1, 1000000, "pages"),
      .audience = FOR_LIMITS, .description = "Most pages of one document."},

@@ -54,7 +54,8 @@ struct http_client_request {
     size_t body_size;
     int upload_fd; /* >= 0: the body is this descriptor from offset 0, upload_bytes long (borrowed until done) */
     uint64_t upload_bytes;
-    int sink_fd;        /* >= 0: a 2xx body is written there with pwrite from offset 0 (borrowed until done) */
+    int sink_fd;        /* >= 0: a 2xx body is written there with pwrite (borrowed until done) */
+    uint64_t sink_offset; /* from here on */
     uint64_t max_bytes; /* most that is received, 2xx or not */
     size_t max_body;    /* how much to keep in memory when there is no sink, or of an error answer */
     bool hash;

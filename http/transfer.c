@@ -37,7 +37,8 @@ static bool is_success(const struct http_transfer *transfer) {
 
 static int write_sink(struct http_transfer *transfer, const char *bytes, size_t size) {
     while (size > 0) {
-        ssize_t written = pwrite(transfer->request.sink_fd, bytes, size, (off_t)transfer->written_bytes);
+        ssize_t written = pwrite(transfer->request.sink_fd, bytes, size,
+                                 (off_t)(transfer->request.sink_offset + transfer->written_bytes));
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0) {

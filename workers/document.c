@@ -50,7 +50,7 @@ int document_init(struct document *document, const struct processor_row *row, ui
     memset(document, 0, sizeof *document);
     memset(document->outputs, -1, sizeof document->outputs);
     document->row = row;
-    document->input = document->result = document->progress_fd = -1;
+    document->input = document->parts = document->result = document->progress_fd = -1;
     if (open_files(document, wanted, with_input) == 0)
         return 0;
     document_clear(document);
@@ -70,6 +70,7 @@ void document_clear(struct document *document) {
     close_file(&document->progress_fd);
     close_file(&document->result);
     close_file(&document->input);
+    close_file(&document->parts);
     for (size_t i = 0; i < MESSAGE_MAX_OUTPUTS; i++)
         close_file(&document->outputs[i]);
 }
@@ -81,6 +82,16 @@ int document_seal_input(struct document *document, uint64_t bytes) {
     if (fstat(document->input, &status) != 0 || (uint64_t)status.st_size != bytes)
         return -1; /* mapping beyond the end would be SIGBUS in the runner */
     return fcntl(document->input, F_ADD_SEALS, SEAL_ALL);
+}
+
+int document_open_parts(struct document *document, uint64_t bytes) {
+    document->parts_bytes = bytes;
+    document->parts = new_file("filemill-parts");
+    return document->parts < 0 ? -1 : ftruncate(document->parts, (off_t)bytes);
+}
+
+int document_seal_parts(struct document *document) {
+    return fcntl(document->parts, F_ADD_SEALS, SEAL_ALL);
 }
 
 static int measure_outputs(struct document *document, uint64_t limit) {

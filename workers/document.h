@@ -11,6 +11,8 @@ struct document {
     const struct processor_row *row;
     int input; /* -1: none */
     uint64_t input_bytes;
+    int parts; /* -1: none */
+    uint64_t parts_bytes;
     int result;
     int progress_fd;
     struct progress_page *progress;
@@ -24,6 +26,10 @@ void document_clear(struct document *document);
 
 /* No byte of the input changes any more. 0 or -1 with errno. */
 int document_seal_input(struct document *document, uint64_t bytes);
+
+/* A file for what other jobs have made: the worker writes `bytes` bytes and seals it. 0 or -1 with errno. */
+int document_open_parts(struct document *document, uint64_t bytes);
+int document_seal_parts(struct document *document);
 
 /* After the runner ended by itself: reads its result, measures and seals the outputs. Returns the reason why
  * the document failed, or NULL when it is done; `result` is filled either way. `limit` is for all outputs

@@ -149,6 +149,7 @@ static int take_descriptors(struct wire_packet *packet, struct runner_request *r
     request->result = wire_take(packet, 0);
     *progress_fd = wire_take(packet, 1);
     request->input = wire_number(packet, "input") != 0 ? wire_take(packet, next++) : -1;
+    request->parts = wire_number(packet, "parts") != 0 ? wire_take(packet, next++) : -1;
     for (size_t i = 0; i < MESSAGE_MAX_OUTPUTS; i++) {
         bool wanted = (outputs >> i & 1) != 0;
         request->outputs[i] = wanted ? wire_take(packet, next++) : -1;
@@ -167,6 +168,7 @@ static void close_request(const struct runner_request *request, int progress_fd)
     close_if_open(progress_fd);
     close_if_open(request->result);
     close_if_open(request->input);
+    close_if_open(request->parts);
     for (size_t i = 0; i < MESSAGE_MAX_OUTPUTS; i++)
         close_if_open(request->outputs[i]);
 }
@@ -181,6 +183,10 @@ static void read_request(const struct wire_packet *packet, struct runner_request
     request->memory_bytes = wire_number(packet, "memory_bytes");
     request->output_bytes = wire_number(packet, "output_bytes");
     request->cpu_seconds = wire_number(packet, "cpu_seconds");
+    request->parts_bytes = wire_number(packet, "parts_bytes");
+    request->range_pages = wire_number(packet, "range_pages");
+    request->ranges = wire_number(packet, "ranges");
+    request->joins = wire_number(packet, "joins") != 0;
 }
 
 static struct processor_guards guards_of(const struct settings *settings) {
@@ -262,7 +268,7 @@ static void start_deadlines(struct runner_entry *entry, const struct wire_packet
 }
 
 static void handle_run(struct nursery *nursery, struct wire_packet *packet) {
-    struct runner_request request = {.input = -1, .result = -1};
+    struct runner_request request = {.input = -1, .parts = -1, .result = -1};
     uint64_t id = wire_number(packet, "id");
     struct runner_slot *slot = find_slot(nursery, 0);
     int progress_fd = -1;

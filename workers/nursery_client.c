@@ -287,6 +287,8 @@ static size_t gather_descriptors(const struct document *document, int *descripto
     descriptors[count++] = document->progress_fd;
     if (document->input >= 0)
         descriptors[count++] = document->input;
+    if (document->parts >= 0)
+        descriptors[count++] = document->parts;
     for (size_t i = 0; i < MESSAGE_MAX_OUTPUTS; i++) {
         if (document->outputs[i] < 0)
             continue;
@@ -317,6 +319,11 @@ int nursery_client_run(struct nursery_client *client, uint64_t id, const struct 
         {.key = "output_bytes", .number = limits->output_bytes},
         {.key = "pages", .number = limits->pages},
         {.key = "pixels", .number = limits->pixels},
+        {.key = "parts", .number = document->parts >= 0},
+        {.key = "parts_bytes", .number = document->parts_bytes},
+        {.key = "range_pages", .number = limits->range_pages},
+        {.key = "ranges", .number = limits->ranges},
+        {.key = "joins", .number = limits->joins},
     };
 
     if (strlen(parameters) > MAX_PARAMETERS) {

@@ -16,6 +16,8 @@ struct nursery_client;
 
 struct nursery_limits {
     uint64_t wall_ms, no_progress_ms, cpu_seconds, memory_bytes, output_bytes, pages, pixels; /* 0: none */
+    uint64_t range_pages, ranges; /* how a long document is cut; 0: not at all */
+    uint64_t joins;               /* 1: it makes one of its parts */
 };
 
 struct nursery_end {

@@ -3,7 +3,8 @@
  * texts and numbers (proto/message.h), with descriptors attached. The verbs:
  *
  *   worker → nursery   run     id type mime parameters input outputs and the limits; descriptors: result,
- *                              progress, the input when input=1, then one per bit of outputs
+ *                              progress, the input when input=1, the parts when parts=1, then one per bit of
+ *                              outputs
  *                      cancel  id
  *   nursery → worker   ready   pid generation layers complete engines
  *                      started id pid
@@ -20,7 +21,7 @@
 
 #define WIRE_MAX_BYTES (96u * 1024u)
 #define WIRE_MAX_PAIRS 32
-#define WIRE_MAX_DESCRIPTORS (3 + MESSAGE_MAX_OUTPUTS)
+#define WIRE_MAX_DESCRIPTORS (4 + MESSAGE_MAX_OUTPUTS)
 
 struct wire_packet {
     char bytes[WIRE_MAX_BYTES];

@@ -8,6 +8,7 @@
 
 #include "proto/processors.h"
 #include "workers/progress.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,8 @@
 #define PROCESSOR_DETAIL_SIZE 200
 #define PROCESSOR_MAX_WARNINGS 12
 #define PROCESSOR_WARNING_SIZE 100
+#define PROCESSOR_SPLIT_SIZE 2048
+#define PROCESSOR_LIST_SIZE 256
 
 struct processor_fact {
     int output; /* index in the row's outputs, or -1: of the whole document */
@@ -33,11 +36,15 @@ struct processor_context {
     const struct processor_row *row;
     const unsigned char *input; /* mapped, read-only; never NULL */
     size_t input_size;
+    const unsigned char *parts; /* the same: what ranges of this document made, one after the other */
+    size_t parts_size;
     const char *mime;       /* of the input, as sniffed */
     const char *parameters; /* JSON object text, "" when there are none */
     uint64_t pages, pixels; /* limits; 0: none */
     uint64_t memory_bytes, output_bytes;
     struct processor_guards guards;
+    uint64_t range_pages, ranges; /* a document with more pages than that may be cut, into so many; 0: never */
+    bool joins;                   /* parts are all that there will be: pages that are in none have failed */
     int outputs[MESSAGE_MAX_OUTPUTS]; /* by index in the row's outputs; -1: not wanted */
     int result;                       /* where the runner writes the result: for hostile tests only */
     struct progress_page *progress;
@@ -50,6 +57,8 @@ struct processor_context {
     char warnings[PROCESSOR_MAX_WARNINGS][PROCESSOR_WARNING_SIZE];
     size_t warning_count;
     uint64_t page_count;
+    char split[PROCESSOR_SPLIT_SIZE];        /* see processor_split */
+    char failed_pages[PROCESSOR_LIST_SIZE]; /* "3,7-9": said of the document and of each output */
     uint64_t written[MESSAGE_MAX_OUTPUTS];
 };
 
@@ -76,6 +85,8 @@ void processor_fact(struct processor_context *context, int output, const char *n
 /* A sentence for whoever asked for the job: what was done is worth a second look. Becomes metrics.warnings. */
 void processor_warn(struct processor_context *context, const char *text);
 void processor_progress(struct processor_context *context, uint64_t done, uint64_t total);
+/* Not done but to be cut: "1-8:8,9-16:5", first and last page of each range and how many are to be read. */
+void processor_split(struct processor_context *context, const char *ranges);
 /* Appends to an output. 0, or -1 after processor_fail. */
 int processor_write(struct processor_context *context, int output, const void *bytes, size_t size);
 

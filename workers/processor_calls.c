@@ -42,6 +42,11 @@ void processor_progress(struct processor_context *context, uint64_t done, uint64
     atomic_store_explicit(&context->progress->done, done, memory_order_relaxed);
 }
 
+void processor_split(struct processor_context *context, const char *ranges) {
+    if (text_copy(context->split, sizeof context->split, ranges) != 0)
+        (void)processor_fail(context, "engine_failed", "too many ranges");
+}
+
 int processor_write(struct processor_context *context, int output, const void *bytes, size_t size) {
     const char *from = bytes;
 

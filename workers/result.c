@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Writing and reading a runner's result. Keys: "error", "detail", "pages", "d.<name>" for a number about the
- * document, "<index>.<name>" for one about an output, "w.<n>" for a warning; warnings come last. */
+ * document, "<index>.<name>" for one about an output, "w.<n>" for a warning; warnings come last;
+ * "split" and "failed_pages", lists of pages. */
 #include "workers/result.h"
 
 #include <inttypes.h>
@@ -14,7 +15,7 @@
 #define RESULT_MAX_PAIRS 64
 #define KEY_SIZE 33
 
-_Static_assert(PROCESSOR_MAX_FACTS + PROCESSOR_MAX_WARNINGS + 3 <= RESULT_MAX_PAIRS, "facts must fit a result");
+_Static_assert(PROCESSOR_MAX_FACTS + PROCESSOR_MAX_WARNINGS + 5 <= RESULT_MAX_PAIRS, "facts must fit a result");
 
 int result_write(int fd, const struct processor_context *context) {
     struct message_pair pairs[RESULT_MAX_PAIRS];
@@ -26,6 +27,10 @@ int result_write(int fd, const struct processor_context *context) {
     pairs[count++] = (struct message_pair){.key = "error", .text = context->error == NULL ? "" : context->error};
     pairs[count++] = (struct message_pair){.key = "detail", .text = context->detail};
     pairs[count++] = (struct message_pair){.key = "pages", .number = context->page_count};
+    if (context->split[0] != '\0')
+        pairs[count++] = (struct message_pair){.key = "split", .text = context->split};
+    if (context->failed_pages[0] != '\0')
+        pairs[count++] = (struct message_pair){.key = "failed_pages", .text = context->failed_pages};
     for (size_t i = 0; i < context->fact_count; i++) {
         const struct processor_fact *fact = &context->facts[i];
         if (fact->output < 0)
@@ -95,6 +100,14 @@ static int add_warning(struct runner_result *result, const char *warning) {
                        text);
 }
 
+static int add_list(char *json, size_t size, const char *list) {
+    size_t length = strlen(json);
+    const char *start = length == 0 ? "{" : ",";
+    size_t at = length == 0 ? 0 : length - 1;
+
+    return text_format(json + at, size - at, "%s\"failed_pages\":\"%s\"}", start, list);
+}
+
 static int read_fact(const struct message_pair *pair, const struct processor_row *row,
                      struct runner_result *result) {
     const char *name = pair->key + 2;
@@ -115,6 +128,14 @@ static int read_error(const char *code, struct runner_result *result) {
     return result->reason != NULL && (result->reason->sources & REASON_BY_RUNNER) != 0 ? 0 : -1;
 }
 
+/* Digits and what may stand between them: it goes into JSON and to the scheduler as it is. */
+static int read_list(const struct message_pair *pair, char *target, size_t size) {
+    return pair->text == NULL || pair->text[strspn(pair->text, "0123456789-:,")] != '\0' ||
+                   text_copy(target, size, pair->text) != 0
+               ? -1
+               : 0;
+}
+
 static int read_pair(const struct message_pair *pair, const struct processor_row *row,
                      struct runner_result *result) {
     if (strcmp(pair->key, "error") == 0)
@@ -123,6 +144,10 @@ static int read_pair(const struct message_pair *pair, const struct processor_row
         copy_printable(result->detail, sizeof result->detail, pair->text == NULL ? "" : pair->text);
         return 0;
     }
+    if (strcmp(pair->key, "split") == 0)
+        return read_list(pair, result->split, sizeof result->split);
+    if (strcmp(pair->key, "failed_pages") == 0)
+        return read_list(pair, result->failed_pages, sizeof result->failed_pages);
     if (strcmp(pair->key, "pages") == 0) {
         result->pages = pair->number;
         return pair->text == NULL ? 0 : -1;
@@ -143,6 +168,17 @@ static int read_pairs(char *bytes, size_t size, const struct processor_row *row,
     return count < 0 ? -1 : 0;
 }
 
+/* Said of the document and of everything that was made of it. */
+static int add_failed_pages(const struct processor_row *row, struct runner_result *result) {
+    int status = result->failed_pages[0] == '\0' ? 0 : add_list(result->metrics, RESULT_METRICS_SIZE, result->failed_pages);
+
+    for (size_t i = 0; i < row->output_count && result->failed_pages[0] != '\0'; i++) {
+        if (result->metadata[i][0] != '\0')
+            status |= add_list(result->metadata[i], RESULT_JSON_SIZE, result->failed_pages);
+    }
+    return status;
+}
+
 int result_read(int fd, const struct processor_row *row, struct runner_result *result, const char **error) {
     char *bytes = malloc(RESULT_MAX_BYTES + 1);
     ssize_t size = bytes == NULL ? -1 : pread(fd, bytes, RESULT_MAX_BYTES + 1, 0);
@@ -153,7 +189,7 @@ int result_read(int fd, const struct processor_row *row, struct runner_result *r
         *error = "no result";
     else if (size > (ssize_t)RESULT_MAX_BYTES)
         *error = "result too large";
-    else if (read_pairs(bytes, (size_t)size, row, result) != 0)
+    else if (read_pairs(bytes, (size_t)size, row, result) != 0 || add_failed_pages(row, result) != 0)
         *error = "malformed result";
     free(bytes);
     return *error == NULL ? 0 : -1;

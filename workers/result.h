@@ -17,6 +17,8 @@ struct runner_result {
     char detail[PROCESSOR_DETAIL_SIZE];
     uint64_t pages;
     char metrics[RESULT_METRICS_SIZE];                    /* JSON object of numbers, and "warnings" */
+    char split[PROCESSOR_SPLIT_SIZE];                     /* "": done */
+    char failed_pages[PROCESSOR_LIST_SIZE];
     char metadata[MESSAGE_MAX_OUTPUTS][RESULT_JSON_SIZE]; /* one per output; "" when nothing was said */
 };
 

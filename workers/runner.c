@@ -56,14 +56,18 @@ static int place_context(struct processor_context *context) {
     return place_descriptors(descriptors, 1 + MESSAGE_MAX_OUTPUTS);
 }
 
-/* The input is sealed against change, so mapping it is safe and reading it is free. */
+/* Input and parts are sealed against change, so mapping it is safe and reading it is free. */
 static int map_input(const struct runner_request *request, struct processor_context *context) {
-    context->input = no_input;
-    if (request->input < 0 || request->input_bytes == 0)
-        return 0;
-    context->input_size = request->input_bytes;
-    context->input = mmap(NULL, context->input_size, PROT_READ, MAP_PRIVATE, request->input, 0);
-    return context->input == MAP_FAILED ? -1 : 0;
+    context->input = context->parts = no_input;
+    if (request->input >= 0 && request->input_bytes > 0) {
+        context->input_size = request->input_bytes;
+        context->input = mmap(NULL, context->input_size, PROT_READ, MAP_PRIVATE, request->input, 0);
+    }
+    if (request->parts >= 0 && request->parts_bytes > 0) {
+        context->parts_size = request->parts_bytes;
+        context->parts = mmap(NULL, context->parts_size, PROT_READ, MAP_PRIVATE, request->parts, 0);
+    }
+    return context->input == MAP_FAILED || context->parts == MAP_FAILED ? -1 : 0;
 }
 
 static void reset_signals(void) {
@@ -140,6 +144,9 @@ _Noreturn void runner_run(const struct runner_request *request, const struct san
     context.memory_bytes = request->memory_bytes;
     context.output_bytes = request->output_bytes;
     context.guards = request->guards;
+    context.range_pages = request->range_pages;
+    context.ranges = request->ranges;
+    context.joins = request->joins;
     context.progress = request->progress;
     context.result = request->result;
     memcpy(context.outputs, request->outputs, sizeof context.outputs);

@@ -10,11 +10,14 @@ struct runner_request {
     const struct processor_row *row;
     const char *mime;
     const char *parameters;
-    uint64_t input_bytes;
+    uint64_t input_bytes, parts_bytes;
     uint64_t pages, pixels;
     uint64_t memory_bytes, output_bytes, cpu_seconds;
     struct processor_guards guards;
+    uint64_t range_pages, ranges;
+    bool joins;
     int input;  /* -1: none */
+    int parts;  /* -1: none */
     int result;
     int outputs[MESSAGE_MAX_OUTPUTS]; /* -1: not wanted */
     struct progress_page *progress;

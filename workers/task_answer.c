@@ -26,6 +26,7 @@ static const size_t output_texts[] = {
     offsetof(struct message_output, sha256),
     offsetof(struct message_output, metadata),
 };
+static const size_t part_texts[] = {offsetof(struct message_part, url), offsetof(struct message_part, sha256)};
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 static void copy_texts(void *base, const size_t *offsets, size_t count) {
@@ -51,8 +52,12 @@ struct task *task_new(struct tasks *tasks, const struct message_task *order) {
         copy_texts(&task->order.outputs[i], output_texts, COUNT_OF(output_texts));
         task->outputs[i].task = task;
     }
+    for (size_t i = 0; i < order->part_count; i++) {
+        copy_texts(&task->order.parts[i], part_texts, COUNT_OF(part_texts));
+        task->parts[i].task = task;
+    }
     memset(task->document.outputs, -1, sizeof task->document.outputs);
-    task->document.input = task->document.result = task->document.progress_fd = -1;
+    task->document.parts = task->document.input = task->document.result = task->document.progress_fd = -1;
     task->stage = "fetch";
     return task;
 }
@@ -63,6 +68,8 @@ void task_free(struct task *task) {
     document_clear(&task->document);
     for (size_t i = 0; i < task->order.output_count; i++)
         free_texts(&task->order.outputs[i], output_texts, COUNT_OF(output_texts));
+    for (size_t i = 0; i < task->order.part_count; i++)
+        free_texts(&task->order.parts[i], part_texts, COUNT_OF(part_texts));
     free_texts(&task->order, order_texts, COUNT_OF(order_texts));
     free(task);
 }
@@ -109,6 +116,7 @@ static int send_result(struct task *task) {
         .store_ms = task->store_ms,
         .pages = task->result.pages,
         .metrics = task->result.metrics,
+        .split = task->result.split,
     };
     if (task->reason == NULL)
         fill_outputs(task, result);

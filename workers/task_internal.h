@@ -18,6 +18,12 @@ struct task_output {
     char sha256[65];
 };
 
+struct task_part {
+    struct task *task;
+    struct http_transfer *transfer;
+    uint64_t offset; /* in the document's parts */
+};
+
 struct task {
     struct tasks *tasks;
     struct task *previous, *next;
@@ -34,6 +40,8 @@ struct task {
     bool charged;
     struct document document;
     struct http_transfer *fetch;
+    struct task_part parts[MESSAGE_MAX_PARTS]; /* as in order.parts */
+    size_t fetches_pending;
     struct task_output outputs[MESSAGE_MAX_OUTPUTS]; /* as in order.outputs */
     size_t stores_pending;
 

@@ -24,6 +24,12 @@ void task_stop_transfers(struct task *task) {
     if (task->fetch != NULL)
         http_client_cancel(task->fetch);
     task->fetch = NULL;
+    for (size_t i = 0; i < task->order.part_count; i++) {
+        if (task->parts[i].transfer != NULL)
+            http_client_cancel(task->parts[i].transfer);
+        task->parts[i].transfer = NULL;
+    }
+    task->fetches_pending = 0;
     for (size_t i = 0; i < task->order.output_count; i++) {
         if (task->outputs[i].transfer != NULL)
             http_client_cancel(task->outputs[i].transfer);
@@ -80,29 +86,84 @@ void task_fail(struct task *task, const struct reason_row *reason, const char *s
 
 /* --- fetch ------------------------------------------------------------------------------------------------ */
 
+static void fail_fetch(struct task *task, const struct reason_row *reason, const struct http_client_reply *reply) {
+    char detail[200];
+
+    counter_add(COUNT_STORAGE_ERRORS, 1);
+    (void)snprintf(detail, sizeof detail, "GET %s, status %d, %llu bytes", http_client_error_name(reply->error),
+                   reply->status, (unsigned long long)reply->received_bytes);
+    task_fail(task, reason, "fetch", detail);
+}
+
+static void one_fetched(struct task *task) {
+    if (--task->fetches_pending > 0)
+        return;
+    task->fetch_ms = lap_ms(task);
+    if (task->document.parts >= 0 && document_seal_parts(&task->document) != 0) {
+        task_fail(task, reason_find("memory_limit"), "fetch", "parts not sealed");
+        return;
+    }
+    task_move(task, TASK_READY);
+    tasks_advance(task->tasks);
+}
+
 static void on_fetched(void *context, const struct http_client_reply *reply) {
     struct task *task = context;
     const struct reason_row *reason =
         transfer_input_reason(reply, task->order.input_bytes, task->order.input_sha256);
-    char detail[200];
 
     task->fetch = NULL;
-    task->fetch_ms = lap_ms(task);
     task->input_bytes = reply->received_bytes;
     counter_add(COUNT_TRANSFER_BYTES_IN, reply->received_bytes);
     if (reply->sha256 != NULL)
         (void)text_copy(task->input_sha256, sizeof task->input_sha256, reply->sha256);
     if (reason == NULL && document_seal_input(&task->document, reply->received_bytes) != 0)
         reason = reason_find("memory_limit");
-    if (reason != NULL) {
-        counter_add(COUNT_STORAGE_ERRORS, 1);
-        (void)snprintf(detail, sizeof detail, "GET %s, status %d, %llu bytes", http_client_error_name(reply->error),
-                       reply->status, (unsigned long long)reply->received_bytes);
-        task_fail(task, reason, "fetch", detail);
-        return;
+    if (reason != NULL)
+        fail_fetch(task, reason, reply);
+    else
+        one_fetched(task);
+}
+
+static void on_part_fetched(void *context, const struct http_client_reply *reply) {
+    struct task_part *part = context;
+    struct task *task = part->task;
+    const struct message_part *order = &task->order.parts[part - task->parts];
+    const struct reason_row *reason = transfer_input_reason(reply, order->size_bytes, order->sha256);
+
+    part->transfer = NULL;
+    counter_add(COUNT_TRANSFER_BYTES_IN, reply->received_bytes);
+    if (reason != NULL)
+        fail_fetch(task, reason, reply);
+    else
+        one_fetched(task);
+}
+
+/* All at once, each to its place in one file. -1: the task has failed. */
+static int fetch_parts(struct task *task) {
+    struct tasks *tasks = task->tasks;
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < task->order.part_count; i++) {
+        task->parts[i].offset = bytes;
+        bytes += task->order.parts[i].size_bytes;
     }
-    task_move(task, TASK_READY);
-    tasks_advance(task->tasks);
+    if (task->order.part_count > 0 && document_open_parts(&task->document, bytes) != 0) {
+        task_fail(task, reason_find("memory_limit"), "fetch", "no room for parts");
+        return -1;
+    }
+    for (size_t i = 0; i < task->order.part_count; i++) {
+        struct task_part *part = &task->parts[i];
+        struct transfer_place place = {.fd = task->document.parts, .offset = part->offset};
+        part->transfer = transfer_fetch_part(tasks->host.http, tasks->host.settings, &task->order.parts[i], place,
+                                             on_part_fetched, part);
+        if (part->transfer == NULL) {
+            task_fail(task, reason_find("storage_refused"), "fetch", "unusable URL of a part");
+            return -1;
+        }
+        task->fetches_pending++;
+    }
+    return 0;
 }
 
 /* Which of the row's outputs the task wants; -1 if it names one that the row does not have. */
@@ -205,6 +266,9 @@ void task_begin(struct task *task) {
         return;
     }
     task_move(task, TASK_FETCHING);
+    if (fetch_parts(task) != 0)
+        return;
+    task->fetches_pending++;
     task->fetch = transfer_fetch(tasks->host.http, tasks->host.settings, &task->order, task->document.input,
                                  on_fetched, task);
     if (task->fetch == NULL)
@@ -323,6 +387,9 @@ static void store_outputs(struct task *task) {
 
 /* A result with an input but no trace of it in `input` is not possible: the descriptor is closed here. */
 static void drop_input(struct task *task) {
+    if (task->document.parts >= 0)
+        close(task->document.parts);
+    task->document.parts = -1;
     if (task->document.input >= 0)
         close(task->document.input);
     task->document.input = -1;
@@ -380,6 +447,8 @@ void task_judge(struct task *task, const struct nursery_end *end) {
     }
     if (reason != NULL)
         task_fail(task, reason, "parse", detail);
+    else if (task->result.split[0] != '\0')
+        task_end(task); /* to be cut: there is nothing yet */
     else if (task->prepare != NULL)
         go_on_to_call(task);
     else

@@ -14,6 +14,7 @@
 #define PROGRESS_TICKS 4 /* once a second for each task, as the protocol says */
 #define LIGHT_TASKS 2048 /* on their way here at a time: half of what the channel holds */
 #define MOST_SURPLUS 1024 /* held beyond all credit; one more is released: that scheduler does not read credit */
+#define MOST_PARTS_BYTES (UINT64_C(1) << 40)
 #define KEEP_ANSWERED_MS 10000
 #define KEEP_ANSWERED_MOST 256
 
@@ -146,6 +147,9 @@ static struct nursery_limits limits_of(const struct message_task *order, const s
         .output_bytes = first_set(order->output_bytes, row->output_bytes),
         .pages = order->pages,
         .pixels = order->pixels,
+        .range_pages = order->range_pages,
+        .ranges = order->ranges,
+        .joins = order->joins,
     };
 }
 
@@ -155,6 +159,18 @@ static int choose_remote(struct task *task) {
         return -1;
     task->prepare = task->remote->prepare == NULL ? NULL : processor_find(task->remote->prepare);
     return task->prepare == NULL && task->remote->prepare != NULL ? -1 : 0;
+}
+
+/* Of all parts together; more than any document can have when the sum makes no sense. */
+static uint64_t parts_bytes(const struct message_task *order) {
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < order->part_count; i++) {
+        if (order->parts[i].size_bytes > MOST_PARTS_BYTES - bytes)
+            return MOST_PARTS_BYTES;
+        bytes += order->parts[i].size_bytes;
+    }
+    return bytes;
 }
 
 static void hold(struct tasks *tasks, const struct message_task *order, const struct processor_row *row) {
@@ -177,7 +193,7 @@ static void hold(struct tasks *tasks, const struct message_task *order, const st
         return;
     }
     task->limits = limits_of(order, row);
-    task->cost = admission_cost(order->input_bytes, task->limits.memory_bytes);
+    task->cost = admission_cost(order->input_bytes + parts_bytes(order), task->limits.memory_bytes);
     tasks_advance(tasks);
 }
 

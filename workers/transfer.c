@@ -119,6 +119,25 @@ struct http_transfer *transfer_copy(struct http_client *client, const struct set
     return transfer_fetch(client, settings, &task, fd, done, context);
 }
 
+struct http_transfer *transfer_fetch_part(struct http_client *client, const struct settings *settings,
+                                          const struct message_part *part, struct transfer_place place,
+                                          http_client_done_fn *done, void *context) {
+    const struct http_client_request request = {
+        .method = "GET",
+        .url = part->url,
+        .upload_fd = -1,
+        .sink_fd = place.fd,
+        .sink_offset = place.offset,
+        .max_bytes = part->size_bytes > 0 ? part->size_bytes : 1,
+        .max_body = ANSWER_KEPT_BYTES,
+        .hash = true,
+        .timeout_ms = settings->transfer_timeout_ms,
+        .low_speed_ms = settings->transfer_low_speed_ms,
+    };
+
+    return http_client_start(client, &request, done, context);
+}
+
 struct http_transfer *transfer_store(struct http_client *client, const struct settings *settings,
                                      const struct message_output *output, struct transfer_source source,
                                      http_client_done_fn *done, void *context) {

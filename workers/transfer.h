@@ -24,6 +24,14 @@ struct http_transfer *transfer_fetch(struct http_client *client, const struct se
 struct http_transfer *transfer_copy(struct http_client *client, const struct settings *settings,
                                     const struct message_output *output, int fd, http_client_done_fn *done,
                                     void *context);
+/* The same for a part of what others made, from `offset` of `fd` on. */
+struct transfer_place {
+    int fd;
+    uint64_t offset;
+};
+struct http_transfer *transfer_fetch_part(struct http_client *client, const struct settings *settings,
+                                          const struct message_part *part, struct transfer_place place,
+                                          http_client_done_fn *done, void *context);
 /* The first `bytes` bytes of a file. */
 struct transfer_source {
     int fd;

@@ -78,6 +78,23 @@ static int load_input(struct document *document, const char *path) {
     return status == 0 ? document_seal_input(document, size) : -1;
 }
 
+/* Files one after the other. */
+static int load_parts(struct document *document, const json_t *paths) {
+    uint64_t bytes = 0, size;
+
+    if (!json_is_array(paths))
+        return 0;
+    for (size_t i = 0; i < json_array_size(paths); i++) {
+        int fd = open(json_string_value(json_array_get(paths, i)), O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || (i == 0 && document_open_parts(document, 0) != 0) || copy_file(fd, document->parts, &size) != 0)
+            return -1;
+        bytes += size;
+        close(fd);
+    }
+    document->parts_bytes = bytes;
+    return document->parts < 0 ? 0 : document_seal_parts(document);
+}
+
 static uint64_t number(const json_t *object, const char *key, uint64_t fallback) {
     const json_t *value = json_object_get(object, key);
 
@@ -95,6 +112,9 @@ static struct nursery_limits limits_of(const json_t *request, const struct proce
         .output_bytes = number(limits, "output_bytes", row->output_bytes),
         .pages = number(limits, "pages", 2000),
         .pixels = number(limits, "pixels", 100000000),
+        .range_pages = number(limits, "range_pages", 0),
+        .ranges = number(limits, "ranges", 0),
+        .joins = number(limits, "joins", 0),
     };
 }
 
@@ -128,6 +148,8 @@ static void start(struct driver *driver, json_t *request) {
         fatal_errno("driver: no such type, or no room");
     if (input != NULL && load_input(&job->document, input) != 0)
         fatal_errno("driver: input %s", input);
+    if (load_parts(&job->document, json_object_get(request, "parts")) != 0)
+        fatal_errno("driver: parts");
     job->id = number(request, "id", 1);
     job->limits = limits_of(request, row);
     job->request = json_incref(request);
@@ -184,8 +206,8 @@ static void on_ended(void *context, const struct nursery_end *end) {
         save_outputs(job, sizes);
     for (size_t i = 0; i < job->document.row->output_count; i++)
         json_array_append_new(metadata, parsed(result.metadata[i]));
-    answer(json_pack("{sI ss ss ss sI so so so sI sI sI sI si}", "id", (json_int_t)end->id, "reason",
-                     reason == NULL ? "" : reason->code, "detail", result.detail, "end", end->detail, "pages",
+    answer(json_pack("{sI ss ss ss ss sI so so so sI sI sI sI si}", "id", (json_int_t)end->id, "reason",
+                     reason == NULL ? "" : reason->code, "detail", result.detail, "end", end->detail, "split", result.split, "pages",
                      (json_int_t)result.pages, "metrics", parsed(result.metrics), "metadata", metadata, "sizes",
                      sizes, "cpu_us", (json_int_t)end->cpu_us, "rss", (json_int_t)end->peak_rss_bytes, "wall_ms",
                      (json_int_t)end->wall_ms, "us", (json_int_t)took_us, "pid", (int)end->pid));

@@ -11,7 +11,7 @@
 #include "lib/text.h"
 #include "workers/processor.h"
 #include "workers/processors/pdf.h"
-#include "workers/processors/pdf_grade.h"
+#include "workers/processors/pdf_grader.h"
 
 #define OUTPUT_TEXT 0
 #define OUTPUT_PAGES 1
@@ -24,8 +24,7 @@ struct extraction {
     uint64_t characters;
     uint64_t words;
     uint64_t broken_pages;
-    struct pdf_content *content; /* NULL: not opened yet, or not to be had */
-    bool content_tried;
+    struct pdf_grader grader;
     struct pdf_grade grade; /* of the page at hand */
     uint64_t pages_need_ocr;
 };
@@ -117,23 +116,6 @@ static int write_page_json(struct extraction *extraction, int page, uint64_t cha
     return processor_write(extraction->context, OUTPUT_PAGES, json->data, json->size);
 }
 
-/* The content is looked at only where the text leaves a question: a document of plain text pays for neither. */
-static void grade_page(struct extraction *extraction, int page, const char *text, size_t size) {
-    struct processor_context *context = extraction->context;
-    bool plain = text != NULL && pdf_grade_is_plain(text, size);
-    struct pdf_marks marks;
-    bool known = false;
-
-    if (!extraction->content_tried) {
-        extraction->content = pdf_content_open(context->input, context->input_size);
-        extraction->content_tried = true;
-    }
-    if (text != NULL && extraction->content != NULL && (!plain || pdf_content_has_scan(extraction->content, page)))
-        known = pdf_content_marks(extraction->content, page, &marks) == 0;
-    extraction->grade = pdf_grade_page(text, size, known ? &marks : NULL);
-    extraction->pages_need_ocr += extraction->grade.needs_ocr;
-}
-
 static int extract_page(struct extraction *extraction, int page) {
     struct processor_context *context = extraction->context;
     char *text = NULL;
@@ -145,7 +127,8 @@ static int extract_page(struct extraction *extraction, int page) {
     if (status == PDF_NO_MEMORY)
         return fail(context, status);
     extraction->broken_pages += status != PDF_OK;
-    grade_page(extraction, page, status == PDF_OK ? text : NULL, size);
+    extraction->grade = pdf_grader_page(&extraction->grader, page, status == PDF_OK ? text : NULL, size);
+    extraction->pages_need_ocr += extraction->grade.needs_ocr;
     extraction->characters += characters;
     if (extraction->characters > context->guards.characters)
         return processor_fail(context, "output_limit", "more than %" PRIu64 " characters",
@@ -194,7 +177,8 @@ static int extract_pages(struct extraction *extraction) {
 }
 
 static int run(struct processor_context *context) {
-    struct extraction extraction = {.context = context};
+    struct extraction extraction = {.context = context,
+                                    .grader = {.bytes = context->input, .size = context->input_size}};
     enum pdf_status status;
 
     buffer_init(&extraction.json, PAGE_JSON_MAX);

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT
  * Reading pictures and PDF pages. Pages are drawn, levelled, read and written one after the other; a page that
  * fails leaves the rest as they are, is counted (`pages_failed`) and listed in the JSON. Memory holds one page
- * and what the searchable PDF keeps of it. */
+ * and what the searchable PDF keeps of it. A run may also keep the pages of one range for another run, or join what
+ * such runs have kept (ocr.h). */
 #include <inttypes.h>
 #include <leptonica/allheaders.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/text.h"
 #include "workers/processors/image.h"
 #include "workers/processors/ocr.h"
 #include "workers/processors/ocr_pdf.h"
 #include "workers/processors/ocr_scan.h"
+#include "workers/processors/ocr_store.h"
 #include "workers/processors/pdf.h"
 
 #define DEFAULT_DPI 300
@@ -27,9 +30,11 @@
 struct reading {
     struct processor_context *context;
     struct ocr_order order;
+    struct ocr_choice choice;
+    struct ocr_store *store;    /* what is joined; NULL: this run reads */
     struct ocr_pdf *searchable; /* NULL: not wanted, or not possible */
     struct buffer failed;       /* numbers of pages, comma separated */
-    uint64_t pages_total, pages_done, pages_failed, pages_turned, pages_levelled;
+    uint64_t pages_done, pages_failed, pages_turned, pages_levelled;
     uint64_t words, characters;
     double confidence; /* of all characters, summed */
 };
@@ -42,7 +47,22 @@ struct picture {
 };
 
 static const char *const status_words[] = {
-    [OCR_READ] = NULL, [OCR_FAILED] = "unreadable", [OCR_TOO_LONG] = "timeout", [OCR_NO_MEMORY] = "memory"};
+    [OCR_READ] = NULL,          [OCR_FAILED] = "unreadable",           [OCR_TOO_LONG] = "timeout",
+    [OCR_NO_MEMORY] = "memory", [OCR_RANGE_FAILED] = "range_failed",
+};
+_Static_assert(sizeof status_words / sizeof status_words[0] == OCR_STATUS_COUNT, "a word for each");
+
+const char *ocr_status_word(enum ocr_status status) {
+    return status_words[status];
+}
+
+int ocr_status_of(const char *word) {
+    for (int status = OCR_FAILED; word != NULL && status < OCR_STATUS_COUNT; status++) {
+        if (strcmp(status_words[status], word) == 0)
+            return status;
+    }
+    return OCR_READ;
+}
 
 /* --- pages ----------------------------------------------------------------------------------------------- */
 
@@ -58,6 +78,18 @@ static void note_page(struct reading *reading, const struct ocr_page *page) {
     reading->pages_levelled += page->turn.skew != 0;
 }
 
+/* Writes the page to whatever is wanted of it. */
+static int give_page(struct reading *reading, struct ocr_page *page, int index) {
+    struct processor_context *context = reading->context;
+
+    note_page(reading, page);
+    if (page->error == NULL && reading->searchable != NULL &&
+        ocr_pdf_add_text(reading->searchable, index, page) != 0) {
+        reading->searchable = NULL; /* the document defeats qpdf: said by a fact */
+    }
+    return ocr_formats_page(context, &reading->order, page, reading->pages_done == 0);
+}
+
 /* Takes the picture (NULL: the page could not be drawn). */
 static int read_page(struct reading *reading, PIX *picture, struct ocr_page *page, int index) {
     struct processor_context *context = reading->context;
@@ -69,32 +101,48 @@ static int read_page(struct reading *reading, PIX *picture, struct ocr_page *pag
     page->error = status_words[status];
     if (page->error != NULL)
         ocr_page_clear(page);
-    note_page(reading, page);
-    if (page->error == NULL && reading->searchable != NULL &&
-        ocr_pdf_add_text(reading->searchable, index, page) != 0) {
-        reading->searchable = NULL; /* the document defeats qpdf: said by a fact */
-    }
-    if (ocr_formats_page(context, &reading->order, page, reading->pages_done == 0) != 0)
+    if (reading->choice.way == OCR_PART ? ocr_store_write(context, OCR_RANGE, page) != 0
+                                        : give_page(reading, page, index) != 0)
         return -1;
     ocr_page_clear(page);
-    processor_progress(context, ++reading->pages_done, reading->pages_total);
+    processor_progress(context, ++reading->pages_done, reading->choice.total);
     return 0;
 }
 
-/* How many of the document's pages are to be read. */
-static int count_pages(struct reading *reading, int count) {
-    struct processor_context *context = reading->context;
+/* A page that another run has read; `blank` is what is known of it without. */
+static int join_page(struct reading *reading, const struct ocr_page *blank, int index) {
+    struct ocr_page page = {.number = 0};
+    int found = ocr_store_read(reading->context, reading->store, blank->number - 1, &page);
 
-    for (int index = 0; index < count; index++)
-        reading->pages_total += ocr_order_has(&reading->order, index);
-    if (reading->pages_total == 0)
-        return processor_fail(context, "bad_parameters", "pages: the document has %d", count);
-    if (context->pages != 0 && reading->pages_total > context->pages)
-        return processor_fail(context, "too_many_pages", "%" PRIu64 " pages, %" PRIu64 " allowed",
-                              reading->pages_total, context->pages);
-    context->page_count = reading->pages_total;
-    processor_progress(context, 0, reading->pages_total);
+    if (found < 0)
+        return -1;
+    if (found == 0) {
+        page = *blank;
+        page.error = status_words[OCR_RANGE_FAILED];
+    }
+    if (give_page(reading, &page, index) != 0)
+        return -1;
+    ocr_page_clear(&page);
+    reading->pages_done++;
     return 0;
+}
+
+/* Which pages, and what to make of them. 1: go on, 0: nothing to do but to cut the document; -1. */
+static int begin(struct reading *reading, struct pdf *pdf, int count) {
+    struct processor_context *context = reading->context;
+    const struct ocr_choice *choice = &reading->choice;
+
+    if (ocr_choose(context, &reading->order, pdf, count, &reading->choice) != 0)
+        return -1;
+    if (choice->way == OCR_CUT)
+        return context->error == NULL ? 0 : -1;
+    if (choice->way == OCR_JOIN && (reading->store = ocr_store_open(context, count)) == NULL)
+        return -1;
+    return choice->way == OCR_PART || ocr_formats_begin(context, &reading->order) == 0 ? 1 : -1;
+}
+
+static bool wants_pdf(const struct reading *reading) {
+    return reading->order.wanted[OCR_PDF] && reading->choice.way != OCR_PART;
 }
 
 /* --- pictures -------------------------------------------------------------------------------------------- */
@@ -203,7 +251,7 @@ static int read_picture(struct reading *reading, struct picture picture, int ind
 
     if (index == 0 || image_check_page(context, index, &picture.header) == 0)
         gray = open_picture(reading, &picture, &page);
-    if (gray == NULL && reading->pages_total == 1)
+    if (gray == NULL && reading->choice.total == 1)
         return -1;
     if (gray == NULL)
         forgive(context);
@@ -211,17 +259,35 @@ static int read_picture(struct reading *reading, struct picture picture, int ind
                      reading->searchable == NULL ? 0 : ocr_pdf_page_count(reading->searchable) - 1);
 }
 
+/* Only the searchable PDF needs the picture again. */
+static int join_picture(struct reading *reading, struct picture picture, int index) {
+    struct processor_context *context = reading->context;
+    struct ocr_page blank = {.number = index + 1};
+
+    if (reading->searchable != NULL && (index == 0 || image_check_page(context, index, &picture.header) == 0)) {
+        PIX *gray = open_picture(reading, &picture, &blank);
+        pixDestroy(&gray);
+    }
+    forgive(context);
+    return join_page(reading, &blank,
+                     reading->searchable == NULL ? 0 : ocr_pdf_page_count(reading->searchable) - 1);
+}
+
 static int read_pictures(struct reading *reading) {
     struct picture first = {.dpi = 0};
+    int status;
 
-    if (image_check(reading->context, false, &first.header) != 0 ||
-        count_pages(reading, first.header.pages) != 0)
+    if (image_check(reading->context, false, &first.header) != 0)
         return -1;
+    status = begin(reading, NULL, first.header.pages);
+    if (status <= 0)
+        return status;
     first.dpi = file_dpi(reading->context, &first.orientation);
     first.dpi = reading->order.dpi != 0 ? reading->order.dpi : first.dpi;
-    reading->searchable = reading->order.wanted[OCR_PDF] ? ocr_pdf_new() : NULL;
+    reading->searchable = wants_pdf(reading) ? ocr_pdf_new() : NULL;
     for (int index = 0; index < first.header.pages; index++) {
-        if (ocr_order_has(&reading->order, index) && read_picture(reading, first, index) != 0)
+        if (ocr_choice_has(&reading->choice, index) &&
+            (reading->store != NULL ? join_picture : read_picture)(reading, first, index) != 0)
             return -1;
     }
     return 0;
@@ -258,12 +324,31 @@ static PIX *draw_page(struct reading *reading, struct pdf *pdf, int index, struc
     return picture;
 }
 
+/* The size that the page would have been drawn with. */
+static void measure_page(const struct reading *reading, struct pdf *pdf, int index, struct ocr_page *page) {
+    struct pdf_page_info facts = {0};
+    double dpi = pdf_page_facts(pdf, index, &facts) == PDF_OK ? page_dpi(reading, &facts) : 0;
+    bool lies = facts.rotation % 180 != 0;
+
+    free(facts.label);
+    page->dpi = (int)dpi;
+    page->turn.page_width = (int)lround((lies ? facts.height : facts.width) / POINTS_PER_INCH * dpi);
+    page->turn.page_height = (int)lround((lies ? facts.width : facts.height) / POINTS_PER_INCH * dpi);
+}
+
 static int read_pages(struct reading *reading, struct pdf *pdf, int count) {
     for (int index = 0; index < count; index++) {
         struct ocr_page page = {.number = index + 1};
-        if (!ocr_order_has(&reading->order, index))
+        int status;
+        if (!ocr_choice_has(&reading->choice, index))
             continue;
-        if (read_page(reading, draw_page(reading, pdf, index, &page), &page, index) != 0)
+        if (reading->store != NULL) {
+            measure_page(reading, pdf, index, &page);
+            status = join_page(reading, &page, index);
+        } else {
+            status = read_page(reading, draw_page(reading, pdf, index, &page), &page, index);
+        }
+        if (status != 0)
             return -1;
     }
     return 0;
@@ -274,15 +359,17 @@ static int read_pdf(struct reading *reading) {
     enum pdf_status status;
     struct pdf *pdf = pdf_open(context->input, context->input_size, &status);
     int count = pdf == NULL ? 0 : pdf_page_count(pdf);
+    int goes_on;
 
     if (pdf == NULL && status == PDF_LOCKED)
         return processor_fail(context, "password_required", "the document is encrypted");
     if (count <= 0)
         return processor_fail(context, status == PDF_NO_MEMORY ? "memory_limit" : "bad_input",
                               "not a readable PDF");
-    if (count_pages(reading, count) != 0)
-        return -1;
-    if (reading->order.wanted[OCR_PDF])
+    goes_on = begin(reading, pdf, count);
+    if (goes_on <= 0)
+        return goes_on;
+    if (wants_pdf(reading))
         reading->searchable = ocr_pdf_open(context->input, context->input_size);
     if (reading->searchable != NULL && ocr_pdf_page_count(reading->searchable) != count)
         reading->searchable = NULL; /* the two read the document differently */
@@ -313,10 +400,42 @@ static void note_document(struct reading *reading) {
         processor_fact(context, OCR_TEXT, "characters", reading->characters);
 }
 
+/* "3,7-9" of "3,7,8,9": as much as there is room for, the JSON has them all. */
+static void list_failed(struct reading *reading) {
+    struct processor_context *context = reading->context;
+    const char *at = reading->failed.size == 0 ? "" : reading->failed.data;
+    size_t used = 0;
+
+    while (*at != '\0') {
+        char *end;
+        long first = strtol(at, &end, 10), last = first;
+        char item[32];
+        while (*end == ',' && strtol(end + 1, NULL, 10) == last + 1)
+            last = strtol(end + 1, &end, 10);
+        (void)text_format(item, sizeof item, last == first ? "%s%ld" : "%s%ld-%ld", used == 0 ? "" : ",", first, last);
+        if (text_copy(context->failed_pages + used, sizeof context->failed_pages - used, item) != 0) {
+            context->failed_pages[used] = '\0';
+            return;
+        }
+        used += strlen(item);
+        at = *end == ',' ? end + 1 : end;
+    }
+}
+
+/* A range makes no outputs: the run that joins says what became of the document. */
+static int finish_range(struct reading *reading) {
+    processor_fact(reading->context, OCR_RANGE, "pages", reading->pages_done);
+    return 0;
+}
+
 static int finish(struct reading *reading) {
     struct processor_context *context = reading->context;
 
-    if (reading->pages_failed == reading->pages_done)
+    if (reading->choice.way == OCR_CUT)
+        return 0;
+    if (reading->choice.way == OCR_PART)
+        return finish_range(reading);
+    if (reading->pages_done > 0 && reading->pages_failed == reading->pages_done)
         return processor_fail(context, "bad_input", "none of %" PRIu64 " pages could be read",
                               reading->pages_done);
     if (ocr_formats_end(context, &reading->order, &reading->failed) != 0)
@@ -328,6 +447,7 @@ static int finish(struct reading *reading) {
     }
     if (reading->order.wanted[OCR_PDF])
         processor_fact(context, -1, "pdf_failed", reading->searchable == NULL);
+    list_failed(reading);
     note_document(reading);
     return 0;
 }
@@ -339,8 +459,7 @@ static int run(struct processor_context *context) {
     ocr_pdf_guard_memory();
     buffer_init(&reading.failed, FAILED_MAX_BYTES);
     if (ocr_order_read(context, &reading.order) != 0 ||
-        ocr_engine_choose(context, reading.order.languages) != 0 ||
-        ocr_formats_begin(context, &reading.order) != 0)
+        ocr_engine_choose(context, reading.order.languages) != 0)
         return -1;
     status = strcmp(context->mime, "application/pdf") == 0 ? read_pdf(&reading) : read_pictures(&reading);
     /* Nothing is freed: the process ends with the document. */

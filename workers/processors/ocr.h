@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * The parts of ocr: what is asked (ocr_order.c), turning a picture upright and level (ocr_level.c), reading it
+ * The parts of ocr: what is asked (ocr_order.c), which pages that means (ocr_choice.c, ocr_ranges.c), turning a picture upright and level (ocr_level.c), reading it
  * (ocr_engine.c), what was read in six forms (ocr_formats.c), and the searchable PDF (ocr_pdf.cc with
- * ocr_scan.c). One recognition feeds all of them. */
+ * ocr_scan.c). One recognition feeds all of them. A long document is read in ranges by several runs that keep the
+ * pages (ocr_store.c) for one that joins them: what it makes is what a single run would have made. */
 #ifndef WORKERS_PROCESSORS_OCR_H
 #define WORKERS_PROCESSORS_OCR_H
 
@@ -17,6 +18,7 @@ struct Pix; /* of leptonica */
 
 /* In the order of the row's outputs. */
 enum ocr_output { OCR_TEXT, OCR_JSON, OCR_HOCR, OCR_ALTO, OCR_TSV, OCR_PDF, OCR_OUTPUT_COUNT };
+#define OCR_RANGE OCR_OUTPUT_COUNT /* the part that a range makes */
 
 #define OCR_LANGUAGES_SIZE 128
 #define OCR_MAX_PAGES 100000
@@ -29,11 +31,35 @@ struct ocr_order {
     int dpi;                            /* 0: 300 for PDFs, the file's own for pictures */
     bool wanted[OCR_OUTPUT_COUNT];
     unsigned char *pages; /* one bit per page from 0; NULL: all */
+    bool needed;          /* of these, only pages of a PDF that have no text of their own, or none of use */
+    int range_first, range_last; /* from 1; 0: not one range but the whole */
 };
 
 /* From the context's parameters. 0, or -1 after processor_fail. */
 int ocr_order_read(struct processor_context *context, struct ocr_order *order);
 bool ocr_order_has(const struct ocr_order *order, int page);
+
+/* --- ocr_choice.c --------------------------------------------------------------------------------------- */
+
+enum ocr_way {
+    OCR_WHOLE, /* read, and make the outputs */
+    OCR_CUT,   /* neither: the context has the ranges */
+    OCR_PART,  /* read, and keep the pages */
+    OCR_JOIN,  /* make the outputs of kept pages */
+};
+
+struct ocr_choice {
+    unsigned char *pages; /* one bit per page from 0 */
+    int count;            /* of the document */
+    uint64_t total;       /* to be read */
+    enum ocr_way way;
+};
+
+struct pdf;
+/* `pdf` NULL: pictures. 0, or -1 after processor_fail. */
+int ocr_choose(struct processor_context *context, const struct ocr_order *order, struct pdf *pdf, int count,
+               struct ocr_choice *choice);
+bool ocr_choice_has(const struct ocr_choice *choice, int page);
 
 /* --- what was read (ocr_page.h) -------------------------------------------------------------------------- */
 
@@ -56,7 +82,11 @@ int ocr_engine_warm(void);
 int ocr_engine_choose(struct processor_context *context, const char *languages);
 const char *ocr_engine_languages(void);
 
-enum ocr_status { OCR_READ, OCR_FAILED, OCR_TOO_LONG, OCR_NO_MEMORY };
+enum ocr_status { OCR_READ, OCR_FAILED, OCR_TOO_LONG, OCR_NO_MEMORY, OCR_RANGE_FAILED, OCR_STATUS_COUNT };
+
+/* As in a page's `error`: NULL for OCR_READ. */
+const char *ocr_status_word(enum ocr_status status);
+int ocr_status_of(const char *word);
 
 /* Reads a picture: fills everything of the page but number and dpi (which it takes, 0 for unknown). */
 enum ocr_status ocr_engine_read(struct Pix *picture, struct ocr_page *page);

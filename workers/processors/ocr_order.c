@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Parameters of ocr: {"pages": "1-5,9", "languages": "eng+deu", "dpi": 300, "outputs": ["text", "pdf"]}. */
+ * Parameters of ocr: {"pages": "1-5,9", "languages": "eng+deu", "dpi": 300, "outputs": ["text", "pdf"]};
+ * pages may also be "needed", and {"range": "9-16"} makes it one range of a long document. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,10 @@ static int read_pages(struct processor_context *context, const struct parameter_
     struct ocr_order *order = target;
     const char *text = json_is_string(value) ? json_string_value(value) : "";
 
+    if (strcmp(text, "needed") == 0) {
+        order->needed = true;
+        return 0;
+    }
     order->pages = calloc(OCR_MAX_PAGES / 8 + 1, 1);
     if (order->pages == NULL)
         return processor_fail(context, "memory_limit", "no memory left");
@@ -82,6 +87,23 @@ static int read_pages(struct processor_context *context, const struct parameter_
     return processor_fail(context, "bad_parameters", "%s: ranges such as 1-5,9", field->name);
 }
 
+/* As the scheduler writes it, "9-16". */
+static int read_part(struct processor_context *context, const struct parameter_field *field, const json_t *value,
+                     void *target) {
+    struct ocr_order *order = target;
+    const char *text = json_is_string(value) ? json_string_value(value) : "";
+    char *end = NULL;
+    unsigned long first = is_digit(*text) ? strtoul(text, &end, 10) : 0, last = 0;
+
+    if (first > 0 && *end == '-' && is_digit(end[1]))
+        last = strtoul(end + 1, &end, 10);
+    if (last < first || last == 0 || *end != '\0' || last > OCR_MAX_PAGES)
+        return processor_fail(context, "bad_parameters", "%s: one such as 9-16", field->name);
+    order->range_first = (int)first;
+    order->range_last = (int)last;
+    return 0;
+}
+
 static const struct parameter_field fields[] = {
     {.name = "pages", .read = read_pages},
     {.name = "languages", .read = read_languages},
@@ -91,6 +113,7 @@ static const struct parameter_field fields[] = {
      .least = 70,
      .most = 600},
     {.name = "outputs", .read = read_outputs},
+    {.name = "range", .read = read_part},
     {.name = NULL},
 };
 
