@@ -302,7 +302,8 @@ const struct statement statements[STATEMENT_COUNT] = {
         "with e as materialized (select e.id, e.file_id, e.result from jobs e join files f on f.id = e.file_id"
         "  where e.tenant_id = $1::uuid and e.recipe = " RECIPE("$2::text", "$3::text", "$4::jsonb", "$5::text")
         "    and e.status::text = 'done' and f.status::text <> 'deleted' and f.sha256 = $5 and f.etag = $6"
-        "    and f.size_bytes = $7::bigint order by e.finished_at desc limit 1)"
+        "    and f.size_bytes = $7::bigint and coalesce((e.result->'metrics'->>'partial')::numeric, 0) = 0"
+        "  order by e.finished_at desc limit 1)"
         " select e.id as source, (e.result->'metrics')::text as metrics,"
         "        (e.result->'provenance'->>'outputs')::int as outputs, d.kind, d.r2_key as key, d.size_bytes,"
         "        d.sha256, (d.metadata - 'provenance')::text as metadata"
