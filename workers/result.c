@@ -170,7 +170,8 @@ static int read_pairs(char *bytes, size_t size, const struct processor_row *row,
 
 /* Said of the document and of everything that was made of it. */
 static int add_failed_pages(const struct processor_row *row, struct runner_result *result) {
-    int status = result->failed_pages[0] == '\0' ? 0 : add_list(result->metrics, RESULT_METRICS_SIZE, result->failed_pages);
+    const char *list = result->failed_pages;
+    int status = list[0] == '\0' ? 0 : add_list(result->metrics, RESULT_METRICS_SIZE, list);
 
     for (size_t i = 0; i < row->output_count && result->failed_pages[0] != '\0'; i++) {
         if (result->metadata[i][0] != '\0')

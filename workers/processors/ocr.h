@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The parts of ocr: what is asked (ocr_order.c), which pages that means (ocr_choice.c, ocr_ranges.c), turning a picture upright and level (ocr_level.c), reading it
+ * The parts of ocr: what is asked (ocr_order.c), which pages that means (ocr_choice.c, ocr_ranges.c),
+ * turning a picture upright and level (ocr_level.c), reading it
  * (ocr_engine.c), what was read in six forms (ocr_formats.c), and the searchable PDF (ocr_pdf.cc with
  * ocr_scan.c). One recognition feeds all of them. A long document is read in ranges by several runs that keep the
  * pages (ocr_store.c) for one that joins them: what it makes is what a single run would have made. */
