@@ -300,7 +300,7 @@ static const struct option_row rows[] = {
      .description = "Charge users for jobs: credits are reserved when a job is made, charged when it is done, given "
                     "back when it is not. The same on all nodes."},
     {ROW_TEXT("credit-admins", "CREDIT_ADMINS", credit_admins, NULL), .audience = FOR_MIGRATE,
-     .description = "Users who may grant credits: their ids, comma separated."},
+     .description = "Users who may grant credits, beside the admins: their ids, comma separated."},
 
     {ROW_NUMBER("webhook-timeout", "WEBHOOK_TIMEOUT_MS", webhook_timeout_ms, "15000", 100, 60000, "ms"),
      .audience = FOR_SCHEDULER, .heading = "Webhooks",

@@ -19,12 +19,12 @@ BROKEN = b"%PDF-1.4\nnot much of a document\n"
 KILLS = int(os.environ.get("FILEMILL_TEST_KILLS", "0"))  # 0: as many as fit in SECONDS
 SECONDS = 15
 OPEN = "('queued', 'retry', 'running', 'waiting')"
-ADMIN = str(uuid.uuid4())
+ADMIN, OPERATOR = str(uuid.uuid4()), str(uuid.uuid4())
 
 
 @pytest.fixture(scope="module")
 def system():
-    with System(credits="on", credit_admins=f"{uuid.uuid4()}, {ADMIN}", backoff_unit_ms=20, max_attempts=3,
+    with System(credits="on", credit_admins=f"{uuid.uuid4()}, {ADMIN}", admins=OPERATOR, backoff_unit_ms=20, max_attempts=3,
                 gateway_processes=2, worker_processes=2, worker_slots=2, lease_ms=3000, drain_ms=2000) as running:
         yield running
 
@@ -198,6 +198,8 @@ def test_grants_are_for_admins_and_happen_once(system, admin, user):
     assert account(user)["granted"] == account(user)["balance"] == 5
     assert admin.call("POST", "/v1/credits/grants", {"user_id": user.id, "amount": -6}).json["error"] == "credit_balance"
     grant(admin, user, -5, note="back")
+    grant(system.user(OPERATOR), user, 7)
+    grant(system.user(OPERATOR), user, -7)
     assert account(user)["granted"] == 0 and account(other)["granted"] == 0
     assert admin.call("POST", "/v1/credits/grants", {"user_id": user.id, "amount": "5"}).status == 400
 
