@@ -292,8 +292,8 @@ static const struct option_row rows[] = {
                     "configured storage endpoint may always be one."},
 
     {ROW_TEXT("admins", "ADMINS", admins, NULL), .audience = FOR_MIGRATE | FOR_TOKEN, .heading = "Administration",
-     .description = "Users who run the service: their ids, comma separated. Unset with embedded keys: one is made up, for "
-                    "`filemill admin`."},
+     .description = "Users who run the service: their ids, comma separated. Unset with embedded keys: one is made up, "
+                    "for `filemill admin`."},
 
     {ROW_BOOL("credits", "CREDITS", credits, "off"), .audience = FOR_MIGRATE | FOR_GATEWAY | FOR_SCHEDULER,
      .heading = "Credits",

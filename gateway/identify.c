@@ -273,8 +273,10 @@ void identify_free(struct identify *identify) {
     if (identify == NULL) {
         return;
     }
-    while (identify->errands != NULL) {
-        errand_free(identify->errands);
+    struct errand *next;
+    for (struct errand *errand = identify->errands; errand != NULL; errand = next) {
+        next = errand->next;
+        errand_free(errand);
     }
     if (identify->pid > 0) {
         (void)kill(identify->pid, SIGKILL);

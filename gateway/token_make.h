@@ -13,8 +13,8 @@ struct token_wish {
     uint64_t ttl_s;
 };
 
-/* A user's token (role authenticated) from now on; the caller frees it. NULL when there is no key to sign with. A secret
- * that is too short is fatal. */
+/* A user's token (role authenticated) from now on; the caller frees it. NULL when there is no key to sign with. A
+ * secret that is too short is fatal. */
 char *token_make(const struct settings *settings, const struct token_wish *wish);
 
 #endif

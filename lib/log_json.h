@@ -7,8 +7,8 @@
 
 /* Writes `head` and then `message` (texts of `key=value key="a value"`; the closing quote is one before a blank or the
  * end) into `target`, at most `size` bytes with the newline, and returns how many. Whole numbers of at most 15 digits
- * become numbers; words that are no pair are gathered in "message". What does not fit is left out: the line is always one
- * valid object. Invalid UTF-8 becomes U+FFFD. */
+ * become numbers; words that are no pair are gathered in "message". What does not fit is left out: the line is always
+ * one valid object. Invalid UTF-8 becomes U+FFFD. */
 size_t log_json_line(char *target, size_t size, const char *head, const char *message);
 
 #endif
