@@ -210,6 +210,23 @@ int verb_env(struct cli *cli) {
     return status;
 }
 
+/* Told nothing but where the socket is: no settings, no secrets. */
+int verb_top(struct cli *cli) {
+    struct instance instance;
+    char error[512] = "";
+    struct words words = {.list = memory_new_array(cli->words.count + 2, sizeof *words.list)};
+
+    if (instance_find(&instance, &cli->sources, error, sizeof error) == 0) {
+        words.list[words.count++] = instance.layout.stats_socket;
+        for (size_t i = 0; i < cli->words.count; i++)
+            words.list[words.count++] = cli->words.list[i];
+        (void)instance_exec(&instance, cli->verb->program, &words, 0, error, sizeof error);
+    }
+    free(words.list);
+    instance_clear(&instance);
+    return verb_complain(1, error);
+}
+
 int verb_program(struct cli *cli) {
     struct instance instance;
     char error[512];

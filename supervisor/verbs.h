@@ -24,7 +24,7 @@ struct cli {
     struct words words;
 };
 
-verb_fn verb_serve, verb_health, verb_ask, verb_scale, verb_config, verb_env, verb_program, verb_run;
+verb_fn verb_serve, verb_health, verb_ask, verb_scale, verb_config, verb_env, verb_program, verb_run, verb_top;
 
 /* Prints "filemill: …" to standard error and returns the status. */
 int verb_complain(int status, const char *error);

@@ -56,6 +56,8 @@ void tasks_answer_again(struct tasks *tasks);
 
 void tasks_runner_ended(struct tasks *tasks, const struct nursery_end *end);
 
+/* What runs, for people: "ocr 12 s, thumbnail 0 s"; cut where it does not fit. "" when nothing does. */
+void tasks_describe(const struct tasks *tasks, char *target, size_t size);
 uint64_t tasks_held(const struct tasks *tasks); /* without the answered ones */
 void tasks_credit(const struct tasks *tasks, struct message_credit *credit);
 

@@ -8,6 +8,7 @@
 #include "lib/counters.h"
 #include "lib/log.h"
 #include "lib/memory.h"
+#include "lib/text.h"
 #include "workers/task_internal.h"
 
 #define TICK_MS 250
@@ -260,6 +261,23 @@ void tasks_runner_ended(struct tasks *tasks, const struct nursery_end *end) {
         }
     }
     log_warn("document=%llu state=unknown", (unsigned long long)end->id);
+}
+
+void tasks_describe(const struct tasks *tasks, char *target, size_t size) {
+    int64_t now = clock_monotonic_ms();
+    size_t used = 0;
+
+    target[0] = '\0';
+    for (const struct task *task = tasks->first; task != NULL; task = task->next) {
+        if (task->state != TASK_RUNNING && task->state != TASK_CALLING)
+            continue;
+        if (text_format(target + used, size - used, "%s%s %lld s", used > 0 ? ", " : "", task->order.type,
+                        (long long)((now - task->step_started_ms) / 1000)) != 0) {
+            target[used] = '\0';
+            return;
+        }
+        used += strlen(target + used);
+    }
 }
 
 uint64_t tasks_held(const struct tasks *tasks) {

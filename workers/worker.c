@@ -53,13 +53,19 @@ static int send_message(void *context, const struct message *message) {
     return channel_send(worker->channel, NULL, message);
 }
 
-/* --- out -------------------------------------------------------------------------------------------------- */
+/* --- out --------------------------------------------------------------------------------------------------
+ */
 
 static void say_hello(struct worker *worker) {
     struct message message = {
         .type = MESSAGE_HELLO,
-        .hello = {.version = PROTOCOL_VERSION, .role = "worker", .node = worker->node, .name = worker->name,
-                  .generation = worker->generation, .pid = (uint64_t)getpid(), .slots = worker->slots,
+        .hello = {.version = PROTOCOL_VERSION,
+                  .role = "worker",
+                  .node = worker->node,
+                  .name = worker->name,
+                  .generation = worker->generation,
+                  .pid = (uint64_t)getpid(),
+                  .slots = worker->slots,
                   .memory_bytes = (uint64_t)worker->settings->worker_memory_bytes,
                   .sandbox = nursery_client_layers(worker->nursery),
                   .engines = nursery_client_engines(worker->nursery)},
@@ -97,9 +103,21 @@ static void before_sleep(void *context) {
     stop_when_drained(worker);
 }
 
+/* The layers of the sandbox, and what runs now: `filemill stats` and `top` show it. */
+static void note_what_runs(struct worker *worker) {
+    char running[160], note[256];
+
+    tasks_describe(worker->tasks, running, sizeof running);
+    if (text_format(note, sizeof note, "%s%s%s", nursery_client_layers(worker->nursery),
+                    running[0] != '\0' ? "; runs " : "", running) == 0)
+        counter_note(note);
+}
+
 static void on_ping_timer(void *context) {
     struct worker *worker = context;
     int64_t quiet_ms = clock_monotonic_ms() - worker->heard_ms;
+
+    note_what_runs(worker);
 
     if (quiet_ms >= PING_AFTER_MS) {
         struct message message = {.type = MESSAGE_PING, .ping = {.nonce = ++worker->nonce}};
@@ -112,11 +130,13 @@ static void on_ping_timer(void *context) {
     loop_timer_set(worker->ping_timer, PING_AFTER_MS);
 }
 
-/* --- in --------------------------------------------------------------------------------------------------- */
+/* --- in ---------------------------------------------------------------------------------------------------
+ */
 
 static void on_welcome(struct worker *worker, const struct message *message) {
     if (message->welcome.version != PROTOCOL_VERSION)
-        log_error("peer=scheduler version=%llu state=not-understood", (unsigned long long)message->welcome.version);
+        log_error("peer=scheduler version=%llu state=not-understood",
+                  (unsigned long long)message->welcome.version);
     if (strcmp(worker->scheduler, message->welcome.scheduler) == 0)
         return;
     (void)text_copy(worker->scheduler, sizeof worker->scheduler, message->welcome.scheduler);
@@ -135,7 +155,8 @@ static void on_cancel(struct worker *worker, const struct message *message) {
 }
 
 static void on_drain(struct worker *worker, const struct message *message) {
-    worker_drain(worker, message->drain.deadline_ms > INT32_MAX ? INT32_MAX : (int64_t)message->drain.deadline_ms);
+    worker_drain(worker,
+                 message->drain.deadline_ms > INT32_MAX ? INT32_MAX : (int64_t)message->drain.deadline_ms);
 }
 
 static void on_delete(struct worker *worker, const struct message *message) {
@@ -159,8 +180,8 @@ static void on_pong(struct worker *worker, const struct message *message) {
 }
 
 static void (*const handlers[MESSAGE_TYPE_COUNT])(struct worker *worker, const struct message *message) = {
-    [MESSAGE_WELCOME] = on_welcome, [MESSAGE_TASK] = on_task,     [MESSAGE_CANCEL] = on_cancel,
-    [MESSAGE_DRAIN] = on_drain,     [MESSAGE_DELETE] = on_delete, [MESSAGE_PING] = on_ping,
+    [MESSAGE_WELCOME] = on_welcome, [MESSAGE_TASK] = on_task,       [MESSAGE_CANCEL] = on_cancel,
+    [MESSAGE_DRAIN] = on_drain,     [MESSAGE_DELETE] = on_delete,   [MESSAGE_PING] = on_ping,
     [MESSAGE_PONG] = on_pong,       [MESSAGE_DELIVER] = on_deliver,
 };
 
@@ -189,7 +210,8 @@ static void on_errand_answer(void *context, const struct message *message) {
     (void)send_message(context, message); /* unheard answers are asked for again */
 }
 
-/* --- the nursery ------------------------------------------------------------------------------------------ */
+/* --- the nursery ------------------------------------------------------------------------------------------
+ */
 
 static void on_runner_ended(void *context, const struct nursery_end *end) {
     struct worker *worker = context;
@@ -210,7 +232,8 @@ static void on_nursery_renewed(void *context, uint64_t generation) {
     log_info("service=nursery generation=%llu state=renewed", (unsigned long long)generation);
 }
 
-/* --- drain ------------------------------------------------------------------------------------------------ */
+/* --- drain ------------------------------------------------------------------------------------------------
+ */
 
 static void on_drain_timer(void *context) {
     struct worker *worker = context;
@@ -229,7 +252,8 @@ static void on_drain_timer(void *context) {
 void worker_drain(struct worker *worker, int64_t deadline_ms) {
     int64_t deadline = clock_monotonic_ms() + deadline_ms;
 
-    if (worker->drain == DRAIN_ABANDONED || (worker->drain == DRAIN_WAITING && deadline >= worker->drain_deadline_ms))
+    if (worker->drain == DRAIN_ABANDONED ||
+        (worker->drain == DRAIN_WAITING && deadline >= worker->drain_deadline_ms))
         return;
     log_info("state=draining held=%llu deadline_ms=%lld", (unsigned long long)tasks_held(worker->tasks),
              (long long)deadline_ms);
@@ -241,7 +265,8 @@ void worker_drain(struct worker *worker, int64_t deadline_ms) {
     send_credit(worker);
 }
 
-/* --- life ------------------------------------------------------------------------------------------------- */
+/* --- life -------------------------------------------------------------------------------------------------
+ */
 
 static void name_worker(struct worker *worker, const char *name) {
     char host[65] = "localhost";
@@ -266,8 +291,8 @@ static int open_channel(struct worker *worker) {
         log_error("state=refused error=\"FILEMILL_CHANNEL_ENDPOINT is not set\"");
         return -1;
     }
-    worker->channel = channel_connect(worker->loop, worker->settings->channel_endpoint, on_message, on_bad_message,
-                                      worker);
+    worker->channel =
+        channel_connect(worker->loop, worker->settings->channel_endpoint, on_message, on_bad_message, worker);
     return worker->channel == NULL ? -1 : 0;
 }
 
@@ -286,9 +311,14 @@ static struct outbound *open_outbound(const struct settings *settings) {
 
 static void make_tasks(struct worker *worker) {
     worker->services = services_new(worker->loop, worker->settings, worker->http);
-    const struct tasks_host host = {.loop = worker->loop, .settings = worker->settings, .http = worker->http,
-                                    .nursery = worker->nursery, .services = worker->services,
-                                    .send = send_message, .changed = on_changed, .context = worker};
+    const struct tasks_host host = {.loop = worker->loop,
+                                    .settings = worker->settings,
+                                    .http = worker->http,
+                                    .nursery = worker->nursery,
+                                    .services = worker->services,
+                                    .send = send_message,
+                                    .changed = on_changed,
+                                    .context = worker};
 
     worker->tasks = tasks_new(&host, worker->slots);
     worker->deletions = deletions_new(worker->http, worker->settings, on_errand_answer, worker);
@@ -301,8 +331,8 @@ static void make_tasks(struct worker *worker) {
 }
 
 struct worker *worker_new(struct loop *loop, const struct settings *settings, const char *name) {
-    static const struct nursery_events events = {.ended = on_runner_ended, .gone = on_nursery_gone,
-                                                 .renewed = on_nursery_renewed};
+    static const struct nursery_events events = {
+        .ended = on_runner_ended, .gone = on_nursery_gone, .renewed = on_nursery_renewed};
     struct worker *worker = memory_new(sizeof *worker);
 
     worker->loop = loop;
