@@ -52,14 +52,15 @@ static const struct option_row rows[] = {
      .description = "How long a stop waits for running documents before it gives them back."},
 
     {ROW_TEXT("gateway-address", "GATEWAY_ADDRESS", gateway_address, "127.0.0.1"),
-     .audience = FOR_SUPERVISOR | FOR_GATEWAY | FOR_DEMO, .heading = "Gateway",
+     .audience = FOR_SUPERVISOR | FOR_GATEWAY | FOR_STORE | FOR_TOKEN | FOR_DEMO, .heading = "Gateway",
      .description = "Address that the API listens on."},
     {ROW_NUMBER("gateway-port", "GATEWAY_PORT", gateway_port, "8080", 1, 65535, NULL), .aliases = "PORT",
-     .audience = FOR_SUPERVISOR | FOR_GATEWAY | FOR_DEMO, .description = "TCP port that the API listens on."},
+     .audience = FOR_SUPERVISOR | FOR_GATEWAY | FOR_STORE | FOR_TOKEN | FOR_DEMO,
+     .description = "TCP port that the API listens on."},
     {ROW_NUMBER("gateway-processes", "GATEWAY_PROCESSES", gateway_processes, "1", 1, 64, "processes"),
      .audience = FOR_SUPERVISOR, .description = "Gateways that share the port."},
     {ROW_TEXT("public-url", "PUBLIC_URL", public_url, NULL), .aliases = "BASE_URL",
-     .audience = FOR_SUPERVISOR | FOR_GATEWAY | FOR_DEMO,
+     .audience = FOR_SUPERVISOR | FOR_GATEWAY | FOR_STORE | FOR_TOKEN | FOR_DEMO,
      .description = "Base of links to this API. Unset: http://<gateway-address>:<gateway-port>."},
     {ROW_NUMBER("max-body", "MAX_BODY_BYTES", max_body_bytes, "2097152", KIB, 64 * MIB, "bytes"),
      .audience = FOR_GATEWAY, .description = "Largest request body of the API."},
@@ -103,6 +104,11 @@ static const struct option_row rows[] = {
      .description = "Issuer that a token must name. Unset: <supabase-url>/auth/v1, or not checked."},
     {ROW_NUMBER("jwt-leeway", "JWT_LEEWAY_SECONDS", jwt_leeway_seconds, "30", 0, 300, "s"),
      .audience = FOR_GATEWAY, .description = "Clock difference that a token's times may show."},
+    {ROW_BOOL("console", "CONSOLE", console, "on"), .audience = FOR_SUPERVISOR | FOR_GATEWAY | FOR_STORE | FOR_TOKEN,
+     .description = "Serve the web console at /console/; the embedded store then lets it upload."},
+    {ROW_NUMBER("console-session", "CONSOLE_SESSION_SECONDS", console_session_seconds, "3600", 60, 86400, "s"),
+     .audience = FOR_GATEWAY,
+     .description = "How long somebody who came with the one-time link of `filemill console` stays signed in."},
 
     {ROW_TEXT("database-url", "DATABASE_URL", database_url, NULL), .aliases = "DATABASE_URL,SUPABASE_DB_URL",
      .audience = FOR_GATEWAY | FOR_SCHEDULER | FOR_MIGRATE, .secret = true, .heading = "Database",
@@ -444,6 +450,20 @@ char **settings_environment(const struct settings *settings, unsigned audience) 
 void settings_clear(struct settings *settings) {
     options_clear(&settings_table, settings);
     memset(settings, 0, sizeof *settings);
+}
+
+char *settings_store_origins(const struct settings *settings) {
+    const char *given = settings->cors_origins;
+    const char *url = settings->public_url;
+    const char *host = url != NULL ? strstr(url, "://") : NULL;
+
+    if (!settings->console)
+        return given != NULL ? memory_copy_text(given) : NULL;
+    return memory_format("%s%shttp://127.0.0.1:%lld,http://localhost:%lld%s%.*s", given != NULL ? given : "",
+                         given != NULL ? "," : "", (long long)settings->gateway_port,
+                         (long long)settings->gateway_port, host != NULL ? "," : "",
+                         host != NULL ? (int)(host - url + 3 + (ptrdiff_t)strcspn(host + 3, "/?#")) : 0,
+                         host != NULL ? url : "");
 }
 
 char *settings_state_directory(const struct settings *settings) {

@@ -55,6 +55,8 @@ struct settings {
     char *jwt_audience;
     char *jwt_issuer;
     int64_t jwt_leeway_seconds;
+    bool console;
+    int64_t console_session_seconds;
     /* database */
     char *database_url;           /* owner; NULL: embedded */
     char *gateway_database_url;   /* NULL: database_url with SET LOCAL ROLE */
@@ -166,6 +168,10 @@ int settings_read(struct settings *settings, char *const *environment, char *err
  * the child has a login of its own. options_free_environment frees it. */
 char **settings_environment(const struct settings *settings, unsigned audience);
 void settings_clear(struct settings *settings);
+
+/* Where the store lets browsers call from: cors-origins, and the console's own addresses where there is a
+ * console. NULL: none. The caller frees it. */
+char *settings_store_origins(const struct settings *settings);
 
 /* The state directory that is meant, as it was given or by default; NULL when there is no home to put it in.
  * The caller frees it. */

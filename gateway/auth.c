@@ -3,6 +3,7 @@
  * that key and no other; one that names none of them may be of the shared secret. */
 #include "gateway/auth.h"
 
+#include "gateway/json.h"
 #include "gateway/jwks.h"
 #include "lib/clock.h"
 #include "lib/counters.h"
@@ -163,6 +164,49 @@ enum auth_result auth_check(struct auth *auth, const char *authorization, struct
         counter_add(COUNT_HTTP_AUTH_FAILED, 1);
     }
     return result;
+}
+
+static int read_id(const char *payload, size_t size, char id[UUID_TEXT_SIZE]) {
+    const char *reason;
+    json_t *claims = json_decode(payload, size, &reason);
+    const char *text = json_string_value(json_object_get(claims, "jti"));
+    int result = text != NULL && text_is_uuid(text) ? text_copy(id, UUID_TEXT_SIZE, text) : -1;
+    json_decref(claims);
+    return result;
+}
+
+int auth_read_code(struct auth *auth, const char *code, const char *audience, struct token_claims *claims,
+                   char id[UUID_TEXT_SIZE]) {
+    const struct token_rules rules = {.audience = audience, .leeway_s = 5};
+    struct token_header header;
+    char *payload = NULL;
+    size_t size;
+    int result = -1;
+    if (auth->secret != NULL && token_read_header(code, &header) == 0 && is_access_token(&header) &&
+        token_verify(auth->secret, code, &payload, &size) == 0 &&
+        token_judge(&rules, payload, size, clock_wall_ms() / 1000, claims) == TOKEN_ACCEPTED) {
+        result = read_id(payload, size, id);
+    }
+    if (result != 0) {
+        counter_add(COUNT_HTTP_AUTH_FAILED, 1);
+    }
+    free(payload);
+    return result;
+}
+
+char *auth_issue(struct auth *auth, const char *user, int64_t seconds) {
+    json_int_t now_s = (json_int_t)(clock_wall_ms() / 1000);
+    if (auth->secret == NULL) {
+        return NULL;
+    }
+    json_t *claims = json_pack("{s:s,s:s,s:s,s:I,s:I}", "sub", user, "aud", auth->rules.audience, "role",
+                               "authenticated", "iat", now_s, "exp", now_s + (json_int_t)seconds);
+    if (claims != NULL && auth->issuer != NULL) {
+        json_object_set_new(claims, "iss", json_string(auth->issuer));
+    }
+    char *token = claims != NULL ? token_sign(auth->secret, claims) : NULL;
+    json_decref(claims);
+    return token;
 }
 
 void auth_wait(struct auth *auth, void (*fn)(void *context), void *context) {

@@ -25,6 +25,14 @@ struct auth *auth_new(struct loop *loop, struct http_client *client, const struc
 void auth_free(struct auth *auth);
 
 enum auth_result auth_check(struct auth *auth, const char *authorization, struct token_claims *claims);
+
+/* A one-time code, signed with the shared secret for `audience`: 0 with its claims and its id (jti), or -1 for
+ * any reason. Whether it was used is the caller's to know. */
+int auth_read_code(struct auth *auth, const char *code, const char *audience, struct token_claims *claims,
+                   char id[UUID_TEXT_SIZE]);
+/* A token of `user` for so many seconds, signed with the shared secret; the caller frees it. NULL: none. */
+char *auth_issue(struct auth *auth, const char *user, int64_t seconds);
+
 void auth_wait(struct auth *auth, void (*fn)(void *context), void *context);
 
 #endif

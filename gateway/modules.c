@@ -7,6 +7,7 @@ extern const struct gateway_module processing_module, plans_module;
 extern const struct gateway_module webhooks_module, credits_module;
 extern const struct gateway_module portal_module;
 extern const struct gateway_module admin_module;
+extern const struct gateway_module console_module;
 
 const struct gateway_module *const gateway_modules[] = {
     &health_module, &openapi_module, &tenants_module, &files_module, &jobs_module,
@@ -16,5 +17,6 @@ const struct gateway_module *const gateway_modules[] = {
     &credits_module,
     &portal_module,
     &admin_module,
+    &console_module,
 };
 const size_t gateway_module_count = sizeof gateway_modules / sizeof gateway_modules[0];

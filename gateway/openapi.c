@@ -146,6 +146,9 @@ static json_t *make_paths(int64_t max_upload_bytes) {
     const struct route *route;
     for (size_t i = 0; (route = routes_at(i)) != NULL; i++) {
         char method[8];
+        if ((route->flags & ROUTE_PAGE) != 0) {
+            continue;
+        }
         write_path(&path, route->pattern);
         (void)text_copy(method, sizeof method, route->method);
         fields_lower(method);

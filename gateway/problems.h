@@ -12,6 +12,7 @@
     PROBLEM(MISSING_TOKEN, "missing_token", 401, "No bearer token was sent.")                                \
     PROBLEM(INVALID_TOKEN, "invalid_token", 401, "The bearer token is not valid.")                           \
     PROBLEM(OUT_OF_CREDIT, "out_of_credit", 402, "Not enough credit; see balance and needed.")              \
+    PROBLEM(INVALID_CODE, "invalid_code", 403, "The sign-in code is not valid, too old, or used.")           \
     PROBLEM(NOT_A_MEMBER, "not_a_member", 403, "You are not a member of this tenant.")                       \
     PROBLEM(INSUFFICIENT_ROLE, "insufficient_role", 403, "Your role in this tenant does not allow it.")      \
     PROBLEM(FORBIDDEN, "forbidden", 403, "You may not do this.")                                             \

@@ -29,6 +29,10 @@ static bool is_kind(const char *text, size_t length) {
            strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-") >= length;
 }
 
+static bool is_asset(const char *text, size_t length) {
+    return length > 0 && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-.") >= length;
+}
+
 /* One segment of the path that stands where the pattern has a parameter. */
 static bool take_parameter(const char *name, const char *segment, size_t length, char *target) {
     if (length >= ROUTE_PARAMETER_MAX) {
@@ -37,6 +41,9 @@ static bool take_parameter(const char *name, const char *segment, size_t length,
     (void)text_format(target, ROUTE_PARAMETER_MAX, "%.*s", (int)length, segment);
     if (text_starts_with(name, ":kind") || text_starts_with(name, ":name")) {
         return is_kind(segment, length);
+    }
+    if (text_starts_with(name, ":asset")) {
+        return is_asset(segment, length);
     }
     if (!text_is_uuid(target)) {
         return false;

@@ -22,6 +22,7 @@ enum route_flag {
     ROUTE_BODY = 1u << 3,           /* a JSON object by `fields`; required unless ROUTE_BODY_OPTIONAL */
     ROUTE_BODY_OPTIONAL = 1u << 4,
     ROUTE_NO_HEAD = 1u << 5, /* GET only */
+    ROUTE_PAGE = 1u << 6,    /* for browsers: not of the API, not in its document */
 };
 
 struct route {
@@ -55,8 +56,8 @@ enum route_match { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 
 /* Finds the row for a method and a raw (not decoded) path. Literal segments must be equal byte for byte;
  * `:id` and
- * `:user_id` take a UUID, `:kind` and `:name` take [a-z0-9_-]: anything percent-encoded matches nothing. HEAD
- * finds GET. With ROUTE_NO_METHOD, `allow` (128 bytes) holds the value of the Allow header. */
+ * `:user_id` take a UUID, `:kind` and `:name` take [a-z0-9_-], `:asset` dots too: anything percent-encoded
+ * matches nothing. HEAD finds GET. With ROUTE_NO_METHOD, `allow` (128 bytes) holds the value of the Allow header. */
 enum route_match route_find(const char *method, const char *path, const struct route **route,
                             char parameters[ROUTE_MAX_PARAMETERS][ROUTE_PARAMETER_MAX], char allow[128]);
 

@@ -212,7 +212,23 @@ static bool reap_own(struct supervisor *supervisor, pid_t pid) {
     return false;
 }
 
-/* The one line of ours that is for the person who watches the demo. */
+/* Prints the console's address with a one-time code, as the user who started us could. */
+static void print_console(const struct supervisor *supervisor) {
+    char *path = memory_format("%s/filemill", process_own_directory());
+    char *arguments[] = {path, "console", "--state-directory", supervisor->layout.state, NULL};
+    const struct process_plan plan = {.path = path, .arguments = arguments, .environment = environ};
+    int pidfd = -1;
+
+    printf("Its console, signed in once, within five minutes (`filemill console` makes another link):\n");
+    (void)fflush(stdout);
+    if (process_spawn(&plan, &pidfd) < 0) /* reaped as any orphan is */
+        log_error_errno("program=%s state=not_started", path);
+    else
+        close(pidfd);
+    free(path);
+}
+
+/* The lines of ours that are for the person who watches the demo. */
 static void end_demo(struct supervisor *supervisor) {
     const struct settings *settings = &supervisor->configuration.settings;
 
@@ -222,6 +238,8 @@ static void end_demo(struct supervisor *supervisor) {
     printf("\nFilemill serves at http://%s:%lld until Ctrl-C.\n", settings->gateway_address,
            (long long)settings->gateway_port);
     (void)fflush(stdout);
+    if (settings->console)
+        print_console(supervisor);
 }
 
 /* Reaps everything that has died: our children by their place, orphans that fell to us by the way. */

@@ -24,6 +24,7 @@ struct program {
     struct loop_timer *drain_look;
     bool draining;
     char hosts[2][256];
+    char *cors_origins;
 };
 
 static void make_parents(const char *path) {
@@ -142,7 +143,8 @@ static void open_store(struct program *program) {
                                                                   ? settings->storage_region
                                                                   : "us-east-1",
                                                     .service = "s3"};
-    store->cors_origins = settings->cors_origins;
+    program->cors_origins = settings_store_origins(settings);
+    store->cors_origins = program->cors_origins;
     store->endpoint_hosts[0] =
         host_of_endpoint(settings->storage_endpoint, program->hosts[0], sizeof(program->hosts[0]));
     store->endpoint_hosts[1] =
@@ -191,6 +193,7 @@ int main(void) {
     syncer_free(program.store.syncer);
     disk_free(program.store.disk);
     loop_free(program.store.loop);
+    free(program.cors_origins);
     settings_clear(&program.settings);
     return status;
 }
