@@ -10,7 +10,7 @@ import { membersView } from "./members.js";
 import { explain } from "./words.js";
 
 const app = document.getElementById("app");
-const state = { tenants: [], view: null, main: null, expiry: 0 };
+const state = { tenants: [], view: null, main: null, inside: false, expiry: 0 };
 
 const VIEWS = [
   { name: "files", label: "Files", icon: "file", open: filesView },
@@ -140,6 +140,7 @@ function showHelp() {
 async function start() {
   const claims = readClaims(session.token ?? "");
   state.tenants = (await get("/v1/tenants")).tenants;
+  state.inside = true;
   session.user = claims.sub ?? session.user;
   if (!state.tenants.some((tenant) => tenant.id === session.tenant)) session.tenant = state.tenants[0]?.id ?? null;
   session.save();
@@ -163,11 +164,17 @@ function drawWelcome() {
 
 export async function enter(token) {
   session.token = token;
-  await start();
+  try {
+    await start();
+  } catch (problem) {
+    if (!state.inside) session.clear();
+    throw problem;
+  }
 }
 
 function signOut(reason) {
   clearTimeout(state.expiry);
+  state.inside = false;
   state.view?.close?.();
   state.view = null;
   stopAll();
@@ -177,7 +184,7 @@ function signOut(reason) {
   signIn(app, { reason, enter, themeButton, mark });
 }
 
-bus.addEventListener("signed-out", () => { if (session.token) signOut("expired"); });
+bus.addEventListener("signed-out", () => { if (state.inside) signOut("expired"); });
 
 // ---- the address bar ----
 
@@ -285,7 +292,8 @@ if (code) {
   redeem(code);
 } else if (session.load()) {
   start().catch((problem) => {
-    if (session.token) signIn(app, { reason: problem.code, enter, themeButton, mark });
+    if (problem.status === 401) session.clear();
+    if (!state.inside) signIn(app, { reason: problem.code, enter, themeButton, mark });
   });
 } else {
   signIn(app, { enter, themeButton, mark });
