@@ -438,10 +438,12 @@ def test_cors(gateway, user):
 # -- the document --------------------------------------------------------------------------------------------------
 
 def routes_in_the_tables():
+    """All but the pages for browsers, which are not of the API."""
     from postgres import ROOT
     source = "".join(path.read_text() for path in sorted((ROOT / "gateway").glob("*.c")))
     return {(method.lower(), re.sub(r":(\w+)", r"{\1}", pattern))
-            for method, pattern in re.findall(r'\.method = "(\w+)",\s+\.pattern = "([^"]+)"', source)}
+            for method, pattern in re.findall(
+                r'\.method = "(\w+)",\s+\.pattern = "([^"]+)",(?!\s+\.operation = "\w+",\s+\.flags = ROUTE_PAGE)', source)}
 
 
 def test_openapi_and_the_routes_agree(gateway):
