@@ -247,6 +247,7 @@ struct ocr_store *ocr_store_open(struct processor_context *context, int count) {
     }
     if (all.left == 0 && !all.broken)
         return store;
+    free(store);
     (void)broken(context);
     return NULL;
 }
