@@ -378,14 +378,15 @@ const struct statement statements[STATEMENT_COUNT] = {
         "select regexp_replace(left(type, 64), '[^a-zA-Z0-9_.-]', '?', 'g') as type, status::text as status,"
         " count(*) as n, greatest(extract(epoch from now() - min(run_after)"
         " filter (where status in ('queued', 'retry') and run_after <= now())), 0)::bigint as age"
-        " from jobs where status in ('queued', 'retry', 'running', 'waiting') group by 1, 2 order by 1, 2 limit 400", 0},
+        " from jobs where status in ('queued', 'retry', 'running', 'waiting') group by 1, 2"
+        " order by 1, 2 limit 400", 0},
     [STATEMENT_MEASURE_DATABASE] = {"measure_database",
         "select relname as name, n_live_tup as live, n_dead_tup as dead,"
         " coalesce((select max(age(backend_xmin)) from pg_stat_activity), 0) as xmin_age,"
         " (select coalesce(max(extract(epoch from now() - xact_start)), 0)::bigint from pg_stat_activity"
         "   where state <> 'idle' and backend_type = 'client backend') as oldest_transaction"
-        " from pg_stat_user_tables where relname in ('jobs', 'files', 'file_derivatives', 'file_events') order by relname",
-        0},
+        " from pg_stat_user_tables where relname in ('jobs', 'files', 'file_derivatives', 'file_events')"
+        " order by relname", 0},
 
     /* ---- maintenance ---- */
 
