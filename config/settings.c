@@ -200,6 +200,13 @@ static const struct option_row rows[] = {
      .description = "How often the queue is looked at when nothing wakes the scheduler."},
     {ROW_NUMBER("batch", "BATCH", batch, "512", 1, 1000, "jobs"), .audience = FOR_SCHEDULER,
      .description = "Most jobs leased or completed in one transaction."},
+    {ROW_NUMBER("ageing", "AGEING_MS", ageing_ms, "60000", 0, DAY_MS, "ms"), .audience = FOR_SCHEDULER,
+     .description = "A job that has waited so long gets one place in eight, whatever has priority over it; "
+                    "0: priorities are strict."},
+    {ROW_NUMBER("short-reserve", "SHORT_RESERVE", short_reserve, "8", 0, 1000, "runners"),
+     .audience = FOR_SCHEDULER,
+     .description = "One of so many runners takes no job that lasts long (ocr, transcribe, …), so that short "
+                    "ones need not wait for those; 0: none is kept."},
     {ROW_NUMBER("upload-expiry", "UPLOAD_EXPIRY_MINUTES", upload_expiry_minutes, "1440", 1, 525600, "min"),
      .audience = FOR_GATEWAY | FOR_SCHEDULER,
      .description = "An upload that was not finalized by then is given up."},

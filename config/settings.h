@@ -89,6 +89,8 @@ struct settings {
     int64_t backoff_jitter_percent;
     int64_t poll_ms;
     int64_t batch;
+    int64_t ageing_ms;
+    int64_t short_reserve;
     int64_t upload_expiry_minutes;
     int64_t deleted_retention_days;
     int64_t finished_retention_days;

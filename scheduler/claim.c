@@ -11,9 +11,11 @@
 #include "lib/memory.h"
 #include "lib/text.h"
 #include "scheduler/adopt.h"
+#include "scheduler/lanes.h"
 #include "scheduler/lease.h"
 #include "scheduler/results.h"
 #include "scheduler/tasks.h"
+#include "scheduler/usage.h"
 #include "scheduler/workers.h"
 
 #define FLIGHTS_MAX 2
@@ -137,6 +139,17 @@ static void claims_adapt(struct claims *claims, const struct flight *flight, con
         claims->stretch = 0;
 }
 
+static void claims_after(struct claims *claims, const struct database_answer *answer, bool more) {
+    if (answer->outcome != DATABASE_OK)
+        loop_timer_set(claims->poll, AGAIN_DELAY_MS);
+    else if (more || claims->woken)
+        claims_try(claims);
+    if (claims->lost && claims->flights == 0) {
+        claims->lost = false;
+        adoption_find_own(claims->scheduler->adoption);
+    }
+}
+
 static void claims_on_answer(void *context, const struct database_answer *answer) {
     struct flight *flight = context;
     struct claims *claims = flight->claims;
@@ -157,14 +170,9 @@ static void claims_on_answer(void *context, const struct database_answer *answer
         claims->lost |= answer->outcome == DATABASE_LOST;
     }
     free(flight);
-    if (answer->outcome != DATABASE_OK)
-        loop_timer_set(claims->poll, AGAIN_DELAY_MS);
-    else if (got == asked || claims->woken)
-        claims_try(claims);
-    if (claims->lost && claims->flights == 0) {
-        claims->lost = false;
-        adoption_find_own(claims->scheduler->adoption);
-    }
+    if (got == asked)
+        lanes_note_backlog(claims->scheduler->lanes);
+    claims_after(claims, answer, got == asked || lanes_lead(claims->scheduler->lanes));
 }
 
 /* ---- asking ---- */
@@ -252,13 +260,92 @@ static struct wish claims_wish(const struct claims *claims) {
     return wish;
 }
 
+/* ---- by lanes ---- */
+
+/* A class without room of its own takes credit. */
+static struct fair_wish claims_lane_wish(const struct claims *claims) {
+    const struct scheduler *scheduler = claims->scheduler;
+    uint64_t batch = (uint64_t)scheduler->settings->batch, light_ready, left, slots, room;
+    struct fair_wish wish = {.ageing_ms = scheduler->settings->ageing_ms};
+    struct wish heavy;
+
+    light_ready = leases_ready_count(scheduler->leases, CLASS_LIGHT);
+    room = workers_room(scheduler->workers, CLASS_LIGHT, &left);
+    heavy = claims_heavy_wish(claims, room > 0 ? 0 : light_ready);
+    wish.room[CLASS_RUNNER] = heavy.heavy;
+    wish.room[CLASS_NETWORK] = heavy.network;
+    wish.room[CLASS_LIGHT] = room > 0 ? less(left, light_ready) : 0;
+    wish.is_shared[CLASS_NETWORK] = !heavy.apart;
+    wish.is_shared[CLASS_LIGHT] = room == 0;
+    wish.jobs = smallest(wish.room[CLASS_RUNNER] + wish.room[CLASS_NETWORK] + wish.room[CLASS_LIGHT], batch);
+    slots = workers_slots(scheduler->workers);
+    wish.long_room = less(fair_long_places(slots, (uint64_t)scheduler->settings->short_reserve),
+                          usage_long_held(scheduler->usage));
+    return wish;
+}
+
+static void claims_on_lanes(void *context, const struct database_answer *answer) {
+    struct flight *flight = context;
+    struct claims *claims = flight->claims;
+
+    claims->flights--;
+    if (answer->outcome == DATABASE_OK) {
+        (void)claims_take(claims, flight, answer->results[1]);
+        lanes_take(claims->scheduler->lanes, answer->results[1]);
+        tasks_dispatch(claims->scheduler);
+    } else {
+        lanes_take(claims->scheduler->lanes, NULL);
+        scheduler_log_answer("admit", answer);
+        claims->lost |= answer->outcome == DATABASE_LOST;
+    }
+    free(flight);
+    claims_after(claims, answer, true);
+}
+
+/* One at a time: each decision builds on what the one before it brought. */
+static void claims_try_lanes(struct claims *claims) {
+    struct fair_wish wish = claims_lane_wish(claims);
+    struct flight *flight;
+
+    if (wish.jobs == 0 || claims->flights > 0)
+        return;
+    flight = memory_new(sizeof *flight);
+    *flight = (struct flight){.claims = claims, .term = claims->watermark_term - 1};
+    claims->woken = false;
+    claims->started_ms = clock_monotonic_ms();
+    if (lanes_claim(claims->scheduler->lanes, &wish, claims_on_lanes, flight) > 0)
+        claims->flights++;
+    else
+        free(flight);
+}
+
+static bool claims_have_room(const struct claims *claims) {
+    return lanes_lead(claims->scheduler->lanes) ? claims_lane_wish(claims).jobs > 0
+                                                : claims_wish(claims).jobs > 0;
+}
+
+static bool claims_may_ask(const struct claims *claims) {
+    const struct scheduler *scheduler = claims->scheduler;
+
+    return !scheduler->draining && claims->flights < FLIGHTS_MAX && !claims->lost &&
+           adoption_allows_claims(scheduler->adoption) && results_backlog(scheduler->results) <= BACKLOG_MAX;
+}
+
 static void claims_try(struct claims *claims) {
     struct scheduler *scheduler = claims->scheduler;
     struct wish wish = claims_wish(claims);
+    bool surveying;
 
     claims_arm_poll(claims);
-    if (scheduler->draining || wish.jobs == 0 || claims->flights >= FLIGHTS_MAX || claims->lost ||
-        !adoption_allows_claims(scheduler->adoption) || results_backlog(scheduler->results) > BACKLOG_MAX)
+    if (!claims_may_ask(claims) || !claims_have_room(claims))
+        return;
+    surveying = lanes_refresh(scheduler->lanes);
+    if (lanes_lead(scheduler->lanes)) {
+        if (!surveying)
+            claims_try_lanes(claims);
+        return;
+    }
+    if (wish.jobs == 0)
         return;
     if (clock_monotonic_ms() - claims->reset_ms >= WATERMARK_LIFE_MS)
         claims_reset(claims);
@@ -289,9 +376,14 @@ void claims_wake(struct claims *claims) {
     int64_t since_ms = clock_monotonic_ms() - claims->started_ms;
 
     claims->woken = true;
+    lanes_note_change(claims->scheduler->lanes);
     /* While one is under way its answer starts the next. */
-    if (claims->flights == 0 && claims_wish(claims).jobs > 0)
+    if (claims->flights == 0 && claims_have_room(claims))
         loop_timer_set(claims->soon, since_ms >= COALESCE_MS ? 0 : COALESCE_MS - since_ms);
+}
+
+void claims_go_on(struct claims *claims) {
+    claims_try(claims);
 }
 
 void claims_reach_back(struct claims *claims) {

@@ -17,6 +17,8 @@ void claims_wake(struct claims *claims);
 void claims_due_in(struct claims *claims, int64_t delay_ms);
 /* Jobs that were passed over for want of room may be claimed now: the next claim starts from the beginning. */
 void claims_reach_back(struct claims *claims);
+/* What held claims up is over: more may be asked for. */
+void claims_go_on(struct claims *claims);
 /* Nothing is being claimed, and every row that carries our name is known here. */
 bool claims_are_settled(const struct claims *claims);
 

@@ -15,6 +15,7 @@
 #include "scheduler/json_text.h"
 #include "scheduler/remember.h"
 #include "scheduler/results.h"
+#include "scheduler/usage.h"
 #include "scheduler/workers.h"
 #include "storage/keys.h"
 
@@ -420,6 +421,8 @@ void finish_result(struct scheduler *scheduler, struct lease *lease, const struc
     const char *code = result->error[0] != '\0' ? result->error : "failed";
 
     observe_phases(result);
+    usage_note(scheduler->usage, lease, result->cpu_ms,
+               result->fetch_ms + result->parse_ms + result->store_ms);
     if (lease->processor == NULL)
         finish_refused(scheduler, lease, "unknown_job_type", NULL);
     else if (lease->remembered != NULL)

@@ -10,6 +10,7 @@
 #include "lib/memory.h"
 #include "lib/text.h"
 #include "scheduler/remember.h"
+#include "scheduler/usage.h"
 #include "scheduler/workers.h"
 #include "storage/keys.h"
 #include "storage/portal_paths.h"
@@ -119,6 +120,7 @@ static void leases_link(struct leases *leases, struct lease *lease) {
     else
         leases->first = lease;
     leases->last = lease;
+    usage_hold(leases->scheduler->usage, lease);
     counter_set(COUNT_QUEUE_RUNNING, ++leases->count);
 }
 
@@ -230,6 +232,7 @@ void leases_remove(struct leases *leases, struct lease *lease) {
         lease->next->previous = lease->previous;
     else
         leases->last = lease->previous;
+    usage_release(leases->scheduler->usage, lease);
     counter_set(COUNT_QUEUE_RUNNING, --leases->count);
     lease_free_input(lease);
     remembered_free(lease->remembered);

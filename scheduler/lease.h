@@ -34,6 +34,8 @@ struct lease {
     bool rescued;        /* taken over from a dead owner, which had the epoch before this one */
     int64_t unowned_ms;  /* since when it is SENT without a worker; 0: it isn't */
     bool file_gone;
+    bool is_long;     /* as its type was when it was claimed (usage.h) */
+    double charge_ms; /* what its tenant is charged while it is held */
     bool planned; /* by finalize: only such a job's first objects have plain names, so that none is overwritten */
     char parent[37], parent_file[37]; /* the job that waits for this one; "" */
     bool joins;                       /* it has waited for others */

@@ -8,9 +8,11 @@
 #include "lib/clock.h"
 #include "lib/memory.h"
 #include "scheduler/claim.h"
+#include "scheduler/lanes.h"
 
 #define EVERY_MS 50
 #define CHANNEL "filemill_jobs"
+#define RULES "rules" /* limits_set and its like say so */
 
 struct notifier {
     struct scheduler *scheduler;
@@ -47,6 +49,8 @@ void notifier_poke(struct notifier *notifier) {
 static void notifier_on_notice(void *context, const char *payload) {
     struct notifier *notifier = context;
 
+    if (strcmp(payload, RULES) == 0)
+        lanes_suspect(notifier->scheduler->lanes);
     if (strcmp(payload, notifier->scheduler->owner) != 0)
         claims_wake(notifier->scheduler->claims);
 }

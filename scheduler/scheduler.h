@@ -18,6 +18,8 @@
 struct workers;
 struct leases;
 struct claims;
+struct lanes;
+struct usage;
 struct results;
 struct children;
 struct adoption;
@@ -45,6 +47,8 @@ struct scheduler {
     struct workers *workers;
     struct leases *leases;
     struct claims *claims;
+    struct lanes *lanes;
+    struct usage *usage;
     struct results *results;
     struct children *children;
     struct adoption *adoption;

@@ -20,7 +20,7 @@ const struct database_local statement_locals[] = {
 #define IS_JOIN "u.payload ? 'on_child_failure'"
 #define LEASE_ROWS                                                                                           \
     " select u.id as job, u.lease_epoch as epoch, u.file_id as file, u.tenant_id as tenant, u.type,"         \
-    " u.attempts,"                                                                                           \
+    " u.attempts, u.user_id as usr,"                                                                                           \
     "        u.max_attempts, u.crashes, u.generation, u.trace, u.priority,"                                  \
     "        case when " IS_JOIN " then u.payload - 'on_child_failure' else u.payload end::text as payload,"  \
     "        u.parent, " IS_JOIN " as joins, case when u.parent is not null then (select p.file_id from jobs"  \
@@ -39,6 +39,12 @@ const struct database_local statement_locals[] = {
     "   left join quarantine q on q.tenant_id = u.tenant_id and q.sha256 = f.sha256 and q.type = u.type"     \
     "  order by u.priority, u.run_after, u.id"
 
+/* What is claimed by the queue's head. */
+static const char claim_filter[] =
+    " and type <> all ((select types from paused)::text[])"
+    " and tenant_id <> all ((select tenants from paused)::uuid[]) and not (select everything from paused)"
+    " and ($14::bigint > 0 or type <> all ($13::text[]))";
+
 /* One band: an index scan of jobs_pick_idx from its watermark on. Left alone, the planner takes the paused
  * types' array for a filter that leaves one row, and so fetches and sorts the whole band: 100 ms instead
  * of 0.1 ms at 100 000 rows; hence enable_sort and enable_bitmapscan above. Bands after a full one are not
@@ -47,9 +53,16 @@ const struct database_local statement_locals[] = {
     "b" #band " as materialized (select id, type from jobs where status in ('queued', 'retry') and"         \
     " priority = " #band                                                                                     \
     "  and (run_after, id) > (" time "::timestamptz, " id "::uuid) and run_after <= now()"                   \
-    "  and type <> all ((select types from paused)::text[])"                                                 \
-    "  and ($14::bigint > 0 or type <> all ($13::text[])) and " before                                       \
+    "~ and " before                                                                                          \
     "  order by run_after, id limit @ for update skip locked)"
+
+/* Paused, or left to lanes (claims of lanes look at limits, this one passes over all that one may be about). */
+#define CLAIM_PAUSED                                                                                         \
+    "paused as materialized (select (select coalesce(array_agg(t.type), '{}') from"                          \
+    " (select type from paused_types union all select type from job_limits where type is not null) t)"       \
+    " as types, (select coalesce(array_agg(t.tenant_id), '{}') from (select tenant_id from paused_tenants"   \
+    " union all select tenant_id from job_limits where type is null and tenant_id is not null) t) as tenants," \
+    " exists (select from job_limits where type is null and tenant_id is null) as everything)"
 
 /* $1…$8: watermarks; $9: owner; $10: lease in ms; $11: how many may be of other types than $12, which cost a
  * worker next to nothing or have room of their own: what comes behind one too many stays in the queue. $14: how
@@ -57,7 +70,7 @@ const struct database_local statement_locals[] = {
  * nobody else. Plan: four Index Scans on jobs_pick_idx under LockRows and Limit, a WindowAgg without a Sort,
  * then Nested Loops over primary keys. */
 static const char claim_format[] =
-    "with paused as materialized (select coalesce(array_agg(type), '{}') as types from paused_types)"
+    "with " CLAIM_PAUSED
     ", " CLAIM_BAND(0, "$1", "$2", "true")
     ", " CLAIM_BAND(1, "$3", "$4", "(select count(*) from b0) < @")
     ", " CLAIM_BAND(2, "$5", "$6", "(select count(*) from b0) + (select count(*) from b1) < @")
@@ -76,13 +89,15 @@ static const char claim_format[] =
     "          progress_total = case when j.payload ? 'on_child_failure' then j.progress_total else 0 end"
     "          from p where j.id = p.id returning j.*)" LEASE_ROWS;
 
-/* The template with its number put in for every '@'. */
+/* The template with its number put in for every '@', and what jobs must be for every '~'. */
 static char *claim_text(unsigned jobs) {
     struct buffer text;
 
     buffer_init(&text, 64 * 1024);
     for (const char *at = claim_format; *at != '\0'; at++) {
-        int status = *at == '@' ? buffer_append_format(&text, "%u", jobs) : buffer_append(&text, at, 1);
+        int status = *at == '@'   ? buffer_append_format(&text, "%u", jobs)
+                     : *at == '~' ? buffer_append_text(&text, claim_filter)
+                                  : buffer_append(&text, at, 1);
         if (status != 0)
             fatal("event=claim_text_too_long");
     }
@@ -122,12 +137,18 @@ const struct statement *statement_claim(unsigned size) {
     "encode(sha256(convert_to(concat_ws(chr(10), " type ", " maker ", " payload "::text, " input             \
     "), 'UTF8')), 'hex')"
 
+/* What jobs_lane_idx is made of. */
+#define LANE_USER "coalesce(user_id, '00000000-0000-0000-0000-000000000000'::uuid)"
+#define LANE_KEY "(tenant_id, type, priority, " LANE_USER ")"
+#define LANE_ORDER "tenant_id, type, priority, " LANE_USER ", run_after, id"
+
 const struct statement statements[STATEMENT_COUNT] = {
     /* When something becomes due, and how long the oldest has been. Plan: one Index Scan on jobs_pick_idx per
      * band and side, one row each; the counts stop at 1000. */
     [STATEMENT_LOOK] = {"look",
         "select (extract(epoch from min(b.later) - now()) * 1000)::bigint as next_ms,"
         "       greatest(extract(epoch from now() - min(b.ready)), 0)::bigint as oldest_s,"
+        "       exists (select from job_limits) or exists (select from paused_tenants) as rules,"
         "       sum(b.waiting) as ready, sum(b.resting) as delayed,"
         "       exists (select from jobs p where p.status = 'waiting' and not exists (select from jobs c where"
         " c.parent = p.id and c.status::text in ('queued', 'retry', 'running', 'waiting'))) as left_waiting"
@@ -365,6 +386,49 @@ const struct statement statements[STATEMENT_COUNT] = {
         " select tenant_id, file_id, id, 'job.progress', jsonb_build_object('job', id, 'done', progress_done,"
         "        'total', progress_total) from u returning file_id as file, tenant_id as tenant, id as"
         " event", 1},
+
+    [STATEMENT_SURVEY_RULES] = {"survey_rules",
+        "select exists (select from job_limits) or exists (select from paused_tenants) as rules", 0},
+
+    /* The lanes whose first job is due, from the one behind $1…$4 on. Plan: a loose index scan, one Index Only Scan
+     * or Index Scan on jobs_lane_idx for each lane; what runs is counted only where there are limits. */
+    [STATEMENT_SURVEY] = {"survey",
+        "with recursive lane as ("
+        " (select tenant_id, type, priority, " LANE_USER " as usr, run_after from jobs"
+        "   where status in ('queued', 'retry') and " LANE_KEY " > ($1::uuid, $2::text, $3::smallint, $4::uuid)"
+        "   order by " LANE_ORDER " limit 1)"
+        " union all select n.* from lane l cross join lateral"
+        " (select tenant_id, type, priority, " LANE_USER " as usr, run_after from jobs"
+        "   where status in ('queued', 'retry') and " LANE_KEY " > (l.tenant_id, l.type, l.priority, l.usr)"
+        "   order by " LANE_ORDER " limit 1) n)"
+        ", r as materialized (select case when exists (select from job_limits) then jobs_running() end as running)"
+        " select s.tenant_id as tenant, s.type, s.priority as band, s.usr, s.run_after as since,"
+        "        s.run_after <= now() as due,"
+        "        greatest((extract(epoch from now() - s.run_after) * 1000)::bigint, 0) as age_ms,"
+        "        case when r.running is not null and s.run_after <= now() then"
+        "        job_room(s.type, s.tenant_id, s.usr, r.running) end as room,"
+        "        exists (select from paused_tenants t where t.tenant_id = s.tenant_id)"
+        "        or exists (select from paused_types t where t.type = s.type) as paused"
+        "   from (select * from lane limit 400) s cross join r", 4},
+
+    [STATEMENT_ADMIT] = {"admit",
+        "select jobs_admit($1, $2::bigint, $3::uuid[], $4::text[], $5::smallint[], $6::uuid[], $7::timestamptz[],"
+        " $8::int[])", 8},
+
+    /* In the transaction of ADMIT, after it: a snapshot of its own, so that it sees all that was admitted. */
+    [STATEMENT_ADMITTED] = {"admitted",
+        "with u as materialized (select j.* from unnest(string_to_array(nullif("
+        "current_setting('filemill.admitted', true), ''), ',')::uuid[]) as a(id) join jobs j on j.id = a.id)"
+        LEASE_ROWS, 0},
+
+    /* $1: tenants, $2: CPU milliseconds that they have used here since the last time. Both are halved every minute. */
+    [STATEMENT_SHARE_USAGE] = {"share_usage",
+        "insert into tenant_usage as t (tenant_id, cpu_ms, updated_at)"
+        " select d.tenant, d.cpu, clock_timestamp() from unnest($1::uuid[], $2::float8[]) as d(tenant, cpu)"
+        "   join tenants x on x.id = d.tenant order by d.tenant"
+        " on conflict (tenant_id) do update set updated_at = excluded.updated_at, cpu_ms = excluded.cpu_ms"
+        "    + t.cpu_ms * power(0.5, greatest(extract(epoch from excluded.updated_at - t.updated_at), 0) / 60)"
+        " returning tenant_id as tenant, cpu_ms", 2},
 
     [STATEMENT_NOTIFY] = {"notify", "select pg_notify('filemill_jobs', $1)", 1},
     [STATEMENT_PAUSE] = {"pause", "insert into paused_types (type) values ($1) on conflict do nothing", 1},

@@ -14,6 +14,7 @@
 #include "scheduler/adopt.h"
 #include "scheduler/children.h"
 #include "scheduler/claim.h"
+#include "scheduler/lanes.h"
 #include "scheduler/lease.h"
 #include "scheduler/workers.h"
 
@@ -76,6 +77,7 @@ static void tick_look(struct tick *tick, const struct database_result *look) {
     counter_set(COUNT_QUEUE_READY, (uint64_t)result_number(look, 0, "ready"));
     counter_set(COUNT_QUEUE_DELAYED, (uint64_t)result_number(look, 0, "delayed"));
     counter_set(COUNT_QUEUE_OLDEST_SECONDS, (uint64_t)result_number(look, 0, "oldest_s"));
+    lanes_note_rules(tick->scheduler->lanes, result_bool(look, 0, "rules"));
     if (result_bool(look, 0, "left_waiting"))
         children_wake_left(tick->scheduler->children);
     if (result_text(look, 0, "next_ms") != NULL && result_number(look, 0, "next_ms") > 0)

@@ -259,6 +259,14 @@ uint64_t workers_credit(const struct workers *workers) {
     return credit;
 }
 
+uint64_t workers_slots(const struct workers *workers) {
+    uint64_t slots = 0;
+
+    for (const struct peer *peer = workers->first; peer != NULL; peer = peer->next)
+        slots += peer->role == PEER_WORKER && !peer->gone ? peer->slots : 0;
+    return slots;
+}
+
 static uint64_t room_left(const struct peer *peer, enum processor_class class) {
     return peer->room[class] > peer->held[class] ? peer->room[class] - peer->held[class] : 0;
 }

@@ -46,6 +46,8 @@ void workers_greet(struct workers *workers, const struct channel_peer *id);
 
 /* Room for tasks over all workers. */
 uint64_t workers_credit(const struct workers *workers);
+/* Runners that the workers here have, busy or not. */
+uint64_t workers_slots(const struct workers *workers);
 /* Room for tasks of a class but CLASS_RUNNER over all workers, and in *left what of it is free. 0: no worker
  * has any; they then need credit as any others. */
 uint64_t workers_room(const struct workers *workers, enum processor_class class, uint64_t *left);
