@@ -16,6 +16,10 @@ wanted_columns(tab, columns) as (values
   ('object_deletions', '{key,run_after,attempts,created_at}'),
   ('quarantine', '{tenant_id,sha256,type,crashes,reason,updated_at}'),
   ('paused_types', '{type,paused_at}'),
+  ('paused_tenants', '{tenant_id,paused_at}'),
+  ('job_limits', '{name,type,tenant_id,user_id,per_type,per_tenant,per_user,max_running,max_per_minute,updated_at}'),
+  ('job_starts', '{limit_name,type,tenant_id,user_id,jobs,at}'),
+  ('tenant_usage', '{tenant_id,cpu_ms,updated_at}'),
   ('idempotency_keys', '{user_id,key,request_hash,status,body,created_at}'),
   ('tenant_plans', '{tenant_id,media_type,jobs,updated_at}'),
   ('webhook_endpoints', '{id,tenant_id,url,description,event_types,concurrency,enabled,disabled_reason,secret,
@@ -50,6 +54,8 @@ wanted_enums(name, labels) as (values
   ('job_status_t', '{queued,running,done,failed,retry,waiting,cancelled}')),
 wanted_indexes(name, definition) as (values
   ('jobs_pick_idx', '%(priority, run_after, id)%queued%retry%'),
+  ('jobs_lane_idx', '%(tenant_id, type, priority, COALESCE(user_id%run_after, id)%queued%retry%'),
+  ('job_starts_idx', '%(limit_name, at)%'),
   ('jobs_running_idx', '%(lease_until)%running%'),
   ('jobs_finished_idx', '%(finished_at)%done%failed%cancelled%'),
   ('jobs_file_idx', '%(file_id)%'),
@@ -76,6 +82,8 @@ wanted_functions(name, definer) as (values
   ('jobs_retry', false), ('jobs_cancel', false), ('filemill_admin', true), ('filemill_admin_check', false),
   ('admin_jobs', true), ('admin_retry', true), ('admin_cancel', true), ('admin_queue', true), ('admin_pause', true),
   ('admin_schedules', true), ('admin_schedule', true), ('schedules_run', false), ('service_admins_set', false),
+  ('jobs_running', false), ('job_room', false), ('jobs_admit', false), ('limits_set', false), ('limits_drop', false),
+  ('tenant_pause', false), ('tenant_resume', false),
   ('files_refresh', false), ('parents_wake', false), ('parents_wake_left', false), ('filemill_user', false), ('filemill_role', true), ('filemill_elevated', false),
   ('file_readable', false), ('tenant_bootstrap', true), ('idempotency_expire', true),
   ('job_queue_position', true), ('credits_reserve', true), ('credits_settle', true), ('credits_on_insert', true), ('credits_on_update', true),
@@ -143,7 +151,8 @@ problems(sort, name, detail) as (
   select 9, 'the gateway has no business with ' || x.tab,
          (select string_agg(g.privilege_type, ', ') from information_schema.role_table_grants g
            where g.table_schema = current_schema() and g.table_name = x.tab and g.grantee = 'filemill_gateway')
-    from (values ('credit_reservations'), ('credit_admins'), ('service_admins'), ('schedules'), ('cpu_usage'), ('metrics'), ('object_deletions'), ('quarantine'), ('paused_types'), ('job_parts'), ('schema_migrations')) x(tab)
+    from (values ('credit_reservations'), ('credit_admins'), ('service_admins'), ('schedules'), ('cpu_usage'), ('metrics'), ('object_deletions'), ('quarantine'), ('paused_types'), ('paused_tenants'), ('job_limits'),
+                 ('job_starts'), ('tenant_usage'), ('job_parts'), ('schema_migrations')) x(tab)
   union all
   select 10, 'function ' || w.name || ' has a fixed search_path',
          case when p.oid is null then 'missing'

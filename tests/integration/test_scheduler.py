@@ -738,8 +738,8 @@ def test_claim_plan_reads_only_what_it_takes(queue, postgres):
             'int main(void){printf("%s", statement_claim(4)->text);return 0;}\n')
     probe = f"/tmp/claim-text-{os.getpid()}"
     subprocess.run(["cc", "-xc", "-", "-xnone", str(source / "statements.c"),
-                    *map(str, (source.parent / "lib" / name for name in ("buffer.c", "text.c", "text_code.c", "log.c", "log_json.c",
-                                                                         "memory.c", "clock.c"))),
+                    *map(str, (source.parent / "lib" / name for name in ("buffer.c", "text.c", "text_code.c", "log.c",
+                                                                         "log_json.c", "memory.c", "clock.c"))),
                     "-D_GNU_SOURCE", f"-I{source.parent}", "-I/usr/include/postgresql", "-o", probe],
                    input=code, text=True, check=True)
     text = subprocess.run([probe], capture_output=True, text=True, check=True).stdout

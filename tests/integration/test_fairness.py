@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: MIT
+"""Who goes next: limits, pauses, ageing and shares between tenants. Real schedulers against a real Postgres; workers are
+played by the test, so that how long a job takes is the test's to say."""
+import tempfile
+import threading
+import time
+
+import pytest
+from postgres import Postgres
+from scheduler_process import Peer, Queue, Scheduler, eventually
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    with Postgres() as running:
+        running.migrate()
+        yield running
+
+
+@pytest.fixture
+def queue(postgres):
+    postgres.execute("truncate tenants, paused_types, job_limits, object_deletions cascade")
+    return Queue(postgres)
+
+
+@pytest.fixture
+def start(postgres):
+    """Starts schedulers, which end with the test."""
+    things = []
+    with tempfile.TemporaryDirectory(prefix="fmf-") as directory:
+        def start(node="node-a", **settings):
+            things.append(Scheduler(postgres.url(), directory, node=node, **settings))
+            return things[-1]
+        start.things = things
+        yield start
+        for thing in reversed(things):
+            thing.close()
+        logs = [thing.log() for thing in things]
+        assert not [line for log in logs for line in log.splitlines()
+                    if "Sanitizer" in line or "runtime error" in line or "state=refused sqlstate" in line], logs
+
+
+def fill(postgres, queue, count, kind="noop", priority=1, user=None, age_s=0):
+    """So many jobs of one tenant, 8 to a file."""
+    postgres.execute(
+        "with f as (insert into files (tenant_id, owner_user_id, r2_key_original, mime, status)"
+        "           select %s, %s, 't/' || gen_random_uuid(), 'text/plain', 'processing'"
+        "             from generate_series(1, (%s + 7) / 8) returning id),"
+        "     n as (select id, row_number() over () - 1 as number from f)"
+        " insert into jobs (tenant_id, file_id, type, priority, user_id, run_after)"
+        " select %s, n.id, %s, %s, %s, now() - %s * interval '1 s' from generate_series(0, %s - 1) i"
+        "   join n on n.number = i / 8",
+        (queue.tenant, queue.owner, count, queue.tenant, kind, priority, user, age_s, count))
+
+
+class Crew:
+    """A worker with so many slots, whose jobs take `seconds` and report `cpu_ms`; keeps what it saw."""
+
+    def __init__(self, scheduler, slots, seconds=0.05, cpu_ms=None, room=None):
+        self.peer, self.slots, self.seconds = Peer(scheduler), slots, seconds
+        self.cpu_ms = cpu_ms or (lambda task: 10)
+        self.started, self.running, self.most = [], [], 0
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self.work)
+        self.peer.credit(slots)
+        self.thread.start()
+
+    def work(self):
+        while not self.stop.is_set():
+            task = self.peer.receive(0.005)
+            now = time.monotonic()
+            if task is not None and task["message"] == "task":
+                self.started.append((now, task))
+                self.running.append((now + self.seconds, task))
+                self.most = max(self.most, len(self.running))
+            ended = [entry for entry in self.running if entry[0] <= now]
+            for entry in ended:
+                self.running.remove(entry)
+                self.peer.done(entry[1], cpu_ms=self.cpu_ms(entry[1]), parse_ms=int(self.seconds * 1000))
+            if ended:
+                self.peer.credit(self.slots - len(self.running))
+
+    def of(self, tenant):
+        return [at for at, task in list(self.started) if task["tenant"] == tenant]
+
+    def close(self):
+        self.stop.set()
+        self.thread.join()
+        self.peer.close()
+
+
+@pytest.fixture
+def crew(start):
+    crews = []
+
+    def crew(*arguments, **more):
+        crews.append(Crew(*arguments, **more))
+        return crews[-1]
+    yield crew
+    for one in crews:
+        one.close()
+
+
+def running(postgres, kind="noop"):
+    return postgres.value("select count(*) from jobs where status = 'running' and type = %s", (kind,))
+
+
+def left(postgres):
+    return postgres.value("select count(*) from jobs where status <> 'done'")
+
+
+# ---- limits ----
+
+
+def test_limit_holds_between_nodes_and_under_kill(postgres, queue, start, crew):
+    """Three schedulers, a limit of 5, one killed: never more than 5 run, whatever anybody believes, and 5 do run."""
+    postgres.execute("select limits_set('five', max_running => 5, job_type => 'noop')")
+    fill(postgres, queue, 200)
+    fill(postgres, queue, 40, kind="selftest")
+    schedulers = [start(f"node-{number}", lease_ms=1500, poll_ms=100) for number in range(3)]
+    crews = [crew(scheduler, 4, seconds=0.06) for scheduler in schedulers]
+    seen = []
+    with postgres.connect() as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+
+        def look():
+            cursor.execute("select count(*) filter (where type = 'noop' and status = 'running') as n,"
+                           " count(*) filter (where status <> 'done') as rest from jobs")
+            row = cursor.fetchone()
+            seen.append(row["n"])
+            return row
+
+        eventually(lambda: look()["n"] == 5, what="the limit used up")
+        seen.clear()
+        eventually(lambda: look()["rest"] < 180, what="jobs to pass")
+        schedulers[0].kill()
+        eventually(lambda: look()["rest"] < 100, what="jobs to pass without the first node", seconds=20)
+        busy = list(seen)
+        eventually(lambda: look()["rest"] == 0, what="all to be done", seconds=20)
+    assert max(seen) == 5
+    assert len(busy) > 30 and busy.count(5) > len(busy) / 3
+    assert sum(len(one.started) for one in crews) >= 240
+
+
+def test_limit_per_tenant_holds_nobody_up(postgres, queue, start, crew):
+    """A tenant at its limit, with a deep backlog, does not slow others or its own other types."""
+    postgres.execute("select limits_set('two each', max_running => 2, job_type => 'noop', per_tenant => true)")
+    other = Queue(postgres)
+    fill(postgres, queue, 20000, age_s=50)
+    scheduler = start(poll_ms=60000)
+    workers = crew(scheduler, 12, seconds=0.3)
+    eventually(lambda: len(workers.running) == 2, what="two of the first")
+    fill(postgres, other, 3)
+    fill(postgres, queue, 2, kind="selftest")
+    workers.peer.send("poke", jobs=1)
+    eventually(lambda: len(workers.of(other.tenant)) >= 2, seconds=2, what="two of the second")
+    eventually(lambda: [task for _, task in workers.started if task["type"] == "selftest"], seconds=2, what="other type")
+    eventually(lambda: len(workers.of(other.tenant)) == 3, seconds=3, what="the third, when one of them ended")
+    per_tenant = {row["n"] for row in postgres.query(
+        "select count(*) as n from jobs where status = 'running' and type = 'noop' group by tenant_id")}
+    assert max(per_tenant) <= 2
+    assert postgres.query("select limits_drop('two each') as was, limits_drop('two each') as again") == [
+        {"was": True, "again": False}]
+    eventually(lambda: len(workers.running) == 12, seconds=5, what="no limit any more")
+
+
+def test_limit_per_user(postgres, queue, start, crew):
+    first, second = Queue(postgres).owner, Queue(postgres).owner
+    postgres.execute("select limits_set('one each', max_running => 1, per_user => true)")
+    fill(postgres, queue, 10, user=first, age_s=9)
+    fill(postgres, queue, 10, user=second)
+    workers = crew(start(poll_ms=60000), 8, seconds=0.15)
+    most = []
+    eventually(lambda: most.append(max(row["n"] for row in postgres.query(
+        "select count(*) as n from jobs where status = 'running' group by user_id union all select 0"))) or
+        len(workers.started) >= 8, what="jobs of both")
+    assert max(most) == 1 and workers.most == 2
+
+
+def test_rate_limit(postgres, queue, start, crew):
+    postgres.execute("select limits_set('slowly', max_per_minute => 6, job_type => 'noop')")
+    fill(postgres, queue, 20)
+    fill(postgres, queue, 3, kind="selftest")
+    scheduler = start(poll_ms=100)
+    workers = crew(scheduler, 10, seconds=0.01)
+    eventually(lambda: len(workers.started) >= 9, what="six and three")
+    time.sleep(0.5)
+    assert len([1 for _, task in workers.started if task["type"] == "noop"]) == 6
+    # A minute later for those three.
+    postgres.execute("update job_starts set at = at - interval '1 min' where ctid in (select ctid from job_starts"
+                     " order by at limit 1)")
+    moved = postgres.value("select jobs from job_starts order by at limit 1")
+    eventually(lambda: len(workers.started) >= 9 + moved, what="those whose minute has passed")
+    time.sleep(0.3)
+    assert len(workers.started) == 9 + moved
+
+
+def test_limits_of_nonsense_are_refused(postgres, queue):
+    import psycopg2
+    for bad in ("limits_set('x')", "limits_set('', max_running => 1)", "limits_set('x', max_running => -1)"):
+        with pytest.raises(psycopg2.errors.CheckViolation):
+            postgres.execute(f"select {bad}")
+
+
+# ---- pauses ----
+
+
+def test_pause_of_a_tenant(postgres, queue, start, crew):
+    other = Queue(postgres)
+    postgres.execute("select tenant_pause(%s)", (queue.tenant,))
+    fill(postgres, queue, 2000, age_s=50)
+    fill(postgres, other, 10)
+    workers = crew(start(poll_ms=100), 4, seconds=0.01)
+    eventually(lambda: len(workers.of(other.tenant)) == 10, seconds=3, what="the other tenant's jobs")
+    assert not workers.of(queue.tenant)
+    postgres.execute("select tenant_resume(%s)", (queue.tenant,))
+    eventually(lambda: workers.of(queue.tenant), seconds=2, what="its jobs after the resume")
+    postgres.execute("select tenant_pause(%s)", (queue.tenant,))
+    eventually(lambda: running(postgres) == 0, what="what ran to end")
+    count = len(workers.started)
+    time.sleep(0.3)
+    assert len(workers.started) == count
+
+
+# ---- tenants ----
+
+
+def test_a_deep_backlog_holds_up_nobody(postgres, queue, start, crew):
+    other = Queue(postgres)
+    fill(postgres, queue, 100000, age_s=3600)
+    workers = crew(start(poll_ms=60000), 4, seconds=0.02)
+    eventually(lambda: len(workers.started) > 40, what="the backlog to move")
+    fill(postgres, other, 10)
+    began = time.monotonic()
+    workers.peer.send("poke", jobs=10)
+    eventually(lambda: len(workers.of(other.tenant)) == 10, seconds=4, what="the other's ten")
+    assert workers.of(other.tenant)[-1] - began < 2
+    assert len(workers.of(queue.tenant)) > 40
+
+
+def test_equal_backlogs_get_equal_cpu_time(postgres, queue, start, crew):
+    """The second's jobs cost four times as much: it gets a quarter as many, and the same time."""
+    other = Queue(postgres)
+    cost = {queue.tenant: 20, other.tenant: 80}
+    fill(postgres, queue, 3000, age_s=100)
+    fill(postgres, other, 3000, kind="selftest")
+    workers = crew(start(poll_ms=60000), 4, seconds=0.02, cpu_ms=lambda task: cost[task["tenant"]])
+    eventually(lambda: workers.of(other.tenant), seconds=3, what="the second tenant")
+    first = workers.of(other.tenant)[0]
+    time.sleep(5)
+    spent = {tenant: cost[tenant] * len([at for at in workers.of(tenant) if at >= first + 1]) for tenant in cost}
+    assert min(spent.values()) > 0 and max(spent.values()) / min(spent.values()) < 1.2, spent
+
+
+# ---- priorities ----
+
+
+def test_a_late_band_does_not_starve(postgres, queue, start, crew):
+    fill(postgres, queue, 5000, priority=0)
+    fill(postgres, queue, 20, kind="selftest", priority=3, age_s=2)
+    workers = crew(start(poll_ms=60000, ageing_ms=1000), 4, seconds=0.01)
+    eventually(lambda: len([1 for _, task in workers.started if task["type"] == "selftest"]) == 20, seconds=10,
+               what="the late band")
+    late = [number for number, (_, task) in enumerate(workers.started) if task["type"] == "selftest"]
+    gaps = [after - before for before, after in zip(late, late[1:])]
+    assert 6 <= sum(gaps) / len(gaps) <= 12, gaps
