@@ -40,7 +40,8 @@ struct claims {
     uint64_t flying, heavy_flying; /* jobs asked for; how many of them may be of CLASS_RUNNER */
     uint64_t network_flying;       /* how many of CLASS_NETWORK */
     uint64_t stretch; /* so many were light lately, one after the other: as many may be asked for at once */
-    char light_types[512], network_types[512], apart_types[1024]; /* arrays for the statement; both together */
+    char light_types[512], network_types[512],
+        apart_types[1024]; /* arrays for the statement; both together */
     bool woken;            /* since the last claim was sent */
     bool lost;             /* a claim's answer was lost: rows may carry our name unknown to us */
     struct loop_timer *soon, *poll, *due;
@@ -102,7 +103,7 @@ static void claims_move_watermark(struct claims *claims, const struct database_r
 }
 
 static struct catch claims_take(struct claims *claims, const struct flight *flight,
-                          const struct database_result *result) {
+                                const struct database_result *result) {
     struct scheduler *scheduler = claims->scheduler;
     struct catch catch = {{0}};
 
@@ -193,8 +194,8 @@ static void claims_send(struct claims *claims, const struct wish *wish) {
     uint64_t asked = UINT64_C(1) << size;
     char heavy[24], network[24];
 
-    *flight = (struct flight){
-        .claims = claims, .size = size, .term = claims->watermark_term, .apart = wish->apart};
+    *flight =
+        (struct flight){.claims = claims, .size = size, .term = claims->watermark_term, .apart = wish->apart};
     flight->heavy = wish->heavy < asked ? wish->heavy : asked;
     flight->network = wish->network < asked ? wish->network : asked;
     text_format(heavy, sizeof heavy, "%llu", (unsigned long long)flight->heavy);
@@ -232,8 +233,8 @@ static struct wish claims_heavy_wish(const struct claims *claims, uint64_t light
     uint64_t batch = (uint64_t)scheduler->settings->batch;
     uint64_t network_left, network_ready = leases_ready_count(scheduler->leases, CLASS_NETWORK);
     struct wish wish = {.apart = workers_room(scheduler->workers, CLASS_NETWORK, &network_left) > 0};
-    uint64_t taken = leases_ready_count(scheduler->leases, CLASS_RUNNER) + light_taken +
-                     (wish.apart ? 0 : network_ready);
+    uint64_t taken =
+        leases_ready_count(scheduler->leases, CLASS_RUNNER) + light_taken + (wish.apart ? 0 : network_ready);
 
     wish.heavy = smallest(less(workers_credit(scheduler->workers), taken + claims->heavy_flying), batch);
     if (wish.apart)
@@ -438,6 +439,7 @@ struct claims *claims_new(struct scheduler *scheduler) {
     claims->soon = loop_timer_new(scheduler->loop, claims_on_soon, claims);
     claims->poll = loop_timer_new(scheduler->loop, claims_on_poll, claims);
     claims->due = loop_timer_new(scheduler->loop, claims_on_due, claims);
+    scheduler->lanes = lanes_new(scheduler);
     claims_name_types(claims);
     claims_reset(claims);
     claims_arm_poll(claims);
@@ -447,6 +449,7 @@ struct claims *claims_new(struct scheduler *scheduler) {
 void claims_free(struct claims *claims) {
     if (claims == NULL)
         return;
+    lanes_free(claims->scheduler->lanes);
     loop_timer_free(claims->soon);
     loop_timer_free(claims->poll);
     loop_timer_free(claims->due);

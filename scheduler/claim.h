@@ -15,7 +15,8 @@ void claims_free(struct claims *claims);
 void claims_wake(struct claims *claims);
 /* A job becomes due in so many ms: it goes back into the queue before the watermark. */
 void claims_due_in(struct claims *claims, int64_t delay_ms);
-/* Jobs that were passed over for want of room may be claimed now: the next claim starts from the beginning. */
+/* Jobs that were passed over for want of room may be claimed now: the next claim starts from the beginning.
+ */
 void claims_reach_back(struct claims *claims);
 /* What held claims up is over: more may be asked for. */
 void claims_go_on(struct claims *claims);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A survey's lanes are kept until the next: each claim moves their beginnings on and closes those that ran dry. */
+ * A survey's lanes are kept until the next: each claim moves their beginnings on and closes those that ran
+ * dry. */
 #include "scheduler/lanes.h"
 
 #include <stdlib.h>
@@ -17,9 +18,9 @@
 
 #define LANES_MAX 400 /* as the statement says */
 #define SURVEY_EVERY_MS 1000
-#define SURVEY_OPEN_MS 200   /* after a change, while there is something to claim */
-#define SURVEY_CLOSED_MS 20  /* the same, while there is nothing */
-#define SURVEY_SHARE 10      /* at most one part in so many of the time is spent on surveys */
+#define SURVEY_OPEN_MS 200  /* after a change, while there is something to claim */
+#define SURVEY_CLOSED_MS 20 /* the same, while there is nothing */
+#define SURVEY_SHARE 10     /* at most one part in so many of the time is spent on surveys */
 #define ARRAY_MAX (64 * 1024)
 #define NOBODY "00000000-0000-0000-0000-000000000000"
 
@@ -99,7 +100,8 @@ static void lanes_add(struct lanes *lanes, const struct database_result *result,
         .is_long = usage_is_long(scheduler->usage, type),
         .is_closed = result_bool(result, row, "paused"),
         .age_ms = result_number(result, row, "age_ms"),
-        .room = result_text(result, row, "room") == NULL ? FAIR_UNLIMITED : result_number(result, row, "room"),
+        .room =
+            result_text(result, row, "room") == NULL ? FAIR_UNLIMITED : result_number(result, row, "room"),
         .cost_ms = usage_cost_ms(scheduler->usage, type),
     };
     if (fair->room != FAIR_UNLIMITED && fair->room < 0)
@@ -117,7 +119,8 @@ static void lanes_note_tenants(struct lanes *lanes) {
     size_t count = 0;
 
     for (size_t i = 0; i < lanes->count; i++)
-        if (is_open(&lanes->fair[i]) && (count == 0 || present[count - 1] != lanes->tenants[lanes->fair[i].tenant]))
+        if (is_open(&lanes->fair[i]) &&
+            (count == 0 || present[count - 1] != lanes->tenants[lanes->fair[i].tenant]))
             present[count++] = lanes->tenants[lanes->fair[i].tenant];
     usage_present(lanes->scheduler->usage, present, count);
 }
@@ -186,9 +189,10 @@ static void lanes_on_survey(void *context, const struct database_answer *answer)
 }
 
 static void lanes_survey(struct lanes *lanes) {
-    struct query queries[] = {{.statement = &statements[STATEMENT_SURVEY_RULES]},
-                              {.statement = &statements[STATEMENT_SURVEY],
-                               .values = {lanes->last.tenant, lanes->last.type, lanes->last_band, lanes->last.user}}};
+    struct query queries[] = {
+        {.statement = &statements[STATEMENT_SURVEY_RULES]},
+        {.statement = &statements[STATEMENT_SURVEY],
+         .values = {lanes->last.tenant, lanes->last.type, lanes->last_band, lanes->last.user}}};
 
     lanes->under_way = true;
     lanes->suspected = lanes->stale = false;
@@ -209,8 +213,8 @@ static int64_t lanes_wait_ms(const struct lanes *lanes) {
 bool lanes_refresh(struct lanes *lanes) {
     int64_t since_ms = clock_monotonic_ms() - lanes->surveyed_ms;
     int64_t wait_ms = lanes_wait_ms(lanes);
-    bool wanted = lanes->suspected || ((lanes->leads || lanes->rules) &&
-                                       (lanes->stale || since_ms >= SURVEY_EVERY_MS - 1));
+    bool wanted = lanes->suspected ||
+                  ((lanes->leads || lanes->rules) && (lanes->stale || since_ms >= SURVEY_EVERY_MS - 1));
 
     if (lanes->under_way || !wanted)
         return lanes->under_way;
@@ -277,9 +281,9 @@ static size_t lanes_pick(struct lanes *lanes, struct fair_lane **picked) {
 
 uint64_t lanes_claim(struct lanes *lanes, struct fair_wish *wish, database_done_fn *done, void *context) {
     struct scheduler *scheduler = lanes->scheduler;
-    struct query queries[] = {{.statement = &statements[STATEMENT_ADMIT],
-                               .values = {scheduler->owner, scheduler->lease_text}},
-                              {.statement = &statements[STATEMENT_ADMITTED]}};
+    struct query queries[] = {
+        {.statement = &statements[STATEMENT_ADMIT], .values = {scheduler->owner, scheduler->lease_text}},
+        {.statement = &statements[STATEMENT_ADMITTED]}};
     struct fair_lane *picked[LANES_MAX];
     struct buffer columns[COLUMNS];
     uint64_t asked = 0;
@@ -328,7 +332,8 @@ void lanes_take(struct lanes *lanes, const struct database_result *result) {
         if (lane == NULL)
             continue;
         lane->got++;
-        text_copy(lane->since, sizeof lane->since, result_text(result, row, live ? "live_time" : "band_time"));
+        text_copy(lane->since, sizeof lane->since,
+                  result_text(result, row, live ? "live_time" : "band_time"));
     }
     for (size_t i = 0; i < lanes->count; i++) {
         struct fair_lane *fair = &lanes->fair[i];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Claims by lanes: while limits, paused tenants, several tenants or an overdue band ask for it, the scheduler looks
- * which lanes have work (a survey), decides between them (fair.h), and claims from each what it decided. Limits are
- * kept by the claim's own transaction (jobs_admit, migration 0033), whatever a survey said before. */
+ * Claims by lanes: while limits, paused tenants, several tenants or an overdue band ask for it, the scheduler
+ * looks which lanes have work (a survey), decides between them (fair.h), and claims from each what it
+ * decided. Limits are kept by the claim's own transaction (jobs_admit, migration 0033), whatever a survey
+ * said before. */
 #ifndef SCHEDULER_LANES_H
 #define SCHEDULER_LANES_H
 
@@ -23,8 +24,8 @@ void lanes_note_rules(struct lanes *lanes, bool rules);
 /* Starts a survey if it is time for one. True: one is under way. */
 bool lanes_refresh(struct lanes *lanes);
 
-/* Sends a claim for what is decided; the rows are its second result. Returns how many jobs it asks for; 0: nothing
- * was sent. */
+/* Sends a claim for what is decided; the rows are its second result. Returns how many jobs it asks for; 0:
+ * nothing was sent. */
 uint64_t lanes_claim(struct lanes *lanes, struct fair_wish *wish, database_done_fn *done, void *context);
 /* What the claim brought; NULL: it failed. */
 void lanes_take(struct lanes *lanes, const struct database_result *result);

@@ -43,6 +43,7 @@ struct leases *leases_new(struct scheduler *scheduler) {
     struct leases *leases = memory_new(sizeof *leases);
 
     leases->scheduler = scheduler;
+    scheduler->usage = usage_new(scheduler);
     return leases;
 }
 
@@ -51,6 +52,7 @@ void leases_free(struct leases *leases) {
         return;
     while (leases->first != NULL)
         leases_remove(leases, leases->first);
+    usage_free(leases->scheduler->usage);
     free(leases);
 }
 

@@ -17,7 +17,6 @@
 #include "scheduler/dispatch.h"
 #include "scheduler/drain.h"
 #include "scheduler/garbage.h"
-#include "scheduler/lanes.h"
 #include "scheduler/lease.h"
 #include "scheduler/maintenance.h"
 #include "scheduler/notify.h"
@@ -26,7 +25,6 @@
 #include "scheduler/progress.h"
 #include "scheduler/results.h"
 #include "scheduler/tick.h"
-#include "scheduler/usage.h"
 #include "scheduler/workers.h"
 
 #define STATEMENT_TIMEOUT_MS 10000
@@ -118,14 +116,12 @@ static struct storage *open_storage(const struct settings *settings) {
 }
 
 static void start_modules(struct scheduler *scheduler, const char *url) {
-    scheduler->usage = usage_new(scheduler);
     scheduler->leases = leases_new(scheduler);
     scheduler->workers = workers_new(scheduler);
     scheduler->results = results_new(scheduler);
     scheduler->children = children_new(scheduler);
     scheduler->adoption = adoption_new(scheduler);
     scheduler->claims = claims_new(scheduler);
-    scheduler->lanes = lanes_new(scheduler);
     scheduler->progress = progress_new(scheduler);
     scheduler->garbage = garbage_new(scheduler);
     scheduler->maintenance = maintenance_new(scheduler);
@@ -146,14 +142,12 @@ static void stop_modules(struct scheduler *scheduler) {
     maintenance_free(scheduler->maintenance);
     garbage_free(scheduler->garbage);
     progress_free(scheduler->progress);
-    lanes_free(scheduler->lanes);
     claims_free(scheduler->claims);
     adoption_free(scheduler->adoption);
     results_free(scheduler->results);
     children_free(scheduler->children);
     workers_free(scheduler->workers);
     leases_free(scheduler->leases);
-    usage_free(scheduler->usage);
 }
 
 int main(void) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * A list of accounts, one for each tenant that has work here or had some of late. An account is what all nodes have
- * used plus a lift: what the tenant is behind those who were here while it was away. Both are halved every minute. */
+ * A list of accounts, one for each tenant that has work here or had some of late. An account is what all
+ * nodes have used plus a lift: what the tenant is behind those who were here while it was away. Both are
+ * halved every minute. */
 #include "scheduler/usage.h"
 
 #include <stdlib.h>
@@ -111,8 +112,8 @@ static double account_level(const struct account *account) {
     return account->used_ms + account->lift_ms + account->flying_ms;
 }
 
-/* The level from which those who have just come begin: the least of those who were here; of all who have come at
- * once, the greatest. Negative: there is nobody. */
+/* The level from which those who have just come begin: the least of those who were here; of all who have come
+ * at once, the greatest. Negative: there is nobody. */
 static double usage_join_level(const struct usage *usage) {
     double least = -1, greatest = -1;
 

@@ -52,9 +52,10 @@ static void test_bands_come_before_tenants(void **state) {
 }
 
 static void test_overdue_band_gets_one_in_eight(void **state) {
-    struct fair_lane lanes[] = {{.tenant = 0, .band = 0, .room = FAIR_UNLIMITED, .cost_ms = 1, .age_ms = 9000000},
-                                {.tenant = 0, .band = 2, .room = FAIR_UNLIMITED, .cost_ms = 1, .age_ms = 59999},
-                                {.tenant = 0, .band = 3, .room = FAIR_UNLIMITED, .cost_ms = 1, .age_ms = 60000}};
+    struct fair_lane lanes[] = {
+        {.tenant = 0, .band = 0, .room = FAIR_UNLIMITED, .cost_ms = 1, .age_ms = 9000000},
+        {.tenant = 0, .band = 2, .room = FAIR_UNLIMITED, .cost_ms = 1, .age_ms = 59999},
+        {.tenant = 0, .band = 3, .room = FAIR_UNLIMITED, .cost_ms = 1, .age_ms = 60000}};
     double used[] = {0};
     unsigned turn = 0;
     uint64_t of[3] = {0};
@@ -76,8 +77,9 @@ static void test_overdue_band_gets_one_in_eight(void **state) {
 }
 
 static void test_strict_without_ageing(void **state) {
-    struct fair_lane lanes[] = {{.tenant = 0, .band = 0, .room = FAIR_UNLIMITED, .cost_ms = 1},
-                                {.tenant = 0, .band = 3, .room = FAIR_UNLIMITED, .cost_ms = 1, .age_ms = INT64_MAX}};
+    struct fair_lane lanes[] = {
+        {.tenant = 0, .band = 0, .room = FAIR_UNLIMITED, .cost_ms = 1},
+        {.tenant = 0, .band = 3, .room = FAIR_UNLIMITED, .cost_ms = 1, .age_ms = INT64_MAX}};
     double used[] = {0};
     struct fair_wish wish = wish_for(32);
 
@@ -105,7 +107,8 @@ static void test_rooms_of_classes(void **state) {
                                 {.tenant = 0, .class = 1, .room = FAIR_UNLIMITED, .cost_ms = 1},
                                 {.tenant = 0, .class = 2, .room = FAIR_UNLIMITED, .cost_ms = 1}};
     double used[] = {0};
-    struct fair_wish wish = {.room = {2, 5, 0}, .is_shared = {false, false, true}, .long_room = 2, .jobs = 100};
+    struct fair_wish wish = {
+        .room = {2, 5, 0}, .is_shared = {false, false, true}, .long_room = 2, .jobs = 100};
 
     (void)state;
     assert_int_equal(fair_choose(lanes, 3, used, &wish), 7);
@@ -114,8 +117,9 @@ static void test_rooms_of_classes(void **state) {
 }
 
 static void test_long_jobs_leave_the_reserve(void **state) {
-    struct fair_lane lanes[] = {{.tenant = 0, .room = FAIR_UNLIMITED, .cost_ms = 1, .is_long = true, .age_ms = 99},
-                                {.tenant = 0, .band = 1, .room = FAIR_UNLIMITED, .cost_ms = 1}};
+    struct fair_lane lanes[] = {
+        {.tenant = 0, .room = FAIR_UNLIMITED, .cost_ms = 1, .is_long = true, .age_ms = 99},
+        {.tenant = 0, .band = 1, .room = FAIR_UNLIMITED, .cost_ms = 1}};
     double used[] = {0};
     struct fair_wish wish = wish_for(8);
 
