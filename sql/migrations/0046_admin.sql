@@ -43,6 +43,10 @@ grant select, update on files to filemill_definer;
 drop policy if exists definer_events on file_events;
 create policy definer_events on file_events to filemill_definer using (true) with check (true);
 grant select, insert on file_events to filemill_definer;
+grant update (crashes) on jobs to filemill_gateway;
+drop policy if exists definer_quarantine on quarantine;
+create policy definer_quarantine on quarantine to filemill_definer using (true) with check (true);
+grant select, delete on quarantine to filemill_definer;
 drop policy if exists definer_pauses on paused_types;
 create policy definer_pauses on paused_types to filemill_definer using (true) with check (true);
 grant select, insert, delete on paused_types to filemill_definer;
@@ -84,32 +88,44 @@ returns table (job jsonb) language sql stable set search_path = pg_catalog, publ
 $$;
 
 -- Failed jobs of the newest run of files that are still there go back into the queue, with all their attempts before
--- them; null matches all. At most 1000 at a time; returns how many.
+-- them; null matches all. At most 1000 at a time; returns how many. Of jobs with one key the newest goes, and none while
+-- an unfinished one holds it. What an admin sends back is no longer in quarantine.
 create or replace function jobs_retry(in_tenant uuid, only_job uuid, of_type text, with_error text, since timestamptz)
 returns int language plpgsql set search_path = pg_catalog, public as $$
 declare
   ids uuid[];
   files_of uuid[];
+  queued int;
 begin
   select array_agg(p.id), array_agg(distinct p.file_id) into ids, files_of
-    from (select j.id, j.file_id from jobs j join files f on f.id = j.file_id
+    from (select distinct on (coalesce(j.unique_key, j.id::text), j.tenant_id, j.type) j.id, j.file_id
+            from jobs j join files f on f.id = j.file_id
            where j.status = 'failed' and j.generation = f.generation and f.status <> 'deleted'
              and (in_tenant is null or j.tenant_id = in_tenant) and (only_job is null or j.id = only_job)
              and (of_type is null or j.type = of_type) and (with_error is null or j.error_code = with_error)
              and (since is null or j.finished_at >= since)
-           order by j.finished_at limit 1000) p;
+             and (j.unique_key is null or not exists
+                   (select from jobs o where o.tenant_id = j.tenant_id and o.type = j.type
+                                         and o.unique_key = j.unique_key
+                                         and o.status in ('queued', 'retry', 'running', 'waiting')))
+           order by coalesce(j.unique_key, j.id::text), j.tenant_id, j.type, j.finished_at desc limit 1000) p;
   if ids is null then return 0; end if;
   perform 1 from files f where f.id = any (files_of) order by f.id for no key update;
+  if current_user = 'filemill_definer' then
+    delete from quarantine q using jobs j join files f on f.id = j.file_id
+     where j.id = any (ids) and q.tenant_id = j.tenant_id and q.type = j.type and q.sha256 = f.sha256;
+  end if;
   with again as (
-    update jobs j set status = 'queued', attempts = 0, run_after = now(), error_code = null, error_detail = null,
-           finished_at = null
+    update jobs j set status = 'queued', attempts = 0, crashes = 0, run_after = now(), error_code = null,
+           error_detail = null, finished_at = null
      where j.id = any (ids) and j.status = 'failed'
     returning j.id, j.tenant_id, j.file_id, j.type, j.status
   )
   insert into file_events (tenant_id, file_id, job_id, kind, data)
   select tenant_id, file_id, id, 'job.status', jsonb_build_object('job', id, 'type', type, 'status', status) from again;
+  get diagnostics queued = row_count;
   perform from files_refresh(files_of);
-  return cardinality(ids);
+  return queued;
 end $$;
 
 -- Jobs and those that they wait for are cancelled, with an event each; what runs is told by the caller. Locks as flows do.

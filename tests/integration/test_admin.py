@@ -50,6 +50,24 @@ def test_failed_jobs_are_queued_again(system, user, broken):
     assert shell(system, "retry", "all", "--error", "no_such").stdout == "0 queued again\n"
 
 
+def test_a_key_that_is_taken_keeps_its_failed_jobs_back(system, user):
+    file_id = user.send("key.txt", "text/plain", b"key")
+    user.wait(file_id)
+    system.sql("insert into jobs (tenant_id, file_id, type, status, error_code, unique_key, finished_at, crashes) select %s, "
+               "%s, 'noop', 'failed', 'crash', k, now() - n * interval '1 s', 2 from (values ('a', 1), ('a', 2), ('b', 3), "
+               "(null, 4), (null, 5)) v(k, n)", user.tenant, file_id)
+    system.command("pause", "noop")
+    held = system.sql("select job_enqueue(%s, 'noop', '{}', 1, now(), 'b')::text as id", file_id)[0]["id"]
+    assert shell(system, "retry", "all", "--type", "noop").stdout == "3 queued again\n"
+    rows = system.sql("select unique_key, status::text, crashes from jobs where file_id = %s and type = 'noop' and id <> %s "
+                      "order by finished_at desc nulls first, unique_key", file_id, held)
+    assert sorted((row["unique_key"] or "", row["status"]) for row in rows) == [
+        ("", "queued"), ("", "queued"), ("a", "failed"), ("a", "queued"), ("b", "failed")]
+    assert all(row["crashes"] == 0 for row in rows if row["status"] == "queued")
+    system.sql("update jobs set status = 'cancelled' where file_id = %s and type = 'noop'", file_id)
+    system.command("resume", "noop")
+
+
 def test_any_job_is_cancelled(system, user):
     system.command("pause", "noop")
     file_id = user.send("waits.txt", "text/plain", b"waits")
