@@ -532,8 +532,9 @@ def test_housekeeping(stage, queue, postgres):
 
 
 def run_all(queue, peers, jobs, seconds=60, on_loop=lambda done: None):
-    """Workers that finish whatever they get, until every job is done."""
-    done, deadline = set(), time.monotonic() + seconds * PATIENCE
+    """Workers that finish whatever they get, until every job is done. As real ones do they ping when it is quiet: what is
+    sent while a scheduler is away may be lost."""
+    done, deadline, heard = set(), time.monotonic() + seconds * PATIENCE, time.monotonic()
     for peer in peers:
         peer.credit(8)
     while len(done) < len(jobs):
@@ -541,7 +542,11 @@ def run_all(queue, peers, jobs, seconds=60, on_loop=lambda done: None):
         for peer in peers:
             message = peer.receive(0.01)
             if message is None:
+                if time.monotonic() - heard > 1:
+                    heard = time.monotonic()
+                    peer.send("ping", nonce=1)
                 continue
+            heard = time.monotonic()
             if message["message"] == "task":
                 done.add((peer.name, message["job"], message["epoch"]))
                 peer.done(message)

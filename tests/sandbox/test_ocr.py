@@ -161,7 +161,7 @@ def test_boxes_lie_on_the_page_as_it_was_given(driver, tmp_path, name, turn):
 
 def test_only_asked_for_outputs(driver, tmp_path):
     done = read(driver, tmp_path, OCR / "phototest.tif", {"outputs": ["tsv", "text"]})
-    assert [size > 0 for size in done.answer["sizes"]] == [True, False, False, False, True, False]
+    assert [size > 0 for size in done.answer["sizes"][:6]] == [True, False, False, False, True, False]
 
 
 # --- the searchable PDF -------------------------------------------------------------------------------------
