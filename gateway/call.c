@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define CALL_MAX_QUERIES 8
-#define CALL_MAX_HEADERS 12
+#define CALL_MAX_HEADERS 13
 
 /* A caller's own id is taken where it is harmless in headers and logs. */
 static bool is_request_id(const char *text) {
@@ -34,6 +34,10 @@ struct call *call_new(struct gateway *gateway, struct http_request *request) {
     } else {
         text_uuid7(call->request_id);
     }
+    if (!trace_parse(http_request_header(request, "traceparent"), call->trace)) {
+        trace_make(call->trace);
+    }
+    (void)trace_header(call->traceparent, call->trace);
     call->next = gateway->calls;
     if (call->next != NULL) {
         call->next->previous = call;
@@ -67,7 +71,7 @@ static void free_call(struct call *call) {
 }
 
 static void log_access(const struct call *call, int64_t elapsed_us) {
-    log_info("request=%s method=%s path=%s status=%d user=%s us=%lld", call->request_id,
+    log_info("request=%s trace=%s method=%s path=%s status=%d user=%s us=%lld", call->request_id, call->trace,
              http_request_method(call->request), http_request_raw_path(call->request), call->status,
              call->user[0] != '\0' ? call->user : "-", (long long)elapsed_us);
 }
@@ -216,6 +220,7 @@ static size_t common_headers(const struct call *call, struct http_header *header
     size_t count = 0;
     const char *origin = http_request_header(call->request, "Origin");
     headers[count++] = (struct http_header){"X-Request-Id", call->request_id};
+    headers[count++] = (struct http_header){"traceresponse", call->traceparent};
     headers[count++] = (struct http_header){"Cache-Control", "no-store"};
     headers[count++] = (struct http_header){"X-Content-Type-Options", "nosniff"};
     if (call->gateway->settings.cors_origins != NULL) {

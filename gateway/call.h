@@ -9,6 +9,7 @@
 #include "gateway/problems.h"
 #include "gateway/routes.h"
 #include "lib/text.h"
+#include "lib/trace.h"
 #include <jansson.h>
 
 #define REQUEST_ID_MAX 64
@@ -35,6 +36,8 @@ struct call {
     const struct route *route;    /* NULL: no such route */
     char parameters[ROUTE_MAX_PARAMETERS][ROUTE_PARAMETER_MAX];
     char request_id[REQUEST_ID_MAX + 1];
+    char trace[TRACE_ID_SIZE];                 /* follows what this request starts */
+    char traceparent[TRACE_HEADER_SIZE];       /* the same with this request's own parent id */
     char user[UUID_TEXT_SIZE]; /* "" before the token is checked */
     int64_t token_expires_s;
     json_t *body;

@@ -70,7 +70,7 @@ static void commit(struct call *call, struct file_view *file, struct look *look)
     const struct query queries[] = {
         {.statement = &statements[STATEMENT_FILE_LOCK], .values = {file->id}},
         {.statement = &statements[STATEMENT_FILE_FINALIZE],
-         .values = {file->id, plan.jobs, plan.followers, call->request_id, look->media_type,
+         .values = {file->id, plan.jobs, plan.followers, call->trace, look->media_type,
                     look->legs[LEG_HEAD].etag}},
         {.statement = &statements[STATEMENT_FILE_JOBS], .values = {file->id}},
     };

@@ -67,7 +67,7 @@ static void planned(struct call *call, const struct database_answer *answer) {
         {.statement = &statements[STATEMENT_FILE_LOCK_FLOW], .values = {file->id}},
         {.statement = &statements[STATEMENT_JOBS_CANCEL], .values = {file->id}},
         {.statement = &statements[STATEMENT_FILE_REPROCESS],
-         .values = {file->id, plan.jobs, plan.followers, call->request_id}},
+         .values = {file->id, plan.jobs, plan.followers, call->trace}},
     };
     call_write(call, &(struct call_effect){.queries = queries, .count = 3, .on_answer = reprocessed});
     file_plan_clear(&plan);

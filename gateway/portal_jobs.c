@@ -179,7 +179,7 @@ static void submit(struct call *call, struct submission *submission) {
     }
     const struct query queries[] = {
         {.statement = &enqueue_job,
-         .values = {submission->file, submission->job, submission->payload_text, call->request_id}},
+         .values = {submission->file, submission->job, submission->payload_text, call->trace}},
         {.statement = &insert_job,
          .values = {submission->file, submission->job, text_or_null(submission->schema_id),
                     submission->schema_name, text_or_null(submission->schema_version),

@@ -104,7 +104,7 @@ static void commit(struct call *call, const struct file_view *file, const char *
         {.statement = &statements[STATEMENT_FILE_LOCK_FLOW], .values = {file->id}},
         {.statement = &statements[STATEMENT_JOBS_SUPERSEDE], .values = {file->id, type, key}},
         {.statement = &statements[STATEMENT_JOB_ORDER],
-         .values = {file->id, id, type, payload, band, json_text_member(call->body, "run_after"), call->request_id,
+         .values = {file->id, id, type, payload, band, json_text_member(call->body, "run_after"), call->trace,
                     key}},
         {.statement = &statements[STATEMENT_JOB_ORDERED], .values = {file->id, id, type, key}},
         {.statement = &statements[STATEMENT_FILE_REFRESH], .values = {file->id}},

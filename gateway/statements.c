@@ -28,7 +28,7 @@
     "filemill_time(f.updated_at), "                                                                          \
     "'finalized_at', filemill_time(f.finalized_at))"
 
-/* The jobs of a plan: $2 is a file_plan's jobs, $4 the request's id; of the file in the CTE `f`. */
+/* The jobs of a plan: $2 is a file_plan's jobs, $4 the request's trace; of the file in the CTE `f`. */
 #define PLANNED_JOBS                                                                                         \
     "j as (insert into jobs (id, tenant_id, file_id, type, payload, generation, priority, trace) "           \
     "select n.id, f.tenant_id, f.id, n.type, n.parameters, f.generation, n.priority, $4 from f, "            \

@@ -25,6 +25,7 @@ struct message_delivery {
     const char *error;     /* why none came: "timeout", "blocked" …; "overload", "drain": it was not sent */
     uint64_t latency_ms, retry_after_s;
     const char *excerpt;   /* of the answer's body */
+    const char *trace; /* of the job that it tells of; may be empty */
 };
 
 struct message_deliveries {

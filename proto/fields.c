@@ -197,6 +197,7 @@ static const struct field_row delivery_fields[] = {
     NUMBER(11, message_delivery, latency_ms, MAX_NUMBER),
     NUMBER(12, message_delivery, retry_after_s, MAX_NUMBER),
     PROSE(13, message_delivery, excerpt, 1024),
+    TEXT(14, message_delivery, trace, MAX_NAME),
 };
 
 static const struct field_row deliveries_fields[] = {

@@ -101,7 +101,7 @@ struct message_task {
     const char *type; /* processor name */
     const char *file;
     const char *tenant; /* for logs and for never mixing tenants in one runner */
-    const char *trace;  /* request id that made the job; may be empty */
+    const char *trace;  /* trace id of the request that made the job (lib/trace.h); may be empty */
     uint64_t attempt;   /* 1 for the first */
     const char *input_url; /* presigned GET; empty: no input */
     uint64_t input_bytes;  /* expected size, and the most that is fetched */

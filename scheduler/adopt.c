@@ -138,7 +138,8 @@ static void adoption_on_answer(void *context, const struct database_answer *answ
         struct lease *lease = leases_add(adoption->scheduler->leases, answer->results[0], row, LEASE_SENT);
         lease->confirmed = true;
         lease_free_input(lease);
-        log_info("job=%s lease=%llu state=adopted", lease->job, (unsigned long long)lease->epoch);
+        log_info("job=%s lease=%llu state=adopted trace=%s", lease->job, (unsigned long long)lease->epoch,
+                 lease->trace);
     }
     while (*link != NULL) {
         struct entry *entry = *link;
@@ -198,8 +199,8 @@ size_t adoption_end_rescued(struct adoption *adoption, const struct database_res
     for (size_t row = 0; row < rows; row++) {
         struct lease *lease = leases_add(scheduler->leases, result, row, LEASE_ENDING);
         lease->rescued = true;
-        log_warn("job=%s lease=%llu state=rescued reason=%s", lease->job, (unsigned long long)lease->epoch,
-                 code == NULL ? "unknown_claim" : code);
+        log_warn("job=%s lease=%llu state=rescued reason=%s trace=%s", lease->job,
+                 (unsigned long long)lease->epoch, code == NULL ? "unknown_claim" : code, lease->trace);
         if (code == NULL)
             finish_released(scheduler, lease, "unknown claim");
         else

@@ -83,8 +83,8 @@ static void on_result(const struct delivery *delivery) {
 
     if (lease == NULL)
         return;
-    log_debug("job=%s lease=%llu state=%s error=%s", lease->job, (unsigned long long)lease->epoch,
-              result->outcome == OUTCOME_DONE ? "done" : "failed", result->error);
+    log_debug("job=%s lease=%llu state=%s error=%s trace=%s", lease->job, (unsigned long long)lease->epoch,
+              result->outcome == OUTCOME_DONE ? "done" : "failed", result->error, lease->trace);
     finish_result(delivery->scheduler, lease, result);
     fill_again(delivery, class);
 }

@@ -59,6 +59,7 @@ static struct finish *finish_new(const struct lease *lease) {
     text_copy(finish->file, sizeof finish->file, lease->file);
     text_copy(finish->tenant, sizeof finish->tenant, lease->tenant);
     text_copy(finish->type, sizeof finish->type, lease->type);
+    text_copy(finish->trace, sizeof finish->trace, lease->trace);
     text_copy(finish->parent, sizeof finish->parent, lease->parent);
     text_copy(finish->parent_file, sizeof finish->parent_file, lease->parent_file);
     finish->joins = lease->joins;
@@ -79,7 +80,8 @@ static char *element_take(struct buffer *buffer, int broken) {
 /* ---- the job's row ---- */
 
 /* What the outputs come from; the database adds the parameters. */
-static int append_provenance(struct buffer *buffer, const struct finish *finish, const struct ending *ending) {
+static int append_provenance(struct buffer *buffer, const struct finish *finish,
+                             const struct ending *ending) {
     const struct catalog_row *row = catalog_find(finish->type);
     size_t version = strcspn(ending->maker, " ");
     const char *engines = ending->maker[version] == ' ' ? ending->maker + version + 1 : NULL;
@@ -337,7 +339,8 @@ static void finish_done(struct scheduler *scheduler, struct lease *lease,
                             .result = result,
                             .usage = scheduler->settings->credits ? result : NULL,
                             .maker = maker,
-                            .input_sha256 = result->input_sha256[0] != '\0' ? result->input_sha256 : lease->sha256,
+                            .input_sha256 =
+                                result->input_sha256[0] != '\0' ? result->input_sha256 : lease->sha256,
                             .copied_from = lease->remembered == NULL ? NULL : lease->remembered->source};
     struct message_result failed = *result;
     bool foreign;
@@ -354,8 +357,8 @@ static void finish_done(struct scheduler *scheduler, struct lease *lease,
         return;
     }
     workers_maker(scheduler->workers, lease->worker, lease->type, maker);
-    ending.memorable = maker[0] != '\0' && outputs != NULL && ending.input_sha256[0] != '\0' && !lease->joins &&
-                       lease->parent[0] == '\0';
+    ending.memorable = maker[0] != '\0' && outputs != NULL && ending.input_sha256[0] != '\0' &&
+                       !lease->joins && lease->parent[0] == '\0';
     finish = finish_new(lease);
     finish->outputs = outputs;
     finish->parts = element_take(&parts, 0);
@@ -401,7 +404,8 @@ static void observe_phases(const struct message_result *result) {
 }
 
 /* A copy is as if it had been made here; one that failed is no failure of the job. */
-static void finish_copied(struct scheduler *scheduler, struct lease *lease, const struct message_result *result) {
+static void finish_copied(struct scheduler *scheduler, struct lease *lease,
+                          const struct message_result *result) {
     struct message_result copied = *result;
 
     if (result->outcome != OUTCOME_DONE || !remembered_is(lease->remembered, result)) {
@@ -461,8 +465,8 @@ void finish_released(struct scheduler *scheduler, struct lease *lease, const cha
     if (lease->state == LEASE_SENT && lease->worker != NULL)
         finish->garbage = write_possible_garbage(lease, lease->epoch);
     finish->released = true;
-    log_debug("job=%s lease=%llu state=released reason=\"%s\"", lease->job, (unsigned long long)lease->epoch,
-              reason);
+    log_debug("job=%s lease=%llu state=released reason=\"%s\" trace=%s", lease->job,
+              (unsigned long long)lease->epoch, reason, lease->trace);
     finish_submit(scheduler, lease, finish, &ending);
     finish->delay_ms = ending.delay_ms >= 0 ? ending.delay_ms : 0;
 }

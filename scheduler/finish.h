@@ -10,7 +10,7 @@
 /* Elements of JSON arrays, in the shape that the statements take; NULL: none. */
 struct finish {
     struct finish *next;
-    char job[37], file[37], tenant[37], type[65];
+    char job[37], file[37], tenant[37], type[65], trace[65];
     char parent[37], parent_file[37]; /* who waits for the job; "" */
     bool joins;                       /* the job has waited for others */
     uint64_t epoch;

@@ -294,6 +294,7 @@ static void parcel_add(struct outbox *outbox, struct parcel *parcel, const struc
                                   .timestamp = (uint64_t)text.timestamp_s,
                                   .signature = signature,
                                   .body = text.body,
+                                  .trace = result_text(rows, row, "trace"),
                                   .timeout_ms = (uint64_t)outbox->scheduler->settings->webhook_timeout_ms};
     (void)text_format(id, sizeof parcel->ids[0], "msg_%s", item->id);
     if (strlen(text.body) > MESSAGE_MAX_WEBHOOK)

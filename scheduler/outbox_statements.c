@@ -11,7 +11,7 @@ const struct statement outbox_statements[OUTBOX_STATEMENT_COUNT] = {
     /* $1: owner, $2: lease in ms, $3: how many at most. Endpoints with something pending are found by jumping
      * from one to the next in webhook_deliveries_due_idx, however much waits for each; each gives what its
      * concurrency leaves, in order of time, one after the other until $3 are found. One that keeps failing gets
-     * one attempt at a time. Plan: Index Only Scans on due_idx below Recursive Union and Nested Loops. */
+     * one attempt at a time. The trace is that of the job that is told of, or of the file's last. Plan: Index Only Scans on due_idx below Recursive Union and Nested Loops. */
     [OUTBOX_CLAIM] = {"outbox_claim",
         "with recursive h(endpoint) as ("
         "   (select endpoint_id from webhook_deliveries where state = 'pending' order by endpoint_id limit 1)"
@@ -34,7 +34,15 @@ const struct statement outbox_statements[OUTBOX_STATEMENT_COUNT] = {
         "          lease_until = now() + $2::bigint * interval '1 ms' from c"
         "    where w.id = c.id and w.state = 'pending' and c.place <= $3::bigint"
         "    returning w.id, w.epoch, w.attempts, w.sequence, w.payload, c.url, c.secret, c.previous)"
-        " select u.*, extract(epoch from now())::bigint as stamp from u order by sequence", 3},
+        ", t as (select u.*, payload::jsonb->'data' as data from u)"
+        " select t.id, t.epoch, t.attempts, t.payload, t.url, t.secret, t.previous,"
+        "    extract(epoch from now())::bigint as stamp,"
+        "    coalesce((select j.trace from jobs j where j.id ="
+        "                 case when t.data->>'job_id' ~ '^[0-9a-f-]{36}$' then (t.data->>'job_id')::uuid end),"
+        "             (select j.trace from jobs j where j.trace is not null and j.file_id ="
+        "                 case when t.data->>'file_id' ~ '^[0-9a-f-]{36}$' then (t.data->>'file_id')::uuid end"
+        "               order by j.created_at desc limit 1)) as trace"
+        "  from t order by t.sequence", 3},
 
     /* $1: array of verdicts, $2: days of failing after which an endpoint is disabled. Plan: Nested Loops over
      * primary keys. A success is noted at its endpoint once a minute at most. */

@@ -87,11 +87,8 @@ static const struct {
     const char *status;
     enum counter counter;
 } ends[] = {
-    {"done", COUNT_JOBS_DONE},
-    {"failed", COUNT_JOBS_FAILED},
-    {"retry", COUNT_JOBS_RETRIED},
-    {"queued", COUNT_JOBS_REQUEUED},
-    {"waiting", COUNT_JOBS_SPLIT},
+    {"done", COUNT_JOBS_DONE},       {"failed", COUNT_JOBS_FAILED}, {"retry", COUNT_JOBS_RETRIED},
+    {"queued", COUNT_JOBS_REQUEUED}, {"waiting", COUNT_JOBS_SPLIT},
 };
 
 /* The ends of a batch in order of one of their texts, to be found by it. */
@@ -198,7 +195,7 @@ static void finish_accepted(struct scheduler *scheduler, const struct finish *fi
     counter_observe(COUNT_JOB_COMMIT, (uint64_t)(clock_monotonic_us() - finish->begun_us));
     if (finish->quarantined) {
         counter_add(COUNT_JOBS_QUARANTINED, 1);
-        log_warn("job=%s type=%s state=quarantined", finish->job, finish->type);
+        log_warn("job=%s type=%s state=quarantined trace=%s", finish->job, finish->type, finish->trace);
     }
     if (finish->delay_ms >= 0)
         claims_due_in(scheduler->claims, finish->delay_ms);
@@ -206,7 +203,8 @@ static void finish_accepted(struct scheduler *scheduler, const struct finish *fi
 
 static void finish_stale(struct scheduler *scheduler, struct finish *finish) {
     counter_add(finish->released ? COUNT_JOBS_CANCELLED : COUNT_JOBS_STALE_RESULTS, 1);
-    log_info("job=%s lease=%llu state=stale", finish->job, (unsigned long long)finish->epoch);
+    log_info("job=%s lease=%llu state=stale trace=%s", finish->job, (unsigned long long)finish->epoch,
+             finish->trace);
     if (finish->stale_garbage != NULL)
         garbage_add(scheduler->garbage, finish->stale_garbage);
     finish->stale_garbage = NULL;
@@ -414,8 +412,8 @@ static void batch_send(struct batch *batch) {
             (struct query){.statement = &statements[array_rows[array].statement], .values = {list->data}};
     }
     if (batch->results->scheduler->settings->credits)
-        queries[count++] = (struct query){.statement = &statements[STATEMENT_USAGE],
-                                          .values = {arrays.lists[ENDS].data}};
+        queries[count++] =
+            (struct query){.statement = &statements[STATEMENT_USAGE], .values = {arrays.lists[ENDS].data}};
     query_ids(queries, &count, STATEMENT_DROP_PARTS, &arrays.joiners);
     query_ids(queries, &count, STATEMENT_PARENT_PROGRESS, &arrays.parents);
     batch->woken = arrays.parents.size == 0 ? 0 : count;

@@ -56,8 +56,8 @@ static int sign(const struct scheduler *scheduler, const char *method, const cha
 }
 
 /* What was made before is fetched from where it lies, and nothing else. */
-static int task_sign_copies(const struct scheduler *scheduler, const struct lease *lease, struct task_texts *texts,
-                            struct message_task *task) {
+static int task_sign_copies(const struct scheduler *scheduler, const struct lease *lease,
+                            struct task_texts *texts, struct message_task *task) {
     task->input_url = "";
     task->input_bytes = 0;
     for (size_t i = 0; i < lease->remembered->count; i++) {
@@ -182,8 +182,8 @@ static bool dispatch_one(struct scheduler *scheduler, enum processor_class class
     workers_assign(lease, worker);
     workers_charge(worker, class);
     lease_free_input(lease);
-    log_debug("job=%s lease=%llu worker=%s state=sent", lease->job, (unsigned long long)lease->epoch,
-              worker->name);
+    log_debug("job=%s lease=%llu worker=%s state=sent trace=%s", lease->job, (unsigned long long)lease->epoch,
+              worker->name, lease->trace);
     return true;
 }
 

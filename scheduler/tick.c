@@ -65,7 +65,8 @@ static void tick_drop_lost(struct tick *tick, const struct database_result *resu
         lease = leases_find(scheduler->leases, name);
         if (lease == NULL || lease->state == LEASE_ENDING)
             continue; /* its end will find out */
-        log_info("job=%s lease=%llu state=lost", lease->job, (unsigned long long)lease->epoch);
+        log_info("job=%s lease=%llu state=lost trace=%s", lease->job, (unsigned long long)lease->epoch,
+                 lease->trace);
         workers_forget_lease(scheduler->workers, lease);
         leases_remove(scheduler->leases, lease);
     }

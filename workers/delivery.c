@@ -15,6 +15,7 @@
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "lib/text.h"
+#include "lib/trace.h"
 
 #define REPLY_MAX_BYTES (1024u * 1024u)
 #define EXCERPT_BYTES 1024
@@ -24,7 +25,7 @@ struct delivery {
     struct deliveries *deliveries;
     struct delivery *next;
     struct http_transfer *transfer;
-    char id[UUID_TEXT_SIZE];
+    char id[UUID_TEXT_SIZE], trace[TRACE_ID_SIZE];
     uint64_t epoch;
     int64_t started_ms;
 };
@@ -128,17 +129,22 @@ static void on_answered(void *context, const struct http_client_reply *reply) {
     item.latency_ms = (uint64_t)(clock_monotonic_ms() - delivery->started_ms);
     item.retry_after_s = delivery_retry_after(reply->retry_after, (int64_t)time(NULL));
     counter_add(delivered ? COUNT_WEBHOOKS_SENT : COUNT_WEBHOOKS_FAILED, 1);
-    log_info("webhook=%s epoch=%llu status=%d error=%s latency_ms=%llu state=%s", delivery->id,
+    log_info("webhook=%s epoch=%llu status=%d error=%s latency_ms=%llu state=%s trace=%s", delivery->id,
              (unsigned long long)delivery->epoch, reply->status, http_client_error_name(reply->error),
-             (unsigned long long)item.latency_ms, delivered ? "delivered" : "not-delivered");
+             (unsigned long long)item.latency_ms, delivered ? "delivered" : "not-delivered", delivery->trace);
     answer(delivery->deliveries, &item);
     delivery_unlink(delivery);
 }
 
 static void delivery_start(struct deliveries *deliveries, const struct message_delivery *item) {
     struct delivery *delivery = memory_new(sizeof *delivery);
-    char id[96], timestamp[48], signature[300];
-    const char *const headers[] = {"Content-Type: application/json", id, timestamp, signature, NULL};
+    char id[96], timestamp[48], signature[300], trace[TRACE_LINE_SIZE];
+    const char *const headers[] = {"Content-Type: application/json",
+                                   id,
+                                   timestamp,
+                                   signature,
+                                   trace_line(trace, item->trace) == 0 ? trace : NULL,
+                                   NULL};
     const struct http_client_request request = {
         .method = "POST",
         .url = item->url,
@@ -159,6 +165,8 @@ static void delivery_start(struct deliveries *deliveries, const struct message_d
     (void)text_format(signature, sizeof signature, "webhook-signature: %s", item->signature);
     delivery->deliveries = deliveries;
     (void)text_copy(delivery->id, sizeof delivery->id, item->id);
+    if (trace_is_id(item->trace))
+        (void)text_copy(delivery->trace, sizeof delivery->trace, item->trace);
     delivery->epoch = item->epoch;
     delivery->started_ms = clock_monotonic_ms();
     delivery->next = deliveries->first;

@@ -13,6 +13,7 @@
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "lib/text.h"
+#include "lib/trace.h"
 #include "workers/breaker.h"
 #include "workers/limiter.h"
 #include "workers/verdict.h"
@@ -190,8 +191,9 @@ static int send_request(struct service_call *call, int64_t now_ms) {
     const struct settings *settings = service->services->settings;
     const char *key = text_at(settings, service->row->key);
     int64_t timeout_ms = number_at(settings, service->row->timeout_ms), left_ms = call->deadline_ms - now_ms;
-    char type[TYPE_SIZE + 20], authorization[HEAD_SIZE], url[2048];
-    const char *headers[] = {type, key == NULL ? NULL : authorization, NULL};
+    char type[TYPE_SIZE + 20], authorization[HEAD_SIZE], url[2048], trace[TRACE_LINE_SIZE];
+    const char *headers[4] = {type};
+    size_t count = 1;
     struct http_client_request request = {
         .method = "POST",
         .url = url,
@@ -205,6 +207,10 @@ static int send_request(struct service_call *call, int64_t now_ms) {
         .connect_timeout_ms = settings->service_connect_timeout_ms,
     };
 
+    if (trace_line(trace, call->order.trace) == 0)
+        headers[count++] = trace;
+    if (key != NULL)
+        headers[count] = authorization;
     if (join_url(text_at(settings, service->row->url), call->order.path, url, sizeof url) != 0 ||
         text_format(type, sizeof type, "Content-Type: %s", call->content_type) != 0 ||
         (key != NULL &&

@@ -23,6 +23,7 @@ struct service_order {
     const char *content_type;
     int body; /* borrowed until the end */
     uint64_t body_bytes;
+    const char *trace; /* lives as long as the call; passed on where it is an id of lib/trace.h */
     int64_t wall_ms; /* from now to the end, waiting in line and between retries included */
 };
 

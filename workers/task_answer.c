@@ -11,22 +11,20 @@
 
 /* The texts of an order, each owned once copied. */
 static const size_t order_texts[] = {
-    offsetof(struct message_task, job),        offsetof(struct message_task, type),
-    offsetof(struct message_task, file),       offsetof(struct message_task, tenant),
-    offsetof(struct message_task, trace),      offsetof(struct message_task, input_url),
-    offsetof(struct message_task, input_mime), offsetof(struct message_task, input_etag),
+    offsetof(struct message_task, job),          offsetof(struct message_task, type),
+    offsetof(struct message_task, file),         offsetof(struct message_task, tenant),
+    offsetof(struct message_task, trace),        offsetof(struct message_task, input_url),
+    offsetof(struct message_task, input_mime),   offsetof(struct message_task, input_etag),
     offsetof(struct message_task, input_sha256), offsetof(struct message_task, parameters),
 };
 static const size_t output_texts[] = {
-    offsetof(struct message_output, kind),
-    offsetof(struct message_output, key),
-    offsetof(struct message_output, mime),
-    offsetof(struct message_output, url),
-    offsetof(struct message_output, source),
-    offsetof(struct message_output, sha256),
+    offsetof(struct message_output, kind),     offsetof(struct message_output, key),
+    offsetof(struct message_output, mime),     offsetof(struct message_output, url),
+    offsetof(struct message_output, source),   offsetof(struct message_output, sha256),
     offsetof(struct message_output, metadata),
 };
-static const size_t part_texts[] = {offsetof(struct message_part, url), offsetof(struct message_part, sha256)};
+static const size_t part_texts[] = {offsetof(struct message_part, url),
+                                    offsetof(struct message_part, sha256)};
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 static void copy_texts(void *base, const size_t *offsets, size_t count) {
@@ -131,9 +129,9 @@ int task_refuse(struct tasks *tasks, const struct message_task *order, const cha
 }
 
 int task_done_at_once(struct tasks *tasks, const struct message_task *order) {
-    struct message message = {.type = MESSAGE_RESULT,
-                              .result = {.job = order->job, .epoch = order->epoch, .outcome = OUTCOME_DONE,
-                                         .stage = "parse"}};
+    struct message message = {
+        .type = MESSAGE_RESULT,
+        .result = {.job = order->job, .epoch = order->epoch, .outcome = OUTCOME_DONE, .stage = "parse"}};
 
     return send_to(tasks, &message);
 }
@@ -154,17 +152,17 @@ int task_send_progress(struct task *task) {
 static void log_answer(const struct task *task) {
     const char *state = task->release != NULL ? "released" : task->reason == NULL ? "done" : "failed";
 
-    log_write(task->reason != NULL && task->release == NULL ? LOG_INFO : LOG_DEBUG,
-              "job=%s epoch=%llu type=%s state=%s reason=%s stage=%s detail=\"%s\" cpu_ms=%llu trace=%s",
-              task->order.job, (unsigned long long)task->order.epoch, task->order.type, state,
-              task->release != NULL   ? task->release
-              : task->reason == NULL ? "-"
-                                      : task->reason->code,
-              task->stage, task->detail, (unsigned long long)task->cpu_ms, task->order.trace);
+    log_info("job=%s epoch=%llu type=%s state=%s reason=%s stage=%s detail=\"%s\" cpu_ms=%llu trace=%s",
+             task->order.job, (unsigned long long)task->order.epoch, task->order.type, state,
+             task->release != NULL  ? task->release
+             : task->reason == NULL ? "-"
+                                    : task->reason->code,
+             task->stage, task->detail, (unsigned long long)task->cpu_ms, task->order.trace);
 }
 
 void task_answer(struct task *task) {
-    int status = task->release != NULL ? task_refuse(task->tasks, &task->order, task->release) : send_result(task);
+    int status =
+        task->release != NULL ? task_refuse(task->tasks, &task->order, task->release) : send_result(task);
 
     if (status != 0)
         return; /* the tick tries again */

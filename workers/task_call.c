@@ -136,6 +136,7 @@ void task_call(struct task *task) {
                                             .content_type = call->request.content_type,
                                             .body = call->request.body,
                                             .body_bytes = call->request.body_bytes,
+                                            .trace = task->order.trace,
                                             .wall_ms = (int64_t)task->limits.wall_ms};
         call->call = services_ask(task->tasks->host.services, &order, on_end, call);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The list of tasks: admission, cancel, drain, and a tick that passes progress on and tries again what could not
- * be sent. A handful to a few hundred entries: plain walks, no index. */
+ * The list of tasks: admission, cancel, drain, and a tick that passes progress on and tries again what could
+ * not be sent. A handful to a few hundred entries: plain walks, no index. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +14,8 @@
 #define TICK_MS 250
 #define PROGRESS_TICKS 4 /* once a second for each task, as the protocol says */
 #define LIGHT_TASKS 2048 /* on their way here at a time: half of what the channel holds */
-#define MOST_SURPLUS 1024 /* held beyond all credit; one more is released: that scheduler does not read credit */
+#define MOST_SURPLUS                                                                                         \
+    1024 /* held beyond all credit; one more is released: that scheduler does not read credit */
 #define MOST_PARTS_BYTES (UINT64_C(1) << 40)
 #define KEEP_ANSWERED_MS 10000
 #define KEEP_ANSWERED_MOST 256
@@ -30,8 +31,9 @@ void task_move(struct task *task, enum task_state state) {
 
     if (task->state == state)
         return;
-    log_debug("job=%s epoch=%llu state=%s->%s", task->order.job, (unsigned long long)task->order.epoch,
-              state_names[task->state], state_names[state]);
+    log_debug("job=%s epoch=%llu state=%s->%s trace=%s", task->order.job,
+              (unsigned long long)task->order.epoch, state_names[task->state], state_names[state],
+              task->order.trace);
     tasks->counts[task->state]--;
     tasks->counts[state]++;
     if (task->class == CLASS_NETWORK)
@@ -86,7 +88,8 @@ void tasks_advance(struct tasks *tasks) {
     }
 }
 
-/* --- the tick --------------------------------------------------------------------------------------------- */
+/* --- the tick ---------------------------------------------------------------------------------------------
+ */
 
 static void on_tick(void *context) {
     struct tasks *tasks = context;
@@ -114,11 +117,10 @@ struct tasks *tasks_new(const struct tasks_host *host, uint64_t slots) {
     struct tasks *tasks = memory_new(sizeof *tasks);
 
     tasks->host = *host;
-    tasks->admission = (struct admission){.slots = slots,
-                                          .prefetch = host->settings->worker_prefetch > 0
-                                                          ? (uint64_t)host->settings->worker_prefetch
-                                                          : slots,
-                                          .budget_bytes = (uint64_t)host->settings->worker_memory_bytes};
+    tasks->admission = (struct admission){
+        .slots = slots,
+        .prefetch = host->settings->worker_prefetch > 0 ? (uint64_t)host->settings->worker_prefetch : slots,
+        .budget_bytes = (uint64_t)host->settings->worker_memory_bytes};
     tasks->tick = loop_timer_new(host->loop, on_tick, tasks);
     counter_set(COUNT_SLOTS_TOTAL, slots);
     return tasks;
@@ -133,7 +135,8 @@ void tasks_free(struct tasks *tasks) {
     free(tasks);
 }
 
-/* --- from the scheduler ----------------------------------------------------------------------------------- */
+/* --- from the scheduler -----------------------------------------------------------------------------------
+ */
 
 static uint64_t first_set(uint64_t wanted, uint64_t fallback) {
     return wanted != 0 ? wanted : fallback;

@@ -65,7 +65,7 @@ def test_upload_finalize_read_download(world, user):
     assert all(set(job) == {"id", "type", "status"} and job["status"] == "queued" for job in answer.json["jobs"])
     rows = world.postgres.query("select * from jobs where file_id = %s", (file_id,))
     assert {(row["status"], row["priority"], row["trace"]) for row in rows} == \
-           {("queued", 1, answer.headers["x-request-id"])}
+           {("queued", 1, answer.headers["traceresponse"].split("-")[1])}
     again = user.finalize(file_id)
     assert again.status == 200 and again.json == answer.json
 
