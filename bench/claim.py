@@ -20,7 +20,7 @@ NOOPS = 30_000
 
 
 def fill(postgres, queue, rows):
-    postgres.execute("truncate jobs")
+    postgres.execute("truncate jobs cascade")
     postgres.execute("insert into jobs (tenant_id, file_id, type) select %s, f.id, 'noop' from"
                      " (select array_agg(id) as ids from files) a, generate_series(1, %s) n"
                      " join lateral (select a.ids[1 + n %% array_length(a.ids, 1)] as id) f on true",

@@ -227,6 +227,23 @@ static uint64_t less(uint64_t from, uint64_t taken) {
     return from > taken ? from - taken : 0;
 }
 
+/* How many runners may take jobs that last long. */
+static uint64_t claims_long_room(const struct claims *claims) {
+    const struct scheduler *scheduler = claims->scheduler;
+    uint64_t places =
+        fair_long_places(workers_slots(scheduler->workers), (uint64_t)scheduler->settings->short_reserve);
+
+    return less(places, usage_long_held(scheduler->usage));
+}
+
+/* The reserve for short work is all that is left: only lanes tell that apart. */
+static bool claims_are_down_to_reserve(const struct claims *claims) {
+    uint64_t reserve = (uint64_t)claims->scheduler->settings->short_reserve;
+
+    return reserve > 0 && workers_slots(claims->scheduler->workers) >= reserve &&
+           claims_long_room(claims) == 0;
+}
+
 /* What runners and services have room for. Where no worker offers room for network tasks they need credit. */
 static struct wish claims_heavy_wish(const struct claims *claims, uint64_t light_taken) {
     const struct scheduler *scheduler = claims->scheduler;
@@ -250,6 +267,11 @@ static struct wish claims_wish(const struct claims *claims) {
     uint64_t light_ready = leases_ready_count(scheduler->leases, CLASS_LIGHT);
     struct wish wish = claims_heavy_wish(claims, room > 0 ? 0 : light_ready);
 
+    /* Any of them may last long. */
+    if (scheduler->settings->short_reserve > 0 && workers_slots(scheduler->workers) > 0) {
+        wish.heavy = smallest(wish.heavy, less(claims_long_room(claims), claims->heavy_flying));
+        wish.jobs = smallest(wish.jobs, wish.heavy + wish.network);
+    }
     if (room == 0)
         return wish;
     left = less(left, light_ready + claims->flying);
@@ -266,7 +288,7 @@ static struct wish claims_wish(const struct claims *claims) {
 /* A class without room of its own takes credit. */
 static struct fair_wish claims_lane_wish(const struct claims *claims) {
     const struct scheduler *scheduler = claims->scheduler;
-    uint64_t batch = (uint64_t)scheduler->settings->batch, light_ready, left, slots, room;
+    uint64_t batch = (uint64_t)scheduler->settings->batch, light_ready, left, room;
     struct fair_wish wish = {.ageing_ms = scheduler->settings->ageing_ms};
     struct wish heavy;
 
@@ -279,9 +301,7 @@ static struct fair_wish claims_lane_wish(const struct claims *claims) {
     wish.is_shared[CLASS_NETWORK] = !heavy.apart;
     wish.is_shared[CLASS_LIGHT] = room == 0;
     wish.jobs = smallest(wish.room[CLASS_RUNNER] + wish.room[CLASS_NETWORK] + wish.room[CLASS_LIGHT], batch);
-    slots = workers_slots(scheduler->workers);
-    wish.long_room = less(fair_long_places(slots, (uint64_t)scheduler->settings->short_reserve),
-                          usage_long_held(scheduler->usage));
+    wish.long_room = claims_long_room(claims);
     return wish;
 }
 
@@ -338,8 +358,9 @@ static void claims_try(struct claims *claims) {
     bool surveying;
 
     claims_arm_poll(claims);
-    if (!claims_may_ask(claims) || !claims_have_room(claims))
+    if (!claims_may_ask(claims) || (!claims_have_room(claims) && !claims_are_down_to_reserve(claims)))
         return;
+    lanes_need(scheduler->lanes, claims_are_down_to_reserve(claims));
     surveying = lanes_refresh(scheduler->lanes);
     if (lanes_lead(scheduler->lanes)) {
         if (!surveying)
@@ -379,7 +400,7 @@ void claims_wake(struct claims *claims) {
     claims->woken = true;
     lanes_note_change(claims->scheduler->lanes);
     /* While one is under way its answer starts the next. */
-    if (claims->flights == 0 && claims_have_room(claims))
+    if (claims->flights == 0 && (claims_have_room(claims) || claims_are_down_to_reserve(claims)))
         loop_timer_set(claims->soon, since_ms >= COALESCE_MS ? 0 : COALESCE_MS - since_ms);
 }
 

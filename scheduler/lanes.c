@@ -41,7 +41,7 @@ struct lanes {
     double used_ms[LANES_MAX];
     size_t tenant_count;
     unsigned turn;
-    bool leads, rules;
+    bool leads, rules, needed;
     bool suspected, stale; /* worth a survey; something has changed since the last */
     bool under_way;
     int64_t surveyed_ms, took_ms;
@@ -70,6 +70,15 @@ void lanes_note_change(struct lanes *lanes) {
 void lanes_note_rules(struct lanes *lanes, bool rules) {
     if (rules && !lanes->rules)
         lanes_suspect(lanes);
+}
+
+void lanes_need(struct lanes *lanes, bool needed) {
+    if (needed && !lanes->leads && !lanes->under_way) {
+        lanes->leads = true;
+        lanes->count = lanes->tenant_count = 0;
+        lanes_suspect(lanes);
+    }
+    lanes->needed = needed;
 }
 
 /* ---- the survey ---- */
@@ -130,7 +139,7 @@ static bool lanes_should_lead(const struct lanes *lanes) {
     int64_t ageing_ms = lanes->scheduler->settings->ageing_ms;
     int64_t first = INT64_MAX;
 
-    if (lanes->tenant_count > 1)
+    if (lanes->tenant_count > 1 || lanes->needed)
         return true;
     for (size_t i = 0; i < lanes->count; i++)
         if (lanes->fair[i].band < first)

@@ -21,6 +21,8 @@ void lanes_note_backlog(struct lanes *lanes);
 void lanes_note_change(struct lanes *lanes);
 /* Whether there are any rules, as another look at the database says. */
 void lanes_note_rules(struct lanes *lanes, bool rules);
+/* The queue's head is no good for what there is room for. */
+void lanes_need(struct lanes *lanes, bool needed);
 /* Starts a survey if it is time for one. True: one is under way. */
 bool lanes_refresh(struct lanes *lanes);
 

@@ -20,7 +20,7 @@ const struct database_local statement_locals[] = {
 #define IS_JOIN "u.payload ? 'on_child_failure'"
 #define LEASE_ROWS                                                                                           \
     " select u.id as job, u.lease_epoch as epoch, u.file_id as file, u.tenant_id as tenant, u.type,"         \
-    " u.attempts, u.user_id as usr,"                                                                                           \
+    " u.attempts, u.user_id as usr,"                                                                         \
     "        u.max_attempts, u.crashes, u.generation, u.trace, u.priority,"                                  \
     "        case when " IS_JOIN " then u.payload - 'on_child_failure' else u.payload end::text as payload,"  \
     "        u.parent, " IS_JOIN " as joins, case when u.parent is not null then (select p.file_id from jobs"  \

@@ -9,8 +9,6 @@ import pytest
 from postgres import Postgres
 from scheduler_process import Peer, Queue, Scheduler, eventually
 
-NOBODY = "00000000-0000-0000-0000-000000000000"
-
 
 @pytest.fixture(scope="module")
 def postgres():
@@ -58,8 +56,9 @@ def fill(postgres, queue, count, kind="noop", priority=1, user=None, age_s=0):
 class Crew:
     """A worker with so many slots, whose jobs take `seconds` and report `cpu_ms`; keeps what it saw."""
 
-    def __init__(self, scheduler, slots, seconds=0.05, cpu_ms=None, room=None):
+    def __init__(self, scheduler, slots, seconds=0.05, cpu_ms=None):
         self.peer, self.slots, self.seconds = Peer(scheduler), slots, seconds
+        self.gateway = Peer(scheduler, role="gateway")
         self.cpu_ms = cpu_ms or (lambda task: 10)
         self.started, self.running, self.most = [], [], 0
         self.stop = threading.Event()
@@ -82,6 +81,10 @@ class Crew:
             if ended:
                 self.peer.credit(self.slots - len(self.running))
 
+    def poke(self):
+        """As a gateway that has queued something."""
+        self.gateway.send("poke", jobs=1)
+
     def of(self, tenant):
         return [at for at, task in list(self.started) if task["tenant"] == tenant]
 
@@ -89,6 +92,7 @@ class Crew:
         self.stop.set()
         self.thread.join()
         self.peer.close()
+        self.gateway.close()
 
 
 @pytest.fixture
@@ -154,7 +158,7 @@ def test_limit_per_tenant_holds_nobody_up(postgres, queue, start, crew):
     eventually(lambda: len(workers.running) == 2, what="two of the first")
     fill(postgres, other, 3)
     fill(postgres, queue, 2, kind="selftest")
-    workers.peer.send("poke", jobs=1)
+    workers.poke()
     eventually(lambda: len(workers.of(other.tenant)) >= 2, seconds=2, what="two of the second")
     eventually(lambda: [task for _, task in workers.started if task["type"] == "selftest"], seconds=2, what="other type")
     eventually(lambda: len(workers.of(other.tenant)) == 3, seconds=3, what="the third, when one of them ended")
@@ -234,7 +238,7 @@ def test_a_deep_backlog_holds_up_nobody(postgres, queue, start, crew):
     eventually(lambda: len(workers.started) > 40, what="the backlog to move")
     fill(postgres, other, 10)
     began = time.monotonic()
-    workers.peer.send("poke", jobs=10)
+    workers.poke()
     eventually(lambda: len(workers.of(other.tenant)) == 10, seconds=4, what="the other's ten")
     assert workers.of(other.tenant)[-1] - began < 2
     assert len(workers.of(queue.tenant)) > 40
@@ -266,3 +270,82 @@ def test_a_late_band_does_not_starve(postgres, queue, start, crew):
     late = [number for number, (_, task) in enumerate(workers.started) if task["type"] == "selftest"]
     gaps = [after - before for before, after in zip(late, late[1:])]
     assert 6 <= sum(gaps) / len(gaps) <= 12, gaps
+
+
+def test_long_jobs_leave_a_runner_alone(postgres, queue, start, crew):
+    fill(postgres, queue, 60, kind="ocr", age_s=9)
+    workers = crew(start(poll_ms=60000, short_reserve=4), 4, seconds=2)
+    eventually(lambda: len(workers.running) == 3, what="three long jobs")
+    time.sleep(0.3)
+    assert len(workers.running) == 3
+    fill(postgres, queue, 1)
+    workers.poke()
+    eventually(lambda: len(workers.running) == 4, seconds=1, what="a short one in the place that was kept")
+    assert workers.started[-1][1]["type"] == "noop"
+
+
+# ---- what it costs ----
+
+
+def statement_texts(*names):
+    """The scheduler's own statements, and the settings that it runs them with."""
+    import os
+    import re
+    import subprocess
+    from pathlib import Path
+    top = Path(__file__).resolve().parents[2]
+    source = top / "scheduler" / "statements.c"
+    prints = "".join(f'puts(statements[STATEMENT_{name}].text);' for name in names)
+    probe = f"/tmp/statement-texts-{os.getpid()}"
+    subprocess.run(["cc", "-xc", "-", "-xnone", str(source),
+                    *(str(top / "lib" / f"{name}.c") for name in ("buffer", "text", "text_code", "log", "log_json",
+                                                                  "memory", "clock")),
+                    "-D_GNU_SOURCE", f"-I{top}", "-I/usr/include/postgresql", "-o", probe], text=True, check=True,
+                   input='#include "scheduler/statements.h"\n#include <stdio.h>\nint main(void){' + prints + "return 0;}\n")
+    lines = subprocess.run([probe], capture_output=True, text=True, check=True).stdout
+    os.unlink(probe)
+    return lines, re.findall(r'{"(\w+)", "(\w+)"}', source.read_text())
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_lanes_read_only_what_they_take(postgres, queue, analyzed):
+    """A survey over 3 lanes and a claim of 16, with 60 000 rows: pages are counted, with and without statistics."""
+    other = Queue(postgres)
+    file = queue.file()
+    postgres.execute("insert into jobs (tenant_id, file_id, type, status) select %s, %s,"
+                     " case when n %% 2 = 0 then 'noop' else 'selftest' end, case when n %% 3 = 0 then 'done' else"
+                     " 'queued' end::job_status_t from generate_series(1, 60000) n", (queue.tenant, file))
+    fill(postgres, other, 20)
+    postgres.execute("select limits_set('noops', max_running => 10, job_type => 'noop', per_tenant => true)")
+    if analyzed:
+        postgres.execute("analyze jobs")
+    survey, settings = statement_texts("SURVEY")
+    with postgres.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("set plan_cache_mode = force_generic_plan")
+        for name, value in settings:
+            cursor.execute(f"set {name} = {value}")
+        cursor.execute("prepare survey as " + survey)
+
+        def pages(statement):
+            cursor.execute("explain (analyze, buffers, format json) " + statement)
+            plan = cursor.fetchone()["QUERY PLAN"][0]["Plan"]
+            return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], plan
+
+        nil = "00000000-0000-0000-0000-000000000000"
+        cursor.execute(f"execute survey('{nil}', '', -1, '{nil}')")  # settles hint bits
+        lanes = sorted((row["tenant"], row["type"], row["band"], row["room"]) for row in cursor.fetchall())
+        assert lanes == sorted([(queue.tenant, "noop", 1, 10), (queue.tenant, "selftest", 1, None),
+                                (other.tenant, "noop", 1, 10)])
+        count, plan = pages(f"execute survey('{nil}', '', -1, '{nil}')")
+        assert count < 250, plan
+        admit = (f"select jobs_admit('n:g', 30000, '{{{queue.tenant},{other.tenant}}}', '{{noop,noop}}', '{{1,1}}',"
+                 f" '{{{nil},{nil}}}', '{{-infinity,-infinity}}', '{{20,6}}')")
+        cursor.execute(admit)
+        cursor.execute("select cardinality(string_to_array(current_setting('filemill.admitted'), ',')) as n")
+        assert cursor.fetchone()["n"] == 16
+        cursor.execute("rollback")
+        for name, value in settings:
+            cursor.execute(f"set {name} = {value}")
+        count, plan = pages(admit)
+        assert count < 1500, (count, plan)
+        connection.rollback()
