@@ -46,6 +46,15 @@ static const struct column schedule_columns[] = {{"name", "NAME", 40},
                                                  {"failures", "FAILURES", 0},
                                                  {NULL, NULL, 0}};
 
+static const struct column limit_columns[] = {{"name", "NAME", 40},
+                                              {"max_running", "RUNNING", 0},
+                                              {"max_per_minute", "PER MIN", 0},
+                                              {"type", "TYPE", 24},
+                                              {"per_tenant", "PER TENANT", 0},
+                                              {"per_user", "PER USER", 0},
+                                              {"tenant_id", "TENANT", 0},
+                                              {NULL, NULL, 0}};
+
 /* Options become members of the body, or parameters of the query. */
 struct option {
     const char *flag, *name;
@@ -55,6 +64,13 @@ static const struct option filters[] = {
     {"--since", "since"},      {"--limit", "limit"}, {NULL, NULL}};
 static const struct option retry_options[] = {
     {"--tenant", "tenant_id"}, {"--type", "type"}, {"--error", "error"}, {"--since", "since"}, {NULL, NULL}};
+static const struct option limit_options[] = {{"--running", "max_running"},
+                                              {"--per-minute", "max_per_minute"},
+                                              {"--type", "type"},
+                                              {"--tenant", "tenant_id"},
+                                              {"--user", "user_id"},
+                                              {"--per", "per"},
+                                              {NULL, NULL}};
 static const struct option no_options[] = {{NULL, NULL}};
 
 enum shape { SHAPE_OK, SHAPE_TABLE, SHAPE_RETRIED };
@@ -78,6 +94,13 @@ static const struct verb {
     {"cancel", "POST", "/v1/admin/jobs/%/cancel", "JOB", NULL, "{}", no_options, SHAPE_OK, NULL, NULL},
     {"schedules", "GET", "/v1/admin/schedules", NULL, NULL, NULL, no_options, SHAPE_TABLE, "schedules",
      schedule_columns},
+    {"limits", "GET", "/v1/admin/limits", NULL, NULL, NULL, no_options, SHAPE_TABLE, "limits", limit_columns},
+    {"drop-limit", "DELETE", "/v1/admin/limits/%", "NAME", NULL, NULL, no_options, SHAPE_OK, NULL, NULL},
+    {"pause-tenant", "POST", "/v1/admin/tenants/%/pause", "TENANT", NULL, "{}", no_options, SHAPE_OK, NULL,
+     NULL},
+    {"resume-tenant", "POST", "/v1/admin/tenants/%/resume", "TENANT", NULL, "{}", no_options, SHAPE_OK, NULL,
+     NULL},
+    {"limit", "PUT", "/v1/admin/limits/%", "NAME", NULL, NULL, limit_options, SHAPE_OK, NULL, NULL},
     {"run-schedule", "POST", "/v1/admin/schedules/%", "NAME", NULL, "{\"run_now\":true}", no_options,
      SHAPE_OK, NULL, NULL},
 };
@@ -97,7 +120,12 @@ static int usage(void) {
                 "  retry JOB | all [--type T] [--tenant ID] [--error CODE] [--since TIME]\n"
                 "  cancel JOB                   and what it waits for\n"
                 "  schedules                    work that comes round\n"
-                "  run-schedule NAME            as soon as a scheduler looks\n",
+                "  run-schedule NAME            as soon as a scheduler looks\n"
+                "  limits                       on what runs at once, or starts in a minute\n"
+                "  limit NAME [--running N] [--per-minute N] [--type T] [--tenant ID] [--user ID] [--per "
+                "type|tenant|user]\n"
+                "  drop-limit NAME\n"
+                "  pause-tenant ID, resume-tenant ID\n",
                 stderr);
     return 2;
 }
@@ -111,6 +139,20 @@ static const char *option_name(const struct verb *verb, const char *flag) {
         }
     }
     return NULL;
+}
+
+/* Numbers are numbers, and "--per tenant" is per_tenant: true. */
+static void set_member(json_t *members, const char *name, const char *value) {
+    uint64_t number;
+    char flag[32];
+
+    if (strcmp(name, "per") == 0 && text_format(flag, sizeof flag, "per_%s", value) == 0) {
+        json_object_set_new(members, flag, json_true());
+    } else if (text_starts_with(name, "max_") && text_parse_u64(value, 0, INT32_MAX, &number) == 0) {
+        json_object_set_new(members, name, json_integer((json_int_t)number));
+    } else {
+        json_object_set_new(members, name, json_string(value));
+    }
 }
 
 static int parse(struct order *order, int count, char **arguments) {
@@ -127,7 +169,7 @@ static int parse(struct order *order, int count, char **arguments) {
         if (strcmp(arguments[i], "--json") == 0) {
             order->json = true;
         } else if (name != NULL && i + 1 < count) {
-            json_object_set_new(order->members, name, json_string(arguments[++i]));
+            set_member(order->members, name, arguments[++i]);
         } else if (arguments[i][0] != '-' && order->verb->word != NULL && order->word == NULL) {
             order->word = arguments[i];
         } else {
@@ -273,7 +315,8 @@ static int ask(const struct settings *settings, const struct order *order, const
     struct http_client *client = http_client_new(errand.loop, 1);
     char *url = make_url(settings, order);
     char *authorization = memory_format("Authorization: Bearer %s", token);
-    char *body = strcmp(order->verb->method, "POST") == 0 ? make_body(order) : NULL;
+    bool has_body = strcmp(order->verb->method, "POST") == 0 || strcmp(order->verb->method, "PUT") == 0;
+    char *body = has_body ? make_body(order) : NULL;
     const char *const headers[] = {authorization, "Content-Type: application/json", NULL};
     const struct http_client_request request = {.method = order->verb->method,
                                                 .url = url,

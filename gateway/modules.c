@@ -6,7 +6,7 @@ extern const struct gateway_module health_module, openapi_module, tenants_module
 extern const struct gateway_module processing_module, plans_module;
 extern const struct gateway_module webhooks_module, credits_module;
 extern const struct gateway_module portal_module;
-extern const struct gateway_module admin_module;
+extern const struct gateway_module admin_module, admin_rules_module;
 extern const struct gateway_module console_module;
 
 const struct gateway_module *const gateway_modules[] = {
@@ -17,6 +17,7 @@ const struct gateway_module *const gateway_modules[] = {
     &credits_module,
     &portal_module,
     &admin_module,
+    &admin_rules_module,
     &console_module,
 };
 const size_t gateway_module_count = sizeof gateway_modules / sizeof gateway_modules[0];

@@ -115,6 +115,26 @@ def test_an_admin_sees_all_and_an_owner_his_own(system, admin, user, broken):
         queue["failures"], key=lambda row: row["type"] == "extract_pdf").items()
 
 
+def test_limits_and_paused_tenants(system, admin, user):
+    assert shell(system, "limit", "few-noops", "--running", "3", "--type", "noop", "--per", "tenant").stdout == "ok\n"
+    row, = admin.call("GET", "/v1/admin/limits").json["limits"]
+    assert (row["name"], row["max_running"], row["type"], row["per_tenant"], row["per_user"]) == (
+        "few-noops", 3, "noop", True, False)
+    assert re.search(r"^few-noops +3 +- +noop +yes +no", shell(system, "limits").stdout, re.M)
+    assert user.call("GET", "/v1/admin/limits").status == 403
+    assert user.call("PUT", "/v1/admin/limits/x", {"max_running": 1}).status == 403
+    assert admin.call("PUT", "/v1/admin/limits/x", {"max_running": -1}).status == 400
+    assert shell(system, "drop-limit", "few-noops").stdout == "ok\n"
+    assert shell(system, "drop-limit", "few-noops", check=False).returncode == 1
+    assert shell(system, "pause-tenant", user.tenant).stdout == "ok\n"
+    file_id = user.send("paused.txt", "text/plain", b"paused")
+    other = system.user().bootstrap("Not paused")
+    other.wait(other.send("on.txt", "text/plain", b"goes on"))
+    assert user.file(file_id)["status"] == "processing"
+    assert shell(system, "resume-tenant", user.tenant).stdout == "ok\n"
+    assert user.wait(file_id)["status"] == "ready"
+
+
 def test_schedules_run_once_and_are_seen(system, admin):
     system.sql("create table ticks (at timestamptz default clock_timestamp())")
     system.sql("grant insert, select on ticks to filemill_scheduler")

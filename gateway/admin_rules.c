@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT
+ * /v1/admin/limits and pauses of tenants: how much may run at once or start in a minute, by type, tenant and
+ * user. The functions of 0053_admin_rules.sql check who asks. */
+#include "gateway/call.h"
+#include "gateway/json.h"
+#include "gateway/module.h"
+#include "gateway/scheduler_link.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const struct statement limits_statement = {
+    "admin_limits", "select jsonb_build_object('limits', admin_limits())::text as answer", 0};
+static const struct statement set_statement = {"admin_limit_set", "select admin_limit_set($1, $2::jsonb)", 2};
+static const struct statement drop_statement = {"admin_limit_drop", "select admin_limit_drop($1) as found",
+                                                1};
+static const struct statement pause_statement = {"admin_pause_tenant",
+                                                 "select admin_pause_tenant($1::uuid, $2::boolean)", 2};
+
+static bool refused(struct call *call, const struct database_answer *answer) {
+    if (strcmp(answer->sqlstate, "42501") == 0) {
+        call_problem(call, PROBLEM_FORBIDDEN, NULL);
+    } else if (strncmp(answer->sqlstate, "23", 2) ==
+               0) { /* neither bound, or a name that is none; no such tenant */
+        call_problem(call, PROBLEM_BAD_REQUEST, "The table's own rules refuse this.");
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void write_one(struct call *call, const struct query *query, call_query_fn *done) {
+    call_write(call,
+               &(struct call_effect){.queries = query, .count = 1, .on_answer = done, .on_refusal = refused});
+}
+
+static void shown(struct call *call, const struct database_answer *answer) {
+    call_respond(call, 200, result_text(answer->results[0], 0, "answer"));
+}
+
+static void done(struct call *call, const struct database_answer *answer) {
+    scheduler_link_poke(call->gateway->scheduler, 1);
+    call_respond(call, 200, "{\"ok\":true}");
+}
+
+static void dropped(struct call *call, const struct database_answer *answer) {
+    if (result_bool(answer->results[0], 0, "found")) {
+        done(call, answer);
+    } else {
+        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+    }
+}
+
+static void handle_limits(struct call *call) {
+    const struct query query = {.statement = &limits_statement};
+    call_read(call, &query, 1, shown);
+}
+
+static void handle_limit_set(struct call *call) {
+    char *wanted = json_encode(call->body);
+    const struct query query = {.statement = &set_statement, .values = {call->parameters[0], wanted}};
+    write_one(call, &query, done);
+    free(wanted);
+}
+
+static void handle_limit_drop(struct call *call) {
+    const struct query query = {.statement = &drop_statement, .values = {call->parameters[0]}};
+    write_one(call, &query, dropped);
+}
+
+static void pause_or_resume(struct call *call, const char *pause) {
+    const struct query query = {.statement = &pause_statement, .values = {call->parameters[0], pause}};
+    write_one(call, &query, done);
+}
+
+static void handle_pause(struct call *call) {
+    pause_or_resume(call, "true");
+}
+
+static void handle_resume(struct call *call) {
+    pause_or_resume(call, "false");
+}
+
+/* ---- what it serves ---- */
+
+#define MOST 1000000
+
+static const struct field limit_fields[] = {
+    {"max_running", FIELD_INTEGER, false, 0, MOST, NULL, "At most so many at once."},
+    {"max_per_minute", FIELD_INTEGER, false, 0, MOST, NULL, "At most so many begun in a minute."},
+    {"type", FIELD_TEXT, false, 1, 64, NULL, "Only jobs of this type; any if absent."},
+    {"tenant_id", FIELD_UUID, false, 0, 0, NULL, "Only this tenant's; any if absent."},
+    {"user_id", FIELD_UUID, false, 0, 0, NULL, "Only this user's; any if absent."},
+    {"per_type", FIELD_BOOLEAN, false, 0, 0, NULL, "Each type has the room for itself."},
+    {"per_tenant", FIELD_BOOLEAN, false, 0, 0, NULL, "Each tenant has the room for itself."},
+    {"per_user", FIELD_BOOLEAN, false, 0, 0, NULL, "Each user has the room for himself."},
+};
+
+static const struct route routes[] = {
+    {.method = "GET",
+     .pattern = "/v1/admin/limits",
+     .operation = "adminLimits",
+     .flags = ROUTE_READS,
+     .handler = handle_limits,
+     .summary = "Limits on what runs at once or starts in a minute (admins).",
+     .success = 200,
+     .response = "Limits",
+     .problems = {PROBLEM_FORBIDDEN}},
+    {.method = "PUT",
+     .pattern = "/v1/admin/limits/:name",
+     .operation = "adminLimitSet",
+     .flags = ROUTE_CHANGES | ROUTE_BODY,
+     .handler = handle_limit_set,
+     ROUTE_FIELDS(limit_fields),
+     .summary = "Make or change a limit (admins).",
+     .success = 200,
+     .response = "Ok",
+     .problems = {PROBLEM_FORBIDDEN}},
+    {.method = "DELETE",
+     .pattern = "/v1/admin/limits/:name",
+     .operation = "adminLimitDrop",
+     .flags = ROUTE_CHANGES,
+     .handler = handle_limit_drop,
+     .summary = "Drop a limit (admins).",
+     .success = 200,
+     .response = "Ok",
+     .problems = {PROBLEM_FORBIDDEN, PROBLEM_NOT_FOUND}},
+    {.method = "POST",
+     .pattern = "/v1/admin/tenants/:id/pause",
+     .operation = "adminPauseTenant",
+     .flags = ROUTE_POSTS | ROUTE_BODY | ROUTE_BODY_OPTIONAL,
+     .handler = handle_pause,
+     .summary = "Start nothing more of a tenant; what runs goes on (admins).",
+     .success = 200,
+     .response = "Ok",
+     .problems = {PROBLEM_FORBIDDEN}},
+    {.method = "POST",
+     .pattern = "/v1/admin/tenants/:id/resume",
+     .operation = "adminResumeTenant",
+     .flags = ROUTE_POSTS | ROUTE_BODY | ROUTE_BODY_OPTIONAL,
+     .handler = handle_resume,
+     .summary = "Start a tenant's jobs again (admins).",
+     .success = 200,
+     .response = "Ok",
+     .problems = {PROBLEM_FORBIDDEN}},
+};
+
+static const struct answer_row answers[] = {
+    {.name = "LimitRow",
+     .members =
+         "name:text max_running?:integer max_per_minute?:integer type?:text tenant_id?:Uuid user_id?:Uuid "
+         "per_type:boolean per_tenant:boolean per_user:boolean"},
+    {.name = "Limits", .members = "limits:[LimitRow]"},
+};
+
+const struct gateway_module admin_rules_module = {
+    .name = "admin_rules", MODULE_ROUTES(routes), MODULE_ANSWERS(answers)};
