@@ -125,3 +125,19 @@ def test_every_error_code_is_described():
     codes = re.findall(r'PROBLEM\([A-Z_]+, "([a-z_]+)"', (ROOT / "gateway" / "problems.h").read_text())
     assert len(codes) > 20
     assert [code for code in codes if f"`{code}`" not in described] == []
+
+
+def test_every_reason_of_a_failure_is_explained():
+    """docs/operations.md against what workers and schedulers write into jobs.error_code."""
+    table = (ROOT / "docs" / "operations.md").read_text().split("## When a job fails")[1].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (yes|no) \| [^|]{8,} \| [^|]+ \|$", table, re.M))
+    deaths = dict(re.findall(r'\{\.code = "(\w+)",([^}]*)\}', (ROOT / "workers" / "deaths.c").read_text()))
+    assert len(deaths) > 30
+    for code, more in deaths.items():
+        assert rows.get(code) == ("yes" if ".retryable = true" in more else "no"), code
+    scheduler = "\n".join(path.read_text() for path in sorted((ROOT / "scheduler").glob("*.c")))
+    patterns = (r'finish_(?:refused|failed)\([^;]*?"(\w+)"', r'adoption_end_rescued\([^;{]*?"(\w+)"\)', r'\.code = "(\w+)"',
+                r'"(\w+):%s", lease->type', r'result->error : "(\w+)"')
+    found = [set(re.findall(pattern, scheduler)) for pattern in patterns]
+    assert all(found), found
+    assert {"child_failed", *deaths}.union(*found) == set(rows)
