@@ -162,6 +162,17 @@ static const struct option_row rows[] = {
     {ROW_TEXT("public-base-url", "PUBLIC_BASE_URL", public_base_url, NULL),
      .aliases = "R2_PUBLIC_BASE_URL,CDN_BASE_URL", .audience = FOR_GATEWAY,
      .description = "Where public files are linked: <this>/<key>. Unset: presigned URLs for them too."},
+    {ROW_CHOICE("encrypt-outputs", "ENCRYPT_OUTPUTS", encrypt_outputs, "off", "off|portal|all"),
+     .audience = FOR_GATEWAY | FOR_SCHEDULER,
+     .description = "Which outputs are encrypted before they leave the worker: none, masters and packages of "
+                    "document portals, or all."},
+    {ROW_TEXT("encryption-keys-file", "ENCRYPTION_KEYS_FILE", encryption_keys_file, NULL),
+     .audience = FOR_GATEWAY | FOR_SCHEDULER,
+     .description = "Master keys, one to a line as [id:]64 hex digits. The first wraps, all unwrap; they come before "
+                    "those of encryption-key."},
+    {ROW_TEXT("encryption-key", "ENCRYPTION_KEY", encryption_key, NULL),
+     .audience = FOR_GATEWAY | FOR_SCHEDULER, .secret = true,
+     .description = "The same, comma separated."},
     {ROW_TEXT("r2-account-id", "R2_ACCOUNT_ID", r2_account_id, NULL), .aliases = "R2_ACCOUNT_ID",
      .audience = FOR_SIGNERS | FOR_WORKER, .description = "Cloudflare account; makes R2's endpoint."},
     {ROW_TEXT("spaces-region", "SPACES_REGION", spaces_region, NULL),

@@ -74,6 +74,9 @@ struct settings {
     char *storage_addressing; /* path|virtual|auto */
     char *public_base_url;    /* R2_PUBLIC_BASE_URL: public files are linked there */
     char *r2_account_id;
+    char *encrypt_outputs; /* off|portal|all */
+    char *encryption_keys_file;
+    char *encryption_key;
     char *spaces_region;
     char *b2_region;
     char *store_address;

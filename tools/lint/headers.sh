@@ -18,7 +18,7 @@ jansson\.h|(gateway|demo|oneshot|supervisor/top)/[a-z0-9_]*\.[ch]|workers/proces
 curl/|http/(client\.c|outbound\.c|transfer\.[ch])
 magic\.h|workers/identify_main\.c
 jose/|gateway/token\.c
-openssl/|storage/(sigv4\.c|store/(checksum\.h|disk\.c))|gateway/(auth|files_init|portal_webhook|idempotency)\.c|http/transfer\.h|workers/transfer\.c|scheduler/outbox_sign\.c
+openssl/|storage/(sigv4\.c|envelope(_stream)?\.c|hpke\.c|keyring\.c|store/(checksum\.h|disk\.c))|gateway/(auth|files_init|portal_webhook|idempotency)\.c|http/transfer\.h|workers/transfer\.c|scheduler/outbox_sign\.c
 seccomp\.h|workers/sandbox\.c
 linux/seccomp\.h|workers/sandbox\.c
 linux/landlock\.h|workers/sandbox\.c
