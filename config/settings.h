@@ -77,6 +77,7 @@ struct settings {
     char *encrypt_outputs; /* off|portal|all */
     char *encryption_keys_file;
     char *encryption_key;
+    int64_t content_streams;
     char *spaces_region;
     char *b2_region;
     char *store_address;

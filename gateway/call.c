@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define CALL_MAX_QUERIES 8
-#define CALL_MAX_HEADERS 13
+#define CALL_MAX_HEADERS 16
 
 /* A caller's own id is taken where it is harmless in headers and logs. */
 static bool is_request_id(const char *text) {
@@ -306,6 +306,25 @@ struct http_stream *call_stream(struct call *call, size_t max_queue) {
     return http_respond_stream(
         call->request, &(struct http_response){.status = 200, .headers = headers, .header_count = count},
         max_queue);
+}
+
+struct http_stream *call_supply(struct call *call, int status, const struct http_header *extra,
+                                const struct http_supply *supply) {
+    if (call->request == NULL || call->status != 0) {
+        return NULL;
+    }
+    struct http_header headers[CALL_MAX_HEADERS];
+    size_t count = common_headers(call, headers);
+    for (; extra->name != NULL && count < CALL_MAX_HEADERS; extra++) {
+        headers[count++] = *extra;
+    }
+    call->status = status;
+    return http_respond_sized(call->request,
+                              &(struct http_response){.status = status,
+                                                      .headers = headers,
+                                                      .header_count = count,
+                                                      .close = call->gateway->draining},
+                              supply);
 }
 
 const char *call_query_value(const struct call *call, const char *name) {

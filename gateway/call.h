@@ -96,6 +96,10 @@ void call_send(struct call *call, int status, const char *content_type, const ch
 /* A stream of events; NULL if the client is gone. */
 struct http_stream *call_stream(struct call *call, size_t max_queue);
 
+/* An answer of known length in pieces; `extra` ends with a NULL name. NULL if the client is gone. */
+struct http_stream *call_supply(struct call *call, int status, const struct http_header *extra,
+                                const struct http_supply *supply);
+
 /* A query parameter, NULL if absent. */
 const char *call_query_value(const struct call *call, const char *name);
 

@@ -2,6 +2,7 @@
  * What the handlers of files have in common; see files.h. */
 #include "gateway/files.h"
 
+#include "gateway/content.h"
 #include "gateway/statements.h"
 #include "lib/memory.h"
 #include <stdlib.h>
@@ -37,6 +38,7 @@ static void fill_view(struct file_view *view, const struct database_result *resu
     copy(view->filename, sizeof view->filename, result, "filename");
     view->size_bytes = result_number(result, 0, "size_bytes");
     view->finalized = result_bool(result, 0, "finalized");
+    view->sealed = result_bool(result, 0, "sealed");
 }
 
 /* True if the caller may; else the call is answered. */
@@ -115,32 +117,44 @@ static int presign(struct call *call, const char *key, const char *filename, cha
     return result;
 }
 
-void file_answer_link(struct call *call, const struct file_view *file, const char *key, const char *filename,
-                      json_t *extra) {
+/* <public-base-url>/<key> */
+static int public_url(const struct settings *settings, const char *key, char url[STORAGE_URL_MAX]) {
+    size_t length = strlen(settings->public_base_url);
+    length -= length > 0 && settings->public_base_url[length - 1] == '/' ? 1 : 0;
+    return text_format(url, STORAGE_URL_MAX, "%.*s/%s", (int)length, settings->public_base_url, key);
+}
+
+/* 0, and whether the link expires; -1 when there is none. What is encrypted has one to this gateway. */
+static int make_link(struct call *call, const struct file_view *file, const struct file_link *link,
+                     char url[STORAGE_URL_MAX], bool *expires) {
     const struct settings *settings = &call->gateway->settings;
+    *expires = true;
+    if (link->sealed) {
+        return content_link(call, link->of, file->id, link->kind, settings->download_url_seconds, url);
+    }
+    if (strcmp(file->visibility, "public") == 0 && settings->public_base_url != NULL) {
+        *expires = false;
+        return public_url(settings, link->key, url);
+    }
+    return presign(call, link->key, link->filename, url);
+}
+
+void file_answer_link(struct call *call, const struct file_view *file, const struct file_link *link, json_t *extra) {
     char url[STORAGE_URL_MAX];
     json_t *body = extra != NULL ? extra : json_object();
     const char *redirect = call_query_value(call, "redirect");
-    if (strcmp(file->visibility, "public") == 0 && settings->public_base_url != NULL) {
-        size_t length = strlen(settings->public_base_url);
-        length -= length > 0 && settings->public_base_url[length - 1] == '/' ? 1 : 0;
-        if (text_format(url, sizeof url, "%.*s/%s", (int)length, settings->public_base_url, key) != 0) {
-            call_problem(call, PROBLEM_INTERNAL, NULL);
-            goto done;
-        }
-    } else if (presign(call, key, filename, url) == 0) {
-        json_object_set_new(body, "expires_in_seconds", json_integer(settings->download_url_seconds));
-    } else {
-        call_problem(call, PROBLEM_INTERNAL, NULL);
-        goto done;
-    }
-    if (redirect != NULL && strcmp(redirect, "1") == 0) {
+    bool expires;
+    if (make_link(call, file, link, url, &expires) != 0) {
+        call_problem(call, link->sealed ? PROBLEM_KEY_UNAVAILABLE : PROBLEM_INTERNAL, NULL);
+    } else if (redirect != NULL && strcmp(redirect, "1") == 0) {
         call_redirect(call, url);
-        goto done;
+    } else {
+        if (expires) {
+            json_object_set_new(body, "expires_in_seconds",
+                                json_integer(call->gateway->settings.download_url_seconds));
+        }
+        json_object_set_new(body, "download_url", json_string(url));
+        call_respond_take(call, 200, json_dumps(body, JSON_COMPACT));
     }
-    json_object_set_new(body, "download_url", json_string(url));
-    char *text = json_dumps(body, JSON_COMPACT);
-    call_respond_take(call, 200, text);
-done:
     json_decref(body);
 }

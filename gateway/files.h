@@ -26,6 +26,7 @@ struct file_view {
     char filename[FILE_NAME_MAX];
     int64_t size_bytes;
     bool finalized;
+    bool sealed; /* the original is encrypted */
     void *work; /* the handler's own, freed with the view, after work_clear (may be NULL) */
     void (*work_clear)(void *work);
 };
@@ -36,9 +37,20 @@ typedef void file_fn(struct call *call, struct file_view *file);
  * known to be of the caller's tenant. Goes on with `then`; the view lives as long as the call. */
 void file_look(struct call *call, const char *id, enum file_access access, file_fn *then);
 
-/* The answer of the two download routes: a link to `key`, with more members in `extra` (taken; NULL: none).
- */
-void file_answer_link(struct call *call, const struct file_view *file, const char *key, const char *filename,
-                      json_t *extra);
+/* What content.h streams, by which links name it. */
+enum content_kind { CONTENT_FILE, CONTENT_DERIVATIVE, CONTENT_ARTIFACT, CONTENT_KIND_COUNT };
+
+struct file_link {
+    const char *key, *filename;
+    bool sealed; /* it goes through here, decrypted */
+    enum content_kind of;
+    const char *kind;
+};
+
+/* The answer of the two download routes: a link, with more members in `extra` (taken; NULL: none). */
+void file_answer_link(struct call *call, const struct file_view *file, const struct file_link *link, json_t *extra);
+
+/* "report.pdf" and "pdf_text.txt" become "report.pdf_text.txt"; ".enc" is left out. */
+void file_name_derivative(char *target, size_t size, const char *filename, const char *kind, const char *key);
 
 #endif

@@ -150,7 +150,13 @@ static void download(struct call *call, struct file_view *file) {
         call_problem(call, PROBLEM_NOT_FINALIZED, NULL);
         return;
     }
-    file_answer_link(call, file, file->key, file->filename, NULL);
+    file_answer_link(call, file,
+                     &(struct file_link){.key = file->key,
+                                         .filename = file->filename,
+                                         .sealed = file->sealed,
+                                         .of = CONTENT_FILE,
+                                         .kind = "original"},
+                     NULL);
 }
 
 void handle_file_download(struct call *call) {
@@ -158,13 +164,16 @@ void handle_file_download(struct call *call) {
 }
 
 /* "report.pdf" and "pdf_text.txt" become "report.pdf_text.txt". */
-static void name_derivative(char *target, size_t size, const char *filename, const char *kind,
-                            const char *key) {
+void file_name_derivative(char *target, size_t size, const char *filename, const char *kind, const char *key) {
     const char *dot = strrchr(filename, '.');
-    const char *extension = strrchr(key, '.');
+    size_t end = strlen(key) - (text_ends_with(key, ".enc") ? strlen(".enc") : 0), begin = end;
     size_t stem = dot != NULL && dot != filename ? (size_t)(dot - filename) : strlen(filename);
-    if (stem == 0 || text_format(target, size, "%.*s.%s%s", (int)stem, filename, kind,
-                                 extension != NULL ? extension : "") != 0) {
+    while (begin > 0 && key[begin - 1] != '.' && key[begin - 1] != '/') {
+        begin--;
+    }
+    begin -= begin > 0 && key[begin - 1] == '.' ? 1 : 0;
+    if (stem == 0 || text_format(target, size, "%.*s.%s%.*s", (int)stem, filename, kind,
+                                 key[begin] == '.' ? (int)(end - begin) : 0, key + begin) != 0) {
         target[0] = '\0';
     }
 }
@@ -179,8 +188,13 @@ static void found_derivative(struct call *call, const struct database_answer *an
     }
     const char *kind = result_text(result, 0, "kind");
     const char *key = result_text(result, 0, "key");
-    name_derivative(filename, sizeof filename, file->filename, kind, key);
-    file_answer_link(call, file, key, filename,
+    file_name_derivative(filename, sizeof filename, file->filename, kind, key);
+    file_answer_link(call, file,
+                     &(struct file_link){.key = key,
+                                         .filename = filename,
+                                         .sealed = result_bool(result, 0, "sealed"),
+                                         .of = CONTENT_DERIVATIVE,
+                                         .kind = kind},
                      json_pack("{s:s,s:s,s:I}", "kind", kind, "mime", result_text(result, 0, "mime"),
                                "size_bytes", (json_int_t)result_number(result, 0, "size_bytes")));
 }

@@ -27,6 +27,8 @@ struct gateway {
     struct http_client *client;
     struct database *database;
     struct storage *storage;
+    struct keyring *keyring; /* storage/keyring.h */
+    unsigned content_streams; /* downloads through this process */
     struct auth *auth;
     struct rate *rate;
     struct events *events;

@@ -10,6 +10,7 @@
 #include "gateway/rate.h"
 #include "gateway/request.h"
 #include "gateway/scheduler_link.h"
+#include "storage/keyring.h"
 #include "gateway/statements.h"
 #include "http/outbound.h"
 #include "lib/counters.h"
@@ -81,6 +82,10 @@ static void connect_parts(struct gateway *gateway) {
     if (gateway->storage == NULL) {
         fatal("%s", error);
     }
+    gateway->keyring = keyring_new(settings, error, sizeof error);
+    if (gateway->keyring == NULL) {
+        fatal("option=%s", error);
+    }
     gateway->outbound = outbound_new(settings->webhook_allow_http, settings->webhook_allow_private,
                                      settings->webhook_allow_networks, error, sizeof error);
     if (gateway->outbound == NULL) {
@@ -137,6 +142,7 @@ static void disconnect_parts(struct gateway *gateway) {
     health_free(gateway->health);
     events_free(gateway->events);
     rate_free(gateway->rate);
+    keyring_free(gateway->keyring);
     storage_free(gateway->storage);
     outbound_free(gateway->outbound);
     free(gateway->openapi);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * GET /v1/documents and one of them: the canonical output of a job and what was made of it, with links. */
+#include "gateway/content.h"
 #include "gateway/json.h"
 #include "gateway/portal.h"
 #include "lib/memory.h"
@@ -11,7 +12,8 @@
     "json_build_object('id', d.schema_id, 'name', d.schema_name, 'version', d.schema_version, "              \
     "'schema_definition', d.schema_definition), 'master_path', d.master_path, 'created_at', "                \
     "filemill_time(d.created_at), 'artifacts', (select coalesce(json_agg(json_build_object('kind', a.kind, " \
-    "'path', a.r2_key, 'mime', a.mime, 'size_bytes', a.size_bytes, 'sha256', a.sha256, 'metadata', "         \
+    "'path', a.r2_key, 'mime', a.mime, 'size_bytes', a.size_bytes, 'sha256', a.sha256, 'encrypted', exists " \
+    "(select from object_keys k where k.key = a.r2_key), 'metadata', "                                       \
     "a.metadata) order by a.kind), '[]') from document_artifacts a where a.job_id = d.job_id))::text"
 
 static const struct statement list_documents = {
@@ -72,7 +74,12 @@ static int add_links(struct call *call, json_t *document) {
     json_array_foreach(json_object_get(document, "artifacts"), i, artifact) {
         const char *path = json_text_member(artifact, "path");
         const char *name = path != NULL ? strrchr(path, '/') : NULL;
-        if (name == NULL || portal_link(call, path, name + 1, url) != 0) {
+        const char *kind = json_text_member(artifact, "kind");
+        const char *job = json_text_member(document, "job_id");
+        bool encrypted = json_is_true(json_object_get(artifact, "encrypted"));
+        if (name == NULL || (encrypted ? content_link(call, CONTENT_ARTIFACT, job, kind,
+                                                      call->gateway->settings.output_url_seconds, url)
+                                       : portal_link(call, path, name + 1, url)) != 0) {
             return -1;
         }
         json_object_set_new(artifact, "download_url", json_string(url));

@@ -2,6 +2,7 @@
  * POST /jobs and GET /jobs/:id. A job has exactly one source (an upload of the caller's, by its id or its
  * path) and one schema (by id, by name, or brought along); what is stored with it is the definition itself,
  * so that a job's meaning never changes. The queue does the rest; the answer is a view of it. */
+#include "gateway/content.h"
 #include "gateway/events.h"
 #include "gateway/json.h"
 #include "gateway/portal.h"
@@ -24,6 +25,7 @@ struct submission {
     char original[1100];
     char filename[PORTAL_FILENAME_MAX + 1];
     char raw_path[600];
+    bool sealed; /* the upload is encrypted: services outside get it through here */
 };
 
 static void clear_submission(void *state) {
@@ -51,7 +53,7 @@ static const struct field input_fields[] = {
 /* By its id, or by its path: the caller's own files. A raw path names the job that it was uploaded for. */
 #define SOURCE                                                                                               \
     "select f.id::text as id, f.tenant_id::text as tenant, f.r2_key_original as path, f.status::text, "      \
-    "f.finalized_at is not null as finalized, f.filename, f.owner_user_id = filemill_user() as own, "        \
+    "f.finalized_at is not null as finalized, f.filename, f.sealed, f.owner_user_id = filemill_user() as own, "        \
     "c.role::text as role, case when f.r2_key_original like 'raw/%' and not exists (select from jobs j "     \
     "where j.id = split_part(f.r2_key_original, '/', 3)::uuid) then split_part(f.r2_key_original, '/', 3) "  \
     "end as job from files f, lateral (select filemill_role(f.tenant_id) as role offset 0) c "               \
@@ -102,7 +104,8 @@ static const struct statement read_job = {
     "end, 'metrics', s.metrics, 'error', s.error, 'created_at', filemill_time(s.created_at), 'started_at', "
     "filemill_time(s.started_at), 'completed_at', filemill_time(s.completed_at))::text as job, "
     "(select a.r2_key from document_artifacts a where a.job_id = s.job_id and a.kind = 'output' and "
-    "s.status = 'completed') as output, s.filename from portal_job_states s where s.job_id = $1::uuid",
+    "s.status = 'completed') as output, exists (select from document_artifacts a join object_keys k on k.key = "
+    "a.r2_key where a.job_id = s.job_id and a.kind = 'output') as sealed, s.filename from portal_job_states s where s.job_id = $1::uuid",
     1};
 
 /* ---- POST /jobs ---- */
@@ -145,7 +148,9 @@ static char *write_order(struct call *call, const struct submission *submission,
     const struct settings *settings = &call->gateway->settings;
     const char *mime = json_text_member(submission->input, "mime_type");
     char url[STORAGE_URL_MAX];
-    if (portal_link(call, submission->raw_path, submission->filename, url) != 0) {
+    if ((submission->sealed ? content_link(call, CONTENT_FILE, submission->file, "original",
+                                           settings->output_url_seconds, url)
+                            : portal_link(call, submission->raw_path, submission->filename, url)) != 0) {
         return NULL;
     }
     json_t *order = json_pack("{s:s,s:s,s:{s:s*,s:s,s:o,s:O},s:{s:s,s:s*,s:s},s:{s:s,s:s*,s:s*}}", "job_id",
@@ -264,6 +269,7 @@ static void source_found(struct call *call, const struct database_answer *answer
     copy(submission->original, sizeof submission->original, result, "filename");
     copy(submission->raw_path, sizeof submission->raw_path, result, "path");
     copy(submission->job, sizeof submission->job, result, "job");
+    submission->sealed = result_bool(result, 0, "sealed");
     if (submission->job[0] == '\0') {
         text_uuid4(submission->job);
     }
@@ -346,7 +352,10 @@ static void job_read(struct call *call, const struct database_answer *answer) {
     }
     (void)text_format(name, sizeof name, "%.*s.zip", (int)strcspn(result_text(result, 0, "filename"), "."),
                       result_text(result, 0, "filename"));
-    if (portal_link(call, output, name, url) != 0) {
+    if ((result_bool(result, 0, "sealed")
+             ? content_link(call, CONTENT_ARTIFACT, call->parameters[0], "output",
+                            call->gateway->settings.output_url_seconds, url)
+             : portal_link(call, output, name, url)) != 0) {
         call_problem(call, PROBLEM_INTERNAL, NULL);
         return;
     }

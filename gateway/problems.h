@@ -44,6 +44,14 @@
     PROBLEM(PAYLOAD_INVALID, "payload_invalid", 400, "The job is not as described; see details.")            \
     PROBLEM(WEBHOOK_SECRET, "webhook_secret", 401, "X-Webhook-Secret is missing or wrong.")                  \
     PROBLEM(SCHEMA_NOT_FOUND, "schema_not_found", 404, "There is no such portal schema.")                    \
+    PROBLEM(LINK_REFUSED, "link_refused", 403, "The link is not valid, or not any more; ask for a new one.")  \
+    PROBLEM(RANGE_REFUSED, "range_not_satisfiable", 416, "The content has no such range.")                  \
+    PROBLEM(CONDITION_FAILED, "precondition_failed", 412, "The content is not the one that was asked for.") \
+    PROBLEM(NOT_ENCRYPTED, "encryption_off", 409, "This server has no key to encrypt to.")                  \
+    PROBLEM(BAD_ENVELOPE, "bad_envelope", 422, "The object is not encrypted as announced; see detail.")     \
+    PROBLEM(DECRYPT_FAILED, "decrypt_failed", 500, "The stored object was changed: it can't be decrypted.") \
+    PROBLEM(KEY_UNAVAILABLE, "key_unavailable", 503, "The master key of this object is not here.")          \
+    PROBLEM(BUSY, "too_many_downloads", 503, "Too much is being downloaded through this gateway.")          \
     PROBLEM(RATE_LIMITED, "rate_limited", 429, "Too many requests; wait as Retry-After says.")               \
     PROBLEM(INTERNAL, "internal_error", 500, "Something went wrong here.")                                   \
     PROBLEM(DATABASE_UNAVAILABLE, "database_unavailable", 503, "The database can't be reached.")             \

@@ -101,7 +101,7 @@ const struct statement statements[STATEMENT_COUNT] = {
     ROW(STATEMENT_FILE_LOOK, 1,
         "select f.id::text, f.tenant_id::text as tenant, f.visibility::text, f.r2_key_original as key, "
         "f.mime, "
-        "f.detected_mime, f.size_bytes, f.status::text, f.filename, f.finalized_at is not null as finalized, "
+        "f.detected_mime, f.size_bytes, f.status::text, f.filename, f.sealed, f.finalized_at is not null as finalized, "
         "c.role::text as role, f.owner_user_id = filemill_user() as own, filemill_elevated(c.role) as "
         "elevated, "
         "file_readable(f.visibility, f.owner_user_id, c.role) as readable "
@@ -156,7 +156,8 @@ const struct statement statements[STATEMENT_COUNT] = {
         "file_readable(f.visibility, f.owner_user_id, (select filemill_role($1::uuid))) "
         "order by f.created_at desc, f.id desc limit 101"),
     ROW(STATEMENT_DERIVATIVE, 2,
-        "select kind, r2_key as key, mime, size_bytes from file_derivatives where file_id = $1::uuid and "
+        "select kind, r2_key as key, mime, size_bytes, exists (select from object_keys k where k.key = r2_key) as "
+        "sealed from file_derivatives where file_id = $1::uuid and "
         "kind = $2"),
 
     /* changing; the file is locked before */

@@ -53,9 +53,14 @@ struct http_client_request {
     const void *body;           /* POST and small PUT: copied */
     size_t body_size;
     int upload_fd; /* >= 0: the body is this descriptor from offset 0, upload_bytes long (borrowed until done) */
+    /* Instead of a descriptor: gives bytes from any offset, as many as it likes and at least one; <= 0: failed. */
+    int64_t (*upload_read)(void *stream, uint64_t offset, void *target, size_t max);
     uint64_t upload_bytes;
     int sink_fd;        /* >= 0: a 2xx body is written there with pwrite (borrowed until done) */
     uint64_t sink_offset; /* from here on */
+    /* Instead of a descriptor: takes a 2xx body as it comes; -1 ends the transfer with HTTP_CLIENT_WRITE. */
+    int (*sink)(void *stream, const void *bytes, size_t size);
+    void *stream;       /* for these two */
     uint64_t max_bytes; /* most that is received, 2xx or not */
     size_t max_body;    /* how much to keep in memory when there is no sink, or of an error answer */
     bool hash;

@@ -14,6 +14,7 @@
 #include "lib/memory.h"
 
 #define STREAM_BLOCK_BYTES 8192u
+#define SIZED_BLOCK_BYTES 65536u
 
 /* ---- suspending and resuming ---- */
 
@@ -257,7 +258,7 @@ void exchange_completed(void *context, struct MHD_Connection *mhd, void **place,
 }
 
 bool exchange_is_streaming(const struct http_request *request) {
-    return request->stream.request != NULL && request->state != REQUEST_BROKEN;
+    return request->stream.request != NULL && !request->stream.sized && request->state != REQUEST_BROKEN;
 }
 
 void exchange_drop_stream(struct http_stream *stream) {
@@ -366,6 +367,8 @@ static ssize_t read_stream(void *context, uint64_t position, char *target, size_
         return MHD_CONTENT_READER_END_OF_STREAM;
     if (size == 0) {
         suspend(stream->request);
+        if (stream->wanted != NULL)
+            stream->wanted(stream->place);
         return 0;
     }
     memcpy(target, stream->queue.data, size);
@@ -388,6 +391,29 @@ struct http_stream *http_respond_stream(struct http_request *request, const stru
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, read_stream, stream, NULL),
         response);
     return stream;
+}
+
+struct http_stream *http_respond_sized(struct http_request *request, const struct http_response *response,
+                                       const struct http_supply *supply) {
+    struct http_stream *stream = &request->stream;
+
+    if (stream->request != NULL || !may_queue(request, response, false)) {
+        stream->dropped = true;
+        return stream;
+    }
+    stream->request = request;
+    stream->sized = true;
+    stream->wanted = supply->wanted;
+    stream->place = supply->place;
+    buffer_init(&stream->queue, supply->max_queue);
+    set_response(
+        request,
+        MHD_create_response_from_callback(supply->size, SIZED_BLOCK_BYTES, read_stream, stream, NULL), response);
+    return stream;
+}
+
+void http_stream_abort(struct http_stream *stream) {
+    exchange_drop_stream(stream);
 }
 
 int http_stream_write(struct http_stream *stream, const void *bytes, size_t size) {

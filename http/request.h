@@ -27,6 +27,9 @@ struct http_stream {
     struct buffer queue;
     bool ended;
     bool dropped;
+    bool sized;                 /* of known length: a client that closes its sending half still wants it */
+    void (*wanted)(void *place); /* the client has taken what was written; NULL: nobody asks */
+    void *place;
 };
 
 struct http_request {

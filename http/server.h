@@ -108,6 +108,18 @@ void http_respond_file(struct http_request *request, const struct http_response 
  * client over it is dropped. The stream dies in `closed`. */
 struct http_stream *http_respond_stream(struct http_request *request, const struct http_response *response,
                                         size_t max_queue);
+/* The same for an answer of `size` bytes, written in pieces of at most `max_queue`: `wanted` is called when the client
+ * has taken what was written, to start getting more; it must not write or end by itself. For HEAD nothing is asked. */
+struct http_supply {
+    uint64_t size;
+    size_t max_queue;
+    void (*wanted)(void *place);
+    void *place;
+};
+struct http_stream *http_respond_sized(struct http_request *request, const struct http_response *response,
+                                       const struct http_supply *supply);
+/* Gives the connection up in the middle: the client sees that the answer is not whole. */
+void http_stream_abort(struct http_stream *stream);
 int http_stream_write(struct http_stream *stream, const void *bytes, size_t size); /* -1: dropped */
 void http_stream_end(struct http_stream *stream);
 

@@ -69,6 +69,8 @@ static int take_bytes(struct http_transfer *transfer, const char *bytes, size_t 
         return fail(transfer, HTTP_CLIENT_OTHER);
     if (success && transfer->request.sink_fd >= 0)
         return write_sink(transfer, bytes, size) == 0 ? 0 : fail(transfer, HTTP_CLIENT_WRITE);
+    if (success && transfer->request.sink != NULL)
+        return transfer->request.sink(transfer->request.stream, bytes, size) == 0 ? 0 : fail(transfer, HTTP_CLIENT_WRITE);
     keep_bytes(transfer, bytes, size);
     return 0;
 }
@@ -130,13 +132,17 @@ static size_t on_upload(char *target, size_t unit, size_t count, void *context) 
     size_t space = unit * count;
     uint64_t left = transfer->request.upload_bytes - transfer->sent_bytes;
     size_t size = left < space ? (size_t)left : space;
-    ssize_t got;
+    int64_t got;
 
     if (size == 0)
         return 0;
-    do {
-        got = pread(transfer->request.upload_fd, target, size, (off_t)transfer->sent_bytes);
-    } while (got < 0 && errno == EINTR);
+    if (transfer->request.upload_read != NULL) {
+        got = transfer->request.upload_read(transfer->request.stream, transfer->sent_bytes, target, size);
+    } else {
+        do {
+            got = pread(transfer->request.upload_fd, target, size, (off_t)transfer->sent_bytes);
+        } while (got < 0 && errno == EINTR);
+    }
     if (got <= 0) { /* unreadable, or shorter than was said */
         (void)fail(transfer, HTTP_CLIENT_OTHER);
         return CURL_READFUNC_ABORT;
@@ -269,7 +275,7 @@ static void set_body(struct http_transfer *transfer) {
     const struct http_client_request *request = &transfer->request;
     CURL *easy = transfer->easy;
 
-    if (request->upload_fd >= 0) {
+    if (request->upload_fd >= 0 || request->upload_read != NULL) {
         (void)curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
         (void)curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->upload_bytes);
         (void)curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_upload);
@@ -286,7 +292,7 @@ static void set_body(struct http_transfer *transfer) {
 
 static void set_method(struct http_transfer *transfer, const char *method) {
     const struct http_client_request *request = &transfer->request;
-    bool has_body = request->upload_fd >= 0 || request->body_size > 0 || strcmp(method, "PUT") == 0 ||
+    bool has_body = request->upload_fd >= 0 || request->upload_read != NULL || request->body_size > 0 || strcmp(method, "PUT") == 0 ||
                     strcmp(method, "POST") == 0;
 
     if (has_body)

@@ -11,6 +11,7 @@
 #define MAX_KEY 1024
 #define MAX_URL 4096
 #define MAX_DETAIL 800
+#define MAX_SEAL 159
 #define MAX_JSON (16u * 1024u)
 
 #define AT(owner, field) .offset = offsetof(struct owner, field)
@@ -44,6 +45,9 @@ static const struct field_row output_fields[] = {
     TEXT(3, message_output, mime, MAX_MIME),           TEXT(4, message_output, url, MAX_URL),
     NUMBER(5, message_output, size_bytes, MAX_NUMBER), SHA256(6, message_output, sha256),
     TEXT(7, message_output, metadata, MAX_JSON),       TEXT(8, message_output, source, MAX_URL),
+    SHA256(9, message_output, data_key),               SHA256(10, message_output, source_key),
+    TEXT(11, message_output, seal, MAX_SEAL),          NUMBER(12, message_output, stored_bytes, MAX_NUMBER),
+    SHA256(13, message_output, stored_sha256),
 };
 
 static const struct field_row url_fields[] = {
@@ -108,6 +112,7 @@ static const struct field_row task_fields[] = {
     NUMBER(23, message_task, ranges, MESSAGE_MAX_PARTS),
     BOOL(24, message_task, joins),
     LIST(25, message_task, parts, part_count, MESSAGE_MAX_PARTS, part_fields),
+    SHA256(26, message_task, input_key), /* a key has the shape of a hash */
 };
 
 static const struct field_row progress_fields[] = {

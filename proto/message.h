@@ -86,6 +86,12 @@ struct message_output {
     const char *sha256;   /* hex */
     const char *metadata; /* JSON object or empty: width, height, pages … */
     const char *source;   /* in tasks: presigned GET of what is to be copied there; size_bytes and sha256 are known */
+    /* Sealed objects (storage/envelope.h). Keys are 64 hex digits, TASK only, and never logged. */
+    const char *data_key;   /* not empty: the object is sealed with it before it is stored */
+    const char *source_key; /* what `source` is sealed with; empty: it is plain */
+    const char *seal;       /* the data key, wrapped for the database: echoed back in the result */
+    uint64_t stored_bytes;  /* RESULT: of the object as stored; 0: plain */
+    const char *stored_sha256;
 };
 
 /* What a job that is waited for has made for the one that waits. */
@@ -108,6 +114,7 @@ struct message_task {
     const char *input_mime;
     const char *input_etag;   /* sent as If-Match when not empty */
     const char *input_sha256; /* hex, checked when not empty */
+    const char *input_key;    /* 64 hex digits: the input is sealed with it; input_bytes and input_sha256 are of the plain one */
     const char *parameters;   /* JSON object */
     uint64_t wall_ms, no_progress_ms, cpu_seconds, memory_bytes, output_bytes, pages, pixels; /* limits */
     struct message_output outputs[MESSAGE_MAX_OUTPUTS];

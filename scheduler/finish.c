@@ -171,13 +171,16 @@ static char *write_end(const struct finish *finish, const struct ending *ending)
 /* The row of an output that is this lease's, else NULL. */
 static const struct processor_output *find_own(const struct lease *lease,
                                                const struct message_output *output) {
+    bool sealed = output->seal[0] != '\0';
     char key[KEY_MAX];
 
     for (size_t i = 0; i < lease->processor->output_count; i++) {
         const struct processor_output *row = &lease->processor->outputs[i];
         if (strcmp(row->kind, output->kind) != 0)
             continue;
-        return lease_key(key, lease, row, lease->epoch) == 0 && strcmp(key, output->key) == 0 ? row : NULL;
+        if ((sealed ? lease_sealed_key : lease_key)(key, lease, row, lease->epoch) != 0)
+            return NULL;
+        return strcmp(key, output->key) == 0 ? row : NULL;
     }
     return NULL;
 }
@@ -213,6 +216,11 @@ static char *write_outputs(const struct lease *lease, const struct message_resul
         broken |= json_member_text(&buffer, "metadata", output->metadata);
         if (row->place != PLACE_DERIVED)
             broken |= json_member_number(&buffer, "own", 1);
+        if (output->seal[0] != '\0') {
+            broken |= json_member_text(&buffer, "seal", output->seal);
+            broken |= json_member_number(&buffer, "stored_size", (int64_t)output->stored_bytes);
+            broken |= json_member_text(&buffer, "stored_sha256", output->stored_sha256);
+        }
         broken |= json_close(&buffer, '}');
     }
     return element_take(&buffer, broken | (*foreign ? -1 : 0));
@@ -246,6 +254,8 @@ static char *write_possible_garbage(const struct lease *lease, uint64_t epoch) {
     for (size_t i = 0; lease->processor != NULL && epoch > 0 && i < lease->processor->output_count; i++) {
         const struct processor_output *row = &lease->processor->outputs[i];
         if (lease_key(key, lease, row, epoch) == 0)
+            broken |= append_garbage(&buffer, key, GARBAGE_DELAY_MS);
+        if (lease->seals && lease_sealed_key(key, lease, row, epoch) == 0)
             broken |= append_garbage(&buffer, key, GARBAGE_DELAY_MS);
     }
     return element_take(&buffer, broken);

@@ -103,6 +103,8 @@ static void lease_fill(struct lease *lease, const struct database_result *result
     if (lease->parent[0] != '\0')
         lease->crashes = own_crashes; /* one bad range of a document says nothing of the others */
     lease->parts = take_field(result, row, "parts");
+    lease->seal = take_field(result, row, "seal");
+    lease->seals = settings->encryption_key != NULL || settings->encryption_keys_file != NULL;
     lease->key = take_field(result, row, "key");
     lease->mime = take_field(result, row, "mime");
     lease->etag = take_field(result, row, "etag");
@@ -162,7 +164,8 @@ void lease_free_input(struct lease *lease) {
     free(lease->etag);
     free(lease->payload);
     free(lease->parts);
-    lease->parts = NULL;
+    free(lease->seal);
+    lease->parts = lease->seal = NULL;
     lease->key = lease->mime = lease->etag = lease->payload = NULL;
 }
 
@@ -282,4 +285,14 @@ int lease_key(char *target, const struct lease *lease, const struct processor_ou
 
     return output->place == PLACE_DERIVED ? key_derivative(target, KEY_MAX, &parts)
                                           : lease_portal_path(target, lease, output, epoch);
+}
+
+int lease_sealed_key(char *target, const struct lease *lease, const struct processor_output *output,
+                     uint64_t epoch) {
+    size_t size;
+
+    if (lease_key(target, lease, output, epoch) != 0)
+        return -1;
+    size = strlen(target);
+    return text_ends_with(target, ".enc") ? 0 : text_copy(target + size, KEY_MAX - size, ".enc");
 }

@@ -45,10 +45,12 @@ struct lease {
     int64_t progress_ms; /* when it was last written */
     /* what the task needs; freed when it was sent */
     char *key, *mime, *etag, *payload;
+    char *seal; /* of the input; NULL: it is plain */
     char *parts; /* lines of "key size sha256"; NULL: none */
     int64_t size_bytes;
     struct remembered *remembered; /* what is copied instead of made; NULL: nothing */
     int64_t created_ms; /* since the epoch: stamps names of outputs */
+    bool seals;         /* some of its outputs may be sealed */
 };
 
 struct leases *leases_new(struct scheduler *scheduler);
@@ -74,5 +76,7 @@ size_t leases_ready_count(const struct leases *leases, enum processor_class clas
 /* The object key of one output as of the lease's `epoch`; the first lease ever of the file's type has the
  * plain keys. `target` holds KEY_MAX; -1 when no key can be made. */
 int lease_key(char *target, const struct lease *lease, const struct processor_output *output, uint64_t epoch);
+/* The same of an output that is sealed. */
+int lease_sealed_key(char *target, const struct lease *lease, const struct processor_output *output, uint64_t epoch);
 
 #endif

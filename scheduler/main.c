@@ -26,6 +26,7 @@
 #include "scheduler/results.h"
 #include "scheduler/tick.h"
 #include "scheduler/workers.h"
+#include "storage/keyring.h"
 
 #define STATEMENT_TIMEOUT_MS 10000
 #define WAITING_MAX 10000
@@ -115,6 +116,17 @@ static struct storage *open_storage(const struct settings *settings) {
     return storage;
 }
 
+static struct keyring *open_keyring(const struct settings *settings) {
+    char error[256];
+    struct keyring *keyring = keyring_new(settings, error, sizeof error);
+
+    if (keyring == NULL) {
+        log_error("state=refused error=\"%s\"", error);
+        exit(2);
+    }
+    return keyring;
+}
+
 static void start_modules(struct scheduler *scheduler, const char *url) {
     scheduler->leases = leases_new(scheduler);
     scheduler->workers = workers_new(scheduler);
@@ -165,6 +177,7 @@ int main(void) {
     counters_attach();
     name_scheduler(&scheduler, &settings);
     scheduler.storage = open_storage(&settings);
+    scheduler.keyring = open_keyring(&settings);
     scheduler.loop = loop_new();
     scheduler.database = database_new(
         scheduler.loop,
@@ -191,6 +204,7 @@ int main(void) {
     stop_modules(&scheduler);
     channel_free(scheduler.channel, LINGER_MS);
     loop_free(scheduler.loop);
+    keyring_free(scheduler.keyring);
     storage_free(scheduler.storage);
     settings_clear(&settings);
     return status;

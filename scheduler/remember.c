@@ -27,6 +27,7 @@ void remembered_free(struct remembered *remembered) {
     for (size_t i = 0; i < remembered->count; i++) {
         free(remembered->outputs[i].key);
         free(remembered->outputs[i].metadata);
+        free(remembered->outputs[i].seal);
     }
     free(remembered->metrics);
     free(remembered);
@@ -44,6 +45,7 @@ static bool take_output(const struct lease *lease, const struct database_result 
     const char *key = result_text(result, row, "key");
     const char *sha256 = result_text(result, row, "sha256");
     const char *metadata = result_text(result, row, "metadata");
+    const char *seal = result_text(result, row, "seal");
     struct remembered_output *output = &remembered->outputs[row];
 
     output->row = find_output(lease->processor, result_text(result, row, "kind"));
@@ -53,6 +55,7 @@ static bool take_output(const struct lease *lease, const struct database_result 
     output->size_bytes = (uint64_t)result_number(result, row, "size_bytes");
     output->key = memory_copy_text(key);
     output->metadata = memory_copy_text(metadata == NULL ? "" : metadata);
+    output->seal = seal == NULL ? NULL : memory_copy_text(seal);
     remembered->count++;
     return true;
 }

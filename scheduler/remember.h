@@ -15,6 +15,7 @@ struct remembered {
     struct remembered_output {
         const struct processor_output *row;
         char *key, *metadata;
+        char *seal; /* NULL: the object is plain */
         char sha256[65];
         uint64_t size_bytes;
     } outputs[MESSAGE_MAX_OUTPUTS];

@@ -37,6 +37,7 @@ struct scheduler {
     struct database *database;
     struct channel *channel;
     struct storage *storage;
+    struct keyring *keyring; /* storage/keyring.h */
     struct retry_limits retry;
     char generation[37];
     char node_prefix[80]; /* "node:" */

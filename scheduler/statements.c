@@ -26,7 +26,8 @@ const struct database_local statement_locals[] = {
     "        u.parent, " IS_JOIN " as joins, case when u.parent is not null then (select p.file_id from jobs"  \
     " p where p.id = u.parent) end as parent_file, case when " IS_JOIN " then (select string_agg(x.key ||"    \
     " ' ' || x.size_bytes || ' ' || x.sha256, E'\n' order by x.key) from job_parts x where x.parent = u.id)"  \
-    " end as parts,"                                                                                         \
+    " end as parts, case when f.sealed then coalesce((select s.seal from object_keys s where s.key ="           \
+    " f.r2_key_original), '') end as seal,"                                                                  \
     "        f.r2_key_original as key, f.size_bytes, coalesce(f.detected_mime, f.mime) as mime, f.etag,"     \
     " f.sha256,"                                                                                             \
     "        f.owner_user_id as owner, (extract(epoch from u.created_at) * 1000)::bigint as created_ms,"      \
@@ -270,7 +271,7 @@ const struct statement statements[STATEMENT_COUNT] = {
         "           j.result->'provenance' || jsonb_build_object('output_sha256', d.sha256)), '{}') as provenance,"
         "        (f.generation = j.generation or own is not null) and f.status <> 'deleted' as wanted"
         "   from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, kind text, key text, mime text,"
-        "        size bigint, sha256 text, metadata text, own int)"
+        "        size bigint, sha256 text, metadata text, own int, seal text, stored_size bigint, stored_sha256 text)"
         "   join jobs j on j.id = d.job and j.lease_epoch = d.epoch and j.status::text = 'done'"
         "   join files f on f.id = j.file_id)"
         ", gone as (insert into object_deletions (key)"
@@ -280,6 +281,9 @@ const struct statement statements[STATEMENT_COUNT] = {
         ", a as (insert into document_artifacts (job_id, kind, file_id, r2_key, mime, size_bytes, sha256, metadata)"
         "   select job, kind, file_id, key, mime, size, sha256, coalesce(metadata::jsonb, '{}') || provenance from d"
         "    where wanted and own is not null order by job, kind)"
+        ", k as (insert into object_keys (key, file_id, seal, stored_bytes, stored_sha256)"
+        "   select key, file_id, seal, stored_size, stored_sha256 from d where wanted and seal is not null order by key"
+        "   on conflict (key) do nothing)"
         " insert into file_derivatives (file_id, kind, r2_key, mime, size_bytes, job_id, sha256, metadata)"
         " select distinct on (file_id, kind) file_id, kind, key, mime, size, job, sha256,"
         "        coalesce(metadata::jsonb, '{}') || provenance from d where wanted and own is null"
@@ -327,7 +331,8 @@ const struct statement statements[STATEMENT_COUNT] = {
         "  order by e.finished_at desc limit 1)"
         " select e.id as source, (e.result->'metrics')::text as metrics,"
         "        (e.result->'provenance'->>'outputs')::int as outputs, d.kind, d.r2_key as key, d.size_bytes,"
-        "        d.sha256, (d.metadata - 'provenance')::text as metadata"
+        "        d.sha256, (d.metadata - 'provenance')::text as metadata,"
+        "        (select s.seal from object_keys s where s.key = d.r2_key) as seal"
         "   from e join file_derivatives d on d.job_id = e.id and d.file_id = e.file_id order by d.kind limit 8", 7},
     [STATEMENT_FORGET] = {"forget", "update jobs set recipe = null where id = $1::uuid", 1},
 
@@ -538,7 +543,8 @@ const struct statement statements[STATEMENT_COUNT] = {
         "   from r where o.key = r.key and not r.referenced returning o.key", 0},
 
     [STATEMENT_DELETED_GARBAGE] = {"deleted_garbage",
-        "delete from object_deletions o using (select key from jsonb_to_recordset($1::jsonb) as d(key text)"
+        "with k as (delete from object_keys k using jsonb_to_recordset($1::jsonb) as d(key text) where k.key = d.key)"
+        " delete from object_deletions o using (select key from jsonb_to_recordset($1::jsonb) as d(key text)"
         " order by 1) d"
         " where o.key = d.key", 1},
 };

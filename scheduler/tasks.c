@@ -11,9 +11,13 @@
 #include "scheduler/finish.h"
 #include "scheduler/remember.h"
 #include "scheduler/workers.h"
+#include "storage/keyring.h"
 #include "storage/keys.h"
 
 #define PAYLOAD_MAX (16 * 1024)
+
+/* The master key of something that the task needs is not here. */
+#define TASK_WITHOUT_KEY (-2)
 
 /* Everything that a TASK's texts point to. */
 struct task_texts {
@@ -21,6 +25,10 @@ struct task_texts {
     char keys[MESSAGE_MAX_OUTPUTS][KEY_MAX];
     char urls[MESSAGE_MAX_OUTPUTS][STORAGE_URL_MAX];
     char sources[MESSAGE_MAX_OUTPUTS][STORAGE_URL_MAX];
+    /* secrets: wiped when the task is on its way */
+    char input_key[ENVELOPE_KEY_TEXT];
+    char data_keys[MESSAGE_MAX_OUTPUTS][ENVELOPE_KEY_TEXT], source_keys[MESSAGE_MAX_OUTPUTS][ENVELOPE_KEY_TEXT];
+    char seals[MESSAGE_MAX_OUTPUTS][KEYRING_SEAL_MAX];
 };
 
 void tasks_accept(struct scheduler *scheduler, struct lease *lease) {
@@ -55,6 +63,60 @@ static int sign(const struct scheduler *scheduler, const char *method, const cha
     return storage_presign(scheduler->storage, &what, url, STORAGE_URL_MAX);
 }
 
+/* ---- sealed objects ---- */
+
+static bool is_sealed(const struct settings *settings, const struct processor_output *output) {
+    if (strcmp(settings->encrypt_outputs, "all") == 0)
+        return !output->is_part;
+    return strcmp(settings->encrypt_outputs, "portal") == 0 &&
+           (output->place == PLACE_MASTER || output->place == PLACE_STAMPED_OUTPUT);
+}
+
+/* The key of an object that has a seal, in hex; `target` is "" when there is none. -1: it can't be had. */
+static int unseal(const struct scheduler *scheduler, const char *object, const char *seal,
+                  char target[ENVELOPE_KEY_TEXT]) {
+    unsigned char key[ENVELOPE_KEY_BYTES];
+    enum keyring_result result;
+
+    target[0] = '\0';
+    if (seal == NULL)
+        return 0;
+    result = keyring_unwrap(scheduler->keyring, object, seal, key);
+    if (result != KEYRING_OK) {
+        log_warn("object=%s state=key_unavailable key=%.*s cause=%s", object, (int)strcspn(seal, ":"), seal,
+                 result == KEYRING_UNKNOWN ? "no such master key" : "broken seal");
+        return -1;
+    }
+    text_hex_encode(target, key, sizeof key);
+    explicit_bzero(key, sizeof key);
+    return 0;
+}
+
+/* Names and signs one output; a sealed one gets a key that no other object has. */
+static int task_sign_output(const struct scheduler *scheduler, const struct lease *lease,
+                            const struct processor_output *row, struct task_texts *texts,
+                            struct message_task *task) {
+    size_t i = task->output_count;
+    bool sealed = is_sealed(scheduler->settings, row);
+    unsigned char key[ENVELOPE_KEY_BYTES];
+
+    if ((sealed ? lease_sealed_key : lease_key)(texts->keys[i], lease, row, lease->epoch) != 0 ||
+        sign(scheduler, "PUT", texts->keys[i], row->mime, texts->urls[i]) != 0)
+        return -1;
+    task->outputs[i] = (struct message_output){
+        .kind = row->kind, .key = texts->keys[i], .mime = row->mime, .url = texts->urls[i]};
+    if (sealed) {
+        if (keyring_make(scheduler->keyring, texts->keys[i], key, texts->seals[i]) != 0)
+            return -1;
+        text_hex_encode(texts->data_keys[i], key, sizeof key);
+        explicit_bzero(key, sizeof key);
+        task->outputs[i].data_key = texts->data_keys[i];
+        task->outputs[i].seal = texts->seals[i];
+    }
+    task->output_count++;
+    return 0;
+}
+
 /* What was made before is fetched from where it lies, and nothing else. */
 static int task_sign_copies(const struct scheduler *scheduler, const struct lease *lease,
                             struct task_texts *texts, struct message_task *task) {
@@ -62,20 +124,18 @@ static int task_sign_copies(const struct scheduler *scheduler, const struct leas
     task->input_bytes = 0;
     for (size_t i = 0; i < lease->remembered->count; i++) {
         const struct remembered_output *old = &lease->remembered->outputs[i];
-        if (lease_key(texts->keys[i], lease, old->row, lease->epoch) != 0 ||
-            sign(scheduler, "PUT", texts->keys[i], old->row->mime, texts->urls[i]) != 0 ||
+        struct message_output *output = &task->outputs[i];
+        if (unseal(scheduler, old->key, old->seal, texts->source_keys[i]) != 0)
+            return TASK_WITHOUT_KEY;
+        if (task_sign_output(scheduler, lease, old->row, texts, task) != 0 ||
             sign(scheduler, "GET", old->key, NULL, texts->sources[i]) != 0)
             return -1;
-        task->outputs[i] = (struct message_output){.kind = old->row->kind,
-                                                   .key = texts->keys[i],
-                                                   .mime = old->row->mime,
-                                                   .url = texts->urls[i],
-                                                   .size_bytes = old->size_bytes,
-                                                   .sha256 = old->sha256,
-                                                   .metadata = old->metadata,
-                                                   .source = texts->sources[i]};
+        output->size_bytes = old->size_bytes;
+        output->sha256 = old->sha256;
+        output->metadata = old->metadata;
+        output->source = texts->sources[i];
+        output->source_key = texts->source_keys[i];
     }
-    task->output_count = lease->remembered->count;
     return 0;
 }
 
@@ -88,16 +148,14 @@ static int task_sign(const struct scheduler *scheduler, const struct lease *leas
         return task_sign_copies(scheduler, lease, texts, task);
     if (lease->key == NULL || (!no_input && sign(scheduler, "GET", lease->key, NULL, texts->input_url) != 0))
         return -1;
+    if (unseal(scheduler, lease->key, lease->seal, texts->input_key) != 0)
+        return TASK_WITHOUT_KEY;
     task->input_url = no_input ? "" : texts->input_url;
+    task->input_key = texts->input_key;
     for (size_t i = 0; i < lease->processor->output_count; i++) {
-        const struct processor_output *output = &lease->processor->outputs[i];
-        if (lease_key(texts->keys[i], lease, output, lease->epoch) != 0 ||
-            sign(scheduler, "PUT", texts->keys[i], output->mime, texts->urls[i]) != 0)
+        if (task_sign_output(scheduler, lease, &lease->processor->outputs[i], texts, task) != 0)
             return -1;
-        task->outputs[i] = (struct message_output){
-            .kind = output->kind, .key = texts->keys[i], .mime = output->mime, .url = texts->urls[i]};
     }
-    task->output_count = lease->processor->output_count;
     return 0;
 }
 
@@ -128,9 +186,16 @@ static bool is_encodable(const struct message *message) {
     return status == 0;
 }
 
-/* 0: sent. 1: the worker is gone, try another. -1: this lease can't be sent. */
+static void wipe(struct task_texts *texts) {
+    explicit_bzero(texts->input_key, sizeof texts->input_key);
+    explicit_bzero(texts->data_keys, sizeof texts->data_keys);
+    explicit_bzero(texts->source_keys, sizeof texts->source_keys);
+}
+
+/* 0: sent. 1: the worker is gone, try another. -1, TASK_WITHOUT_KEY: this lease can't be sent. */
 static int task_send(struct scheduler *scheduler, struct lease *lease, struct peer *worker) {
     static struct task_texts texts; /* 100 kB: not for the stack */
+    int status;
     struct message message = {.type = MESSAGE_TASK};
     struct message_task *task = &message.task;
 
@@ -148,16 +213,24 @@ static int task_send(struct scheduler *scheduler, struct lease *lease, struct pe
         .input_sha256 = lease->sha256,
         .parameters = lease->payload,
     };
-    if (task_sign(scheduler, lease, &texts, task) != 0 || children_sign_parts(scheduler, lease, task) != 0)
-        return -1;
+    status = task_sign(scheduler, lease, &texts, task);
+    if (status == 0)
+        status = children_sign_parts(scheduler, lease, task);
+    if (status != 0) {
+        wipe(&texts);
+        return status;
+    }
     task_limit(scheduler->settings, lease->processor, task);
     if (lease->joins || lease->parent[0] != '\0' || lease->remembered != NULL)
         task->range_pages = task->ranges = 0;
-    if (channel_send(scheduler->channel, &worker->id, &message) == 0)
-        return 0;
-    if (!is_encodable(&message))
-        return -1;
-    return workers_send(scheduler->workers, worker, &message) == 0 ? 0 : 1;
+    if (channel_send(scheduler->channel, &worker->id, &message) != 0) {
+        if (!is_encodable(&message))
+            status = -1;
+        else
+            status = workers_send(scheduler->workers, worker, &message) == 0 ? 0 : 1;
+    }
+    wipe(&texts);
+    return status;
 }
 
 /* Sends the first ready lease of its kind; false when there is none, or nobody has room for it. */
@@ -173,6 +246,10 @@ static bool dispatch_one(struct scheduler *scheduler, enum processor_class class
         return true;
     leases_pop_ready(scheduler->leases, class);
     lease->state = LEASE_ENDING;
+    if (status == TASK_WITHOUT_KEY) {
+        finish_refused(scheduler, lease, "key_unavailable", "its object's key can't be unwrapped here");
+        return true;
+    }
     if (status < 0) {
         finish_refused(scheduler, lease, "bad_task", "its object can't be signed for");
         return true;

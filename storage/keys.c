@@ -77,6 +77,11 @@ static bool take_extension(const char **cursor) {
     return take_text(cursor, ".") && take_word(cursor, "abcdefghijklmnopqrstuvwxyz0123456789", EXTENSION_MAX);
 }
 
+/* Sealed objects end in it. */
+static bool is_end(const char *key) {
+    return *key == '\0' || strcmp(key, ".enc") == 0;
+}
+
 static bool is_original(const char *key) {
     return take_text(&key, "t/") && take_uuid(&key) && take_text(&key, "/u/") && take_uuid(&key) &&
            take_text(&key, "/") && take_uuid(&key) && take_extension(&key) && *key == '\0';
@@ -90,10 +95,10 @@ static bool is_derivative(const char *key) {
         !take_text(&key, "/") || !take_word(&key, kind_alphabet, KIND_MAX))
         return false;
     rest = key;
-    if (take_extension(&rest) && *rest == '\0')
+    if (take_extension(&rest) && is_end(rest))
         return true;
     return take_text(&key, ".") && take_uuid(&key) && take_text(&key, "-") &&
-           take_word(&key, "0123456789", 20) && take_extension(&key) && *key == '\0';
+           take_word(&key, "0123456789", 20) && take_extension(&key) && is_end(key);
 }
 
 bool key_is_valid(const char *key) {

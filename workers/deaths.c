@@ -43,6 +43,7 @@ const struct reason_row reason_rows[] = {
     {.code = "unknown_type", .sources = REASON_BY_WORKER},
     {.code = "input_missing", .sources = REASON_BY_WORKER},
     {.code = "input_changed", .sources = REASON_BY_WORKER},
+    {.code = "decrypt_failed", .sources = REASON_BY_WORKER},
     {.code = "storage_unavailable", .retryable = true, .sources = REASON_BY_WORKER},
     {.code = "storage_refused", .retryable = true, .sources = REASON_BY_WORKER},
     /* what the worker found at a service that it asked */

@@ -16,12 +16,15 @@ static const size_t order_texts[] = {
     offsetof(struct message_task, trace),        offsetof(struct message_task, input_url),
     offsetof(struct message_task, input_mime),   offsetof(struct message_task, input_etag),
     offsetof(struct message_task, input_sha256), offsetof(struct message_task, parameters),
+    offsetof(struct message_task, input_key),
 };
 static const size_t output_texts[] = {
     offsetof(struct message_output, kind),     offsetof(struct message_output, key),
     offsetof(struct message_output, mime),     offsetof(struct message_output, url),
     offsetof(struct message_output, source),   offsetof(struct message_output, sha256),
     offsetof(struct message_output, metadata),
+    offsetof(struct message_output, data_key), offsetof(struct message_output, source_key),
+    offsetof(struct message_output, seal),     offsetof(struct message_output, stored_sha256),
 };
 static const size_t part_texts[] = {offsetof(struct message_part, url),
                                     offsetof(struct message_part, sha256)};
@@ -60,10 +63,24 @@ struct task *task_new(struct tasks *tasks, const struct message_task *order) {
     return task;
 }
 
+static void wipe_text(const char *text) {
+    explicit_bzero((char *)(uintptr_t)text, strlen(text));
+}
+
+/* Every key of the order, once nothing is to be opened or sealed any more. */
+static void forget_keys(struct task *task) {
+    wipe_text(task->order.input_key);
+    for (size_t i = 0; i < task->order.output_count; i++) {
+        wipe_text(task->order.outputs[i].data_key);
+        wipe_text(task->order.outputs[i].source_key);
+    }
+}
+
 void task_free(struct task *task) {
     task_stop_transfers(task);
     task_call_drop(task);
     document_clear(&task->document);
+    forget_keys(task);
     for (size_t i = 0; i < task->order.output_count; i++)
         free_texts(&task->order.outputs[i], output_texts, COUNT_OF(output_texts));
     for (size_t i = 0; i < task->order.part_count; i++)
@@ -88,6 +105,9 @@ static void fill_outputs(struct task *task, struct message_result *result) {
             .size_bytes = task->document.output_bytes[output->index],
             .sha256 = output->sha256,
             .metadata = task->result.metadata[output->index],
+            .seal = task->order.outputs[i].seal,
+            .stored_bytes = output->stored_bytes,
+            .stored_sha256 = output->stored_sha256,
         };
     }
 }

@@ -6,6 +6,7 @@
 
 #include "workers/remote.h"
 #include "workers/task.h"
+#include "workers/transfer.h"
 
 struct task;
 struct task_call;
@@ -16,6 +17,10 @@ struct task_output {
     size_t index; /* in the row's outputs */
     bool made;
     char sha256[65];
+    struct transfer_target target; /* of a copy */
+    struct envelope_source *sealed; /* NULL: it is stored as it is */
+    uint64_t stored_bytes;
+    char stored_sha256[65];
 };
 
 struct task_part {
@@ -40,6 +45,7 @@ struct task {
     bool charged;
     struct document document;
     struct http_transfer *fetch;
+    struct transfer_target target; /* of the fetch */
     struct task_part parts[MESSAGE_MAX_PARTS]; /* as in order.parts */
     size_t fetches_pending;
     struct task_output outputs[MESSAGE_MAX_OUTPUTS]; /* as in order.outputs */

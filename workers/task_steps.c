@@ -34,7 +34,13 @@ void task_stop_transfers(struct task *task) {
         if (task->outputs[i].transfer != NULL)
             http_client_cancel(task->outputs[i].transfer);
         task->outputs[i].transfer = NULL;
+        envelope_sink_free(task->outputs[i].target.sink);
+        envelope_source_free(task->outputs[i].sealed);
+        task->outputs[i].target.sink = NULL;
+        task->outputs[i].sealed = NULL;
     }
+    envelope_sink_free(task->target.sink);
+    task->target.sink = NULL;
     task->stores_pending = 0;
 }
 
@@ -109,15 +115,13 @@ static void one_fetched(struct task *task) {
 
 static void on_fetched(void *context, const struct http_client_reply *reply) {
     struct task *task = context;
-    const struct reason_row *reason =
-        transfer_input_reason(reply, task->order.input_bytes, task->order.input_sha256);
+    const struct reason_row *reason = transfer_target_reason(
+        &task->target, reply, task->order.input_bytes, task->order.input_sha256, task->input_sha256);
 
     task->fetch = NULL;
-    task->input_bytes = reply->received_bytes;
+    task->input_bytes = task->target.sink == NULL ? reply->received_bytes : task->order.input_bytes;
     counter_add(COUNT_TRANSFER_BYTES_IN, reply->received_bytes);
-    if (reply->sha256 != NULL)
-        (void)text_copy(task->input_sha256, sizeof task->input_sha256, reply->sha256);
-    if (reason == NULL && document_seal_input(&task->document, reply->received_bytes) != 0)
+    if (reason == NULL && document_seal_input(&task->document, task->input_bytes) != 0)
         reason = reason_find("memory_limit");
     if (reason != NULL)
         fail_fetch(task, reason, reply);
@@ -199,7 +203,8 @@ static void on_copied(void *context, const struct http_client_reply *reply) {
     struct task_output *output = context;
     struct task *task = output->task;
     const struct message_output *order = &task->order.outputs[output - task->outputs];
-    const struct reason_row *reason = transfer_input_reason(reply, order->size_bytes, order->sha256);
+    const struct reason_row *reason =
+        transfer_target_reason(&output->target, reply, order->size_bytes, order->sha256, output->sha256);
     char detail[200];
 
     output->transfer = NULL;
@@ -214,7 +219,7 @@ static void on_copied(void *context, const struct http_client_reply *reply) {
         task_fail(task, reason, "fetch", detail);
         return;
     }
-    task->document.output_bytes[output->index] = reply->received_bytes;
+    task->document.output_bytes[output->index] = order->size_bytes;
     if (task->stores_pending > 0)
         return;
     task->fetch_ms = lap_ms(task);
@@ -228,8 +233,11 @@ static void copy_outputs(struct task *task) {
     task_move(task, TASK_FETCHING);
     for (size_t i = 0; i < task->order.output_count; i++) {
         struct task_output *output = &task->outputs[i];
+        output->target.fd = task->document.outputs[output->index];
+        output->target.sink = transfer_sink(task->order.outputs[i].source_key, output->target.fd,
+                                            task->order.outputs[i].size_bytes);
         output->transfer = transfer_copy(tasks->host.http, tasks->host.settings, &task->order.outputs[i],
-                                         task->document.outputs[output->index], on_copied, output);
+                                         &output->target, on_copied, output);
         if (output->transfer == NULL) {
             task_fail(task, reason_find("storage_refused"), "fetch", "unusable URL");
             return;
@@ -269,8 +277,10 @@ void task_begin(struct task *task) {
     if (fetch_parts(task) != 0)
         return;
     task->fetches_pending++;
-    task->fetch = transfer_fetch(tasks->host.http, tasks->host.settings, &task->order, task->document.input,
-                                 on_fetched, task);
+    task->target.fd = task->document.input;
+    task->target.sink = transfer_sink(task->order.input_key, task->target.fd, task->order.input_bytes);
+    task->fetch =
+        transfer_fetch(tasks->host.http, tasks->host.settings, &task->order, &task->target, on_fetched, task);
     if (task->fetch == NULL)
         task_fail(task, reason_find("storage_refused"), "fetch", "unusable URL");
 }
@@ -355,6 +365,17 @@ static bool was_made(const struct task *task, size_t index) {
     return task->document.output_bytes[index] > 0 || task->result.metadata[index][0] != '\0';
 }
 
+/* Plain bytes stay in this process' memory files. */
+static int seal_output(struct task_output *output, const struct message_output *order, int fd, uint64_t bytes) {
+    if (order->data_key[0] == '\0')
+        return 0;
+    output->sealed = transfer_sealed(order->data_key, fd, bytes);
+    if (output->sealed == NULL)
+        return -1;
+    output->stored_bytes = envelope_source_bytes(output->sealed);
+    return envelope_source_hash(output->sealed, output->stored_sha256);
+}
+
 static int store_output(struct task *task, size_t i) {
     struct task_output *output = &task->outputs[i];
     struct tasks *tasks = task->tasks;
@@ -366,8 +387,11 @@ static int store_output(struct task *task, size_t i) {
         return 0;
     if (transfer_hash(fd, bytes, output->sha256) != 0)
         return -1;
-    output->transfer = transfer_store(tasks->host.http, tasks->host.settings, &task->order.outputs[i],
-                                      (struct transfer_source){.fd = fd, .bytes = bytes}, on_stored, output);
+    if (seal_output(output, &task->order.outputs[i], fd, bytes) != 0)
+        return -1;
+    output->transfer = transfer_store(
+        tasks->host.http, tasks->host.settings, &task->order.outputs[i],
+        (struct transfer_source){.fd = fd, .bytes = bytes, .sealed = output->sealed}, on_stored, output);
     task->stores_pending += output->transfer != NULL;
     return output->transfer == NULL ? -1 : 0;
 }

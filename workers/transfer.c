@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "lib/text.h"
+#include "storage/envelope.h"
 
 #define ANSWER_MAX_BYTES (64u * 1024u)
 #define ANSWER_KEPT_BYTES 512
@@ -85,19 +86,83 @@ const struct reason_row *transfer_output_reason(const struct http_client_reply *
     return reason_find("storage_unavailable");
 }
 
+/* ---- sealed objects ---- */
+
+struct envelope_sink *transfer_sink(const char *key, int fd, uint64_t bytes) {
+    unsigned char secret[ENVELOPE_KEY_BYTES];
+    struct envelope_sink *sink;
+
+    if (key == NULL || text_hex_decode(secret, sizeof secret, key) != 0)
+        return NULL; /* the message's own check lets nothing but a key or "" through */
+    sink = envelope_sink_new(secret, fd, bytes);
+    explicit_bzero(secret, sizeof secret);
+    return sink;
+}
+
+struct envelope_source *transfer_sealed(const char *key, int fd, uint64_t bytes) {
+    unsigned char secret[ENVELOPE_KEY_BYTES];
+    struct envelope_source *source;
+
+    if (text_hex_decode(secret, sizeof secret, key) != 0)
+        return NULL;
+    source = envelope_source_new(secret, fd, bytes);
+    explicit_bzero(secret, sizeof secret);
+    return source;
+}
+
+static int write_sink(void *stream, const void *bytes, size_t size) {
+    return envelope_sink_write(stream, bytes, size);
+}
+
+static int64_t read_source(void *stream, uint64_t offset, void *target, size_t max) {
+    return envelope_source_read(stream, offset, target, max);
+}
+
+const struct reason_row *transfer_target_reason(const struct transfer_target *target,
+                                                const struct http_client_reply *reply, uint64_t expected_bytes,
+                                                const char *expected_sha256, char *sha256) {
+    const struct reason_row *reason;
+
+    if (target->sink == NULL) {
+        if (reply->sha256 != NULL)
+            (void)text_copy(sha256, 65, reply->sha256);
+        return transfer_input_reason(reply, expected_bytes, expected_sha256);
+    }
+    if (envelope_sink_is_broken(target->sink) || reply->error == HTTP_CLIENT_TOO_LARGE)
+        return reason_find("decrypt_failed");
+    reason = transfer_input_reason(reply, reply->received_bytes, "");
+    if (reason != NULL)
+        return reason;
+    if (envelope_sink_end(target->sink) != 0)
+        return reason_find("decrypt_failed");
+    if (transfer_hash(target->fd, expected_bytes, sha256) != 0)
+        return reason_find("memory_limit");
+    return expected_sha256[0] == '\0' || strcasecmp(sha256, expected_sha256) == 0 ? NULL
+                                                                                  : reason_find("input_changed");
+}
+
+/* The most that an object of so many plain bytes may be as stored: chunks may be smaller than ours. */
+static uint64_t most_bytes(const struct transfer_target *target, uint64_t plain) {
+    if (target->sink != NULL)
+        return envelope_sealed_bytes(plain, ENVELOPE_MIN_CHUNK_BYTES);
+    return plain > 0 ? plain : 1; /* an empty input must still be empty */
+}
+
 struct http_transfer *transfer_fetch(struct http_client *client, const struct settings *settings,
-                                     const struct message_task *task, int fd, http_client_done_fn *done,
-                                     void *context) {
+                                     const struct message_task *task, const struct transfer_target *target,
+                                     http_client_done_fn *done, void *context) {
     char condition[HEADER_SIZE];
     const char *headers[] = {condition, NULL};
     struct http_client_request request = {
         .method = "GET",
         .url = task->input_url,
         .upload_fd = -1,
-        .sink_fd = fd,
-        .max_bytes = task->input_bytes > 0 ? task->input_bytes : 1, /* an empty input must still be empty */
+        .sink_fd = target->sink == NULL ? target->fd : -1,
+        .sink = target->sink == NULL ? NULL : write_sink,
+        .stream = target->sink,
+        .max_bytes = most_bytes(target, task->input_bytes),
         .max_body = ANSWER_KEPT_BYTES,
-        .hash = true,
+        .hash = target->sink == NULL,
         .timeout_ms = settings->transfer_timeout_ms,
         .low_speed_ms = settings->transfer_low_speed_ms,
     };
@@ -111,12 +176,12 @@ struct http_transfer *transfer_fetch(struct http_client *client, const struct se
 }
 
 struct http_transfer *transfer_copy(struct http_client *client, const struct settings *settings,
-                                    const struct message_output *output, int fd, http_client_done_fn *done,
-                                    void *context) {
+                                    const struct message_output *output, const struct transfer_target *target,
+                                    http_client_done_fn *done, void *context) {
     const struct message_task task = {
         .input_url = output->source, .input_bytes = output->size_bytes, .input_etag = ""};
 
-    return transfer_fetch(client, settings, &task, fd, done, context);
+    return transfer_fetch(client, settings, &task, target, done, context);
 }
 
 struct http_transfer *transfer_fetch_part(struct http_client *client, const struct settings *settings,
@@ -147,8 +212,10 @@ struct http_transfer *transfer_store(struct http_client *client, const struct se
         .method = "PUT",
         .url = output->url,
         .headers = headers,
-        .upload_fd = source.fd,
-        .upload_bytes = source.bytes,
+        .upload_fd = source.sealed == NULL ? source.fd : -1,
+        .upload_read = source.sealed == NULL ? NULL : read_source,
+        .stream = source.sealed,
+        .upload_bytes = source.sealed == NULL ? source.bytes : envelope_source_bytes(source.sealed),
         .sink_fd = -1,
         .max_bytes = ANSWER_MAX_BYTES,
         .max_body = ANSWER_KEPT_BYTES,

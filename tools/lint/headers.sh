@@ -58,7 +58,7 @@ sql|lib|config
 supervisor|lib|config
 gateway|lib|config|proto|http|storage|sql
 scheduler|lib|config|proto|http|storage|sql
-workers|lib|config|proto|http
+workers|lib|config|proto|http|storage
 oneshot|lib|config|proto|http|storage|workers
 demo|lib|config|proto|http
 FOLDERS

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ * An object's bytes through this gateway: ranges, conditions, decrypted on the way where it is encrypted. A window is
+ * fetched when the client has taken the one before, so a slow client holds one window and nothing else. Nothing is
+ * sent of a chunk that is not authentic: before the first byte that is a problem, after it the connection ends. */
+#ifndef GATEWAY_CONTENT_H
+#define GATEWAY_CONTENT_H
+
+#include "gateway/call.h"
+#include "gateway/files.h"
+#include "storage/envelope.h"
+#include "storage/keyring.h"
+
+struct content {
+    /* set by whoever asks for it */
+    char key[KEY_MAX + 1];
+    char seal[KEYRING_SEAL_MAX]; /* "" when the object is plain */
+    char mime[256];
+    char filename[FILE_NAME_MAX];
+    char etag[80];        /* without quotes; "" unknown */
+    char store_etag[260]; /* what the store must say; "" when that is not known */
+    uint64_t size_bytes;  /* plain */
+    /* content.c's own */
+    struct call *call;
+    bool counted;
+    unsigned char data_key[ENVELOPE_KEY_BYTES];
+    struct envelope *envelope;
+    uint64_t offset, end, chunk; /* plain bytes still to send; the first chunk of the window under way */
+    uint64_t fetched_bytes;      /* that the window must have */
+    bool part;
+    struct http_stream *stream;
+};
+
+/* Answers the call; `content` lives as long as the call's state, until content_clear. */
+void content_answer(struct call *call, struct content *content);
+void content_clear(struct content *content);
+
+/* A link to the same, good for so long without a token, as far as its maker may then still see it. -1 when it does not
+ * fit, or there is no key to sign with. */
+int content_link(const struct call *call, enum content_kind of, const char *id, const char *kind, int64_t expires_s,
+                 char url[STORAGE_URL_MAX]);
+
+#endif
