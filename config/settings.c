@@ -175,7 +175,7 @@ static const struct option_row rows[] = {
      .description = "The same, comma separated."},
     {ROW_NUMBER("content-streams", "CONTENT_STREAMS", content_streams, "64", 1, 4096, "downloads"),
      .audience = FOR_GATEWAY,
-     .description = "Downloads through one gateway at a time, about 1 MiB of memory each; more are told to come again."},
+     .description = "Downloads through one gateway at a time, about 1 MiB of memory each; more must come again."},
     {ROW_TEXT("r2-account-id", "R2_ACCOUNT_ID", r2_account_id, NULL), .aliases = "R2_ACCOUNT_ID",
      .audience = FOR_SIGNERS | FOR_WORKER, .description = "Cloudflare account; makes R2's endpoint."},
     {ROW_TEXT("spaces-region", "SPACES_REGION", spaces_region, NULL),

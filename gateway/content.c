@@ -152,8 +152,8 @@ static int hand_on(struct content *content, uint64_t at, const unsigned char *by
 }
 
 /* Opens every chunk before anything of the window is sent. -1: one is not authentic. */
-static int open_window(struct content *content, const unsigned char *sealed, size_t size, unsigned char *plain,
-                       size_t *plain_size) {
+static int open_window(struct content *content, const unsigned char *sealed, size_t size,
+                       unsigned char *plain, size_t *plain_size) {
     uint32_t chunk_bytes = envelope_chunk_bytes(content->envelope);
     uint64_t chunks = envelope_chunks(content->size_bytes, chunk_bytes);
     *plain_size = 0;
@@ -229,9 +229,8 @@ static void fetch_window(struct content *content) {
     if (last >= content->chunk + WINDOW_BYTES / chunk_bytes) {
         last = content->chunk + WINDOW_BYTES / chunk_bytes - 1;
     }
-    uint64_t end = last + 1 == chunks
-                       ? envelope_sealed_bytes(content->size_bytes, (uint32_t)chunk_bytes)
-                       : ENVELOPE_HEADER_BYTES + (last + 1) * whole;
+    uint64_t end = last + 1 == chunks ? envelope_sealed_bytes(content->size_bytes, (uint32_t)chunk_bytes)
+                                      : ENVELOPE_HEADER_BYTES + (last + 1) * whole;
     uint64_t begin = ENVELOPE_HEADER_BYTES + content->chunk * whole;
     fetch(content, begin, end - begin, window_came);
 }
@@ -259,7 +258,8 @@ static void header_came(void *context, const struct http_client_reply *reply) {
 /* False when a condition has answered the call. */
 static bool conditions_hold(struct call *call, const struct content *content) {
     const struct conditions conditions = {.if_match = http_request_header(call->request, "If-Match"),
-                                          .if_none_match = http_request_header(call->request, "If-None-Match")};
+                                          .if_none_match =
+                                              http_request_header(call->request, "If-None-Match")};
     char etag[sizeof content->etag + 2];
     if (content->etag[0] == '\0') {
         return true;
@@ -277,7 +277,8 @@ static bool conditions_hold(struct call *call, const struct content *content) {
     }
 }
 
-/* A range counts only while If-Range names what is there now (RFC 9110, 13.1.5); a date never does: none is kept. */
+/* A range counts only while If-Range names what is there now (RFC 9110, 13.1.5); a date never does: none is
+ * kept. */
 static bool range_counts(const struct call *call, const struct content *content) {
     const char *condition = http_request_header(call->request, "If-Range");
     char etag[sizeof content->etag + 2];

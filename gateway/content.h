@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * An object's bytes through this gateway: ranges, conditions, decrypted on the way where it is encrypted. A window is
- * fetched when the client has taken the one before, so a slow client holds one window and nothing else. Nothing is
- * sent of a chunk that is not authentic: before the first byte that is a problem, after it the connection ends. */
+ * An object's bytes through this gateway: ranges, conditions, decrypted on the way where it is encrypted. A
+ * window is fetched when the client has taken the one before, so a slow client holds one window and nothing
+ * else. Nothing is sent of a chunk that is not authentic: before the first byte that is a problem, after it
+ * the connection ends. */
 #ifndef GATEWAY_CONTENT_H
 #define GATEWAY_CONTENT_H
 
@@ -34,9 +35,9 @@ struct content {
 void content_answer(struct call *call, struct content *content);
 void content_clear(struct content *content);
 
-/* A link to the same, good for so long without a token, as far as its maker may then still see it. -1 when it does not
- * fit, or there is no key to sign with. */
-int content_link(const struct call *call, enum content_kind of, const char *id, const char *kind, int64_t expires_s,
-                 char url[STORAGE_URL_MAX]);
+/* A link to the same, good for so long without a token, as far as its maker may then still see it. -1 when it
+ * does not fit, or there is no key to sign with. */
+int content_link(const struct call *call, enum content_kind of, const char *id, const char *kind,
+                 int64_t expires_s, char url[STORAGE_URL_MAX]);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The content of files, derivatives and portal artifacts, by token or by a signed link; and the public key that
- * clients encrypt to. A link names its maker: it opens what that one may still see when it is used, for as long as it
- * is good. */
+ * The content of files, derivatives and portal artifacts, by token or by a signed link; and the public key
+ * that clients encrypt to. A link names its maker: it opens what that one may still see when it is used, for
+ * as long as it is good. */
 #include "gateway/content.h"
 #include "gateway/json.h"
 #include "gateway/module.h"
@@ -20,16 +20,17 @@ static const struct statement original = {
     "select f.etag, " SEAL " from files f left join object_keys k on f.sealed and k.key = f.r2_key_original "
     "where f.id = $1::uuid",
     1};
-static const struct statement derivative = {
-    "content_derivative",
-    "select d.r2_key as key, d.mime, d.size_bytes, d.sha256, k.seal from file_derivatives d left join object_keys k "
-    "on k.key = d.r2_key where d.file_id = $1::uuid and d.kind = $2",
-    2};
-static const struct statement artifact = {
-    "content_artifact",
-    "select a.r2_key as key, a.mime, a.size_bytes, a.sha256, k.seal from document_artifacts a join portal_jobs p on "
-    "p.job_id = a.job_id left join object_keys k on k.key = a.r2_key where a.job_id = $1::uuid and a.kind = $2",
-    2};
+static const struct statement derivative = {"content_derivative",
+                                            "select d.r2_key as key, d.mime, d.size_bytes, d.sha256, k.seal "
+                                            "from file_derivatives d left join object_keys k "
+                                            "on k.key = d.r2_key where d.file_id = $1::uuid and d.kind = $2",
+                                            2};
+static const struct statement artifact = {"content_artifact",
+                                          "select a.r2_key as key, a.mime, a.size_bytes, a.sha256, k.seal "
+                                          "from document_artifacts a join portal_jobs p on "
+                                          "p.job_id = a.job_id left join object_keys k on k.key = a.r2_key "
+                                          "where a.job_id = $1::uuid and a.kind = $2",
+                                          2};
 
 static void copy(char *target, size_t size, const struct database_result *result, const char *column) {
     const char *text = result_text(result, 0, column);
@@ -157,8 +158,8 @@ static void link_text(char *target, size_t size, const char *of, const char *id,
 
 #define LINK_TEXT_MAX 256 /* a choice, two UUIDs, a name of 64 and a number */
 
-int content_link(const struct call *call, enum content_kind of, const char *id, const char *kind, int64_t expires_s,
-                 char url[STORAGE_URL_MAX]) {
+int content_link(const struct call *call, enum content_kind of, const char *id, const char *kind,
+                 int64_t expires_s, char url[STORAGE_URL_MAX]) {
     const struct settings *settings = &call->gateway->settings;
     char text[LINK_TEXT_MAX], signature[KEYRING_LINK_TEXT], expires[24], own[96];
     const char *base = settings->public_url;
@@ -174,8 +175,9 @@ int content_link(const struct call *call, enum content_kind of, const char *id, 
     }
     size_t length = strlen(base);
     length -= length > 0 && base[length - 1] == '/' ? 1 : 0;
-    return text_format(url, STORAGE_URL_MAX, "%.*s/v1/content?of=%s&id=%s&kind=%s&user=%s&expires=%s&signature=%s",
-                       (int)length, base, kind_names[of], id, kind, call->user, expires, signature);
+    return text_format(url, STORAGE_URL_MAX,
+                       "%.*s/v1/content?of=%s&id=%s&kind=%s&user=%s&expires=%s&signature=%s", (int)length,
+                       base, kind_names[of], id, kind, call->user, expires, signature);
 }
 
 static const struct {
@@ -217,25 +219,28 @@ static void handle_key(struct call *call) {
         call_problem(call, PROBLEM_NOT_ENCRYPTED, NULL);
         return;
     }
-    call_respond_take(call, 200,
-                      memory_format("{\"algorithm\":\"AES-256-GCM-STREAM\",\"wrapping\":\"HPKE-X25519-SHA256-AES256GCM\","
-                                    "\"info\":\"%s\",\"chunk_bytes\":%u,\"key\":{\"kty\":\"OKP\",\"crv\":\"X25519\","
-                                    "\"use\":\"enc\",\"kid\":\"%s\",\"x\":\"%s\"}}",
-                                    KEYRING_INFO, ENVELOPE_CHUNK_BYTES, keyring_id(call->gateway->keyring), x));
+    call_respond_take(
+        call, 200,
+        memory_format("{\"algorithm\":\"AES-256-GCM-STREAM\",\"wrapping\":\"HPKE-X25519-SHA256-AES256GCM\","
+                      "\"info\":\"%s\",\"chunk_bytes\":%u,\"key\":{\"kty\":\"OKP\",\"crv\":\"X25519\","
+                      "\"use\":\"enc\",\"kid\":\"%s\",\"x\":\"%s\"}}",
+                      KEYRING_INFO, ENVELOPE_CHUNK_BYTES, keyring_id(call->gateway->keyring), x));
 }
 
 static const struct field link_query[] = {
     {"of", FIELD_CHOICE, true, 0, 0, "file|derivative|artifact", "What the link names."},
     {"id", FIELD_UUID, true, 0, 0, NULL, "The file, or the portal's job."},
-    {"kind", FIELD_TEXT, true, 1, 64, NULL, "Which of its derivatives or artifacts; \"original\" for the file."},
+    {"kind", FIELD_TEXT, true, 1, 64, NULL,
+     "Which of its derivatives or artifacts; \"original\" for the file."},
     {"user", FIELD_UUID, true, 0, 0, NULL, "Who made the link."},
-    {"expires", FIELD_INTEGER, true, 0, INT64_C(99999999999), NULL, "Until when it is good, in seconds since 1970."},
+    {"expires", FIELD_INTEGER, true, 0, INT64_C(99999999999), NULL,
+     "Until when it is good, in seconds since 1970."},
     {"signature", FIELD_SHA256, true, 0, 0, NULL, "Made with the link."},
 };
 
 #define CONTENT_PROBLEMS                                                                                     \
-    PROBLEM_NOT_FOUND, PROBLEM_FORBIDDEN, PROBLEM_OBJECT_NOT_FOUND, PROBLEM_OBJECT_CHANGED,                   \
-        PROBLEM_CONDITION_FAILED, PROBLEM_RANGE_REFUSED, PROBLEM_DECRYPT_FAILED, PROBLEM_KEY_UNAVAILABLE,     \
+    PROBLEM_NOT_FOUND, PROBLEM_FORBIDDEN, PROBLEM_OBJECT_NOT_FOUND, PROBLEM_OBJECT_CHANGED,                  \
+        PROBLEM_CONDITION_FAILED, PROBLEM_RANGE_REFUSED, PROBLEM_DECRYPT_FAILED, PROBLEM_KEY_UNAVAILABLE,    \
         PROBLEM_BUSY, PROBLEM_STORAGE_UNAVAILABLE
 
 static const struct route routes[] = {
@@ -288,4 +293,5 @@ static const struct answer_row answers[] = {
      .members = "algorithm:text wrapping:text info:text chunk_bytes:integer key:object"},
 };
 
-const struct gateway_module content_module = {.name = "content", MODULE_ROUTES(routes), MODULE_ANSWERS(answers)};
+const struct gateway_module content_module = {
+    .name = "content", MODULE_ROUTES(routes), MODULE_ANSWERS(answers)};

@@ -105,7 +105,8 @@ static const struct statement read_job = {
     "filemill_time(s.started_at), 'completed_at', filemill_time(s.completed_at))::text as job, "
     "(select a.r2_key from document_artifacts a where a.job_id = s.job_id and a.kind = 'output' and "
     "s.status = 'completed') as output, exists (select from document_artifacts a join object_keys k on k.key = "
-    "a.r2_key where a.job_id = s.job_id and a.kind = 'output') as sealed, s.filename from portal_job_states s where s.job_id = $1::uuid",
+    "a.r2_key where a.job_id = s.job_id and a.kind = 'output') as sealed, s.filename from "
+    "portal_job_states s where s.job_id = $1::uuid",
     1};
 
 /* ---- POST /jobs ---- */

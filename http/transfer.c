@@ -70,7 +70,9 @@ static int take_bytes(struct http_transfer *transfer, const char *bytes, size_t 
     if (success && transfer->request.sink_fd >= 0)
         return write_sink(transfer, bytes, size) == 0 ? 0 : fail(transfer, HTTP_CLIENT_WRITE);
     if (success && transfer->request.sink != NULL)
-        return transfer->request.sink(transfer->request.stream, bytes, size) == 0 ? 0 : fail(transfer, HTTP_CLIENT_WRITE);
+        return transfer->request.sink(transfer->request.stream, bytes, size) == 0
+                   ? 0
+                   : fail(transfer, HTTP_CLIENT_WRITE);
     keep_bytes(transfer, bytes, size);
     return 0;
 }
@@ -292,8 +294,8 @@ static void set_body(struct http_transfer *transfer) {
 
 static void set_method(struct http_transfer *transfer, const char *method) {
     const struct http_client_request *request = &transfer->request;
-    bool has_body = request->upload_fd >= 0 || request->upload_read != NULL || request->body_size > 0 || strcmp(method, "PUT") == 0 ||
-                    strcmp(method, "POST") == 0;
+    bool has_body = request->upload_fd >= 0 || request->upload_read != NULL || request->body_size > 0 ||
+                    strcmp(method, "PUT") == 0 || strcmp(method, "POST") == 0;
 
     if (has_body)
         set_body(transfer);

@@ -114,7 +114,7 @@ struct message_task {
     const char *input_mime;
     const char *input_etag;   /* sent as If-Match when not empty */
     const char *input_sha256; /* hex, checked when not empty */
-    const char *input_key;    /* 64 hex digits: the input is sealed with it; input_bytes and input_sha256 are of the plain one */
+    const char *input_key;    /* 64 hex digits: the input is sealed with it; size and hash are of the plain bytes */
     const char *parameters;   /* JSON object */
     uint64_t wall_ms, no_progress_ms, cpu_seconds, memory_bytes, output_bytes, pages, pixels; /* limits */
     struct message_output outputs[MESSAGE_MAX_OUTPUTS];

@@ -105,26 +105,17 @@ static const char *database_url(const struct settings *settings) {
     return url;
 }
 
-static struct storage *open_storage(const struct settings *settings) {
+/* The store, and the keys of what is encrypted there. */
+static void open_storage(struct scheduler *scheduler, const struct settings *settings) {
     char error[256];
-    struct storage *storage = storage_new(settings, error, sizeof error);
 
-    if (storage == NULL) {
+    scheduler->storage = storage_new(settings, error, sizeof error);
+    if (scheduler->storage != NULL)
+        scheduler->keyring = keyring_new(settings, error, sizeof error);
+    if (scheduler->keyring == NULL) {
         log_error("state=refused error=\"%s\"", error);
         exit(2);
     }
-    return storage;
-}
-
-static struct keyring *open_keyring(const struct settings *settings) {
-    char error[256];
-    struct keyring *keyring = keyring_new(settings, error, sizeof error);
-
-    if (keyring == NULL) {
-        log_error("state=refused error=\"%s\"", error);
-        exit(2);
-    }
-    return keyring;
 }
 
 static void start_modules(struct scheduler *scheduler, const char *url) {
@@ -176,8 +167,7 @@ int main(void) {
     }
     counters_attach();
     name_scheduler(&scheduler, &settings);
-    scheduler.storage = open_storage(&settings);
-    scheduler.keyring = open_keyring(&settings);
+    open_storage(&scheduler, &settings);
     scheduler.loop = loop_new();
     scheduler.database = database_new(
         scheduler.loop,

@@ -42,7 +42,8 @@ static int commit(const unsigned char *key, const unsigned char *header, unsigne
     return 0;
 }
 
-static struct envelope *envelope_make(const unsigned char *key, const unsigned char *header, uint32_t chunk_bytes) {
+static struct envelope *envelope_make(const unsigned char *key, const unsigned char *header,
+                                      uint32_t chunk_bytes) {
     struct envelope *envelope = memory_new(sizeof *envelope);
 
     memcpy(envelope->key, key, sizeof envelope->key);

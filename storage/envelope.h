@@ -2,11 +2,12 @@
  * An object encrypted so that it streams and can be read from anywhere: AES-256-GCM in chunks by the STREAM
  * construction (Hoang, Reyhanitabar, Rogaway, Vizár: Online Authenticated-Encryption and its Nonce-Reuse
  * Misuse-Resistance, 2015), as age and Tink use it. A key belongs to one object.
- *   header  "FMSEAL", version 1, log2 of the chunk's size, 7 bytes nonce prefix, algorithm 1, 16 bytes commitment
- *   chunk i of n   AES-256-GCM(key, nonce = prefix, i in 4 bytes, 1 if i = n - 1, aad = header), then its tag
- * All chunks but the last are full, and only an empty object's last one is empty: so the sizes of plain and sealed
- * object follow from each other. The commitment (HMAC-SHA256 under the key) tells a wrong key from a damaged
- * object. Pure: it knows no store and no master key. docs/encryption.md has the format for other programs. */
+ *   header  "FMSEAL", version 1, log2 of the chunk's size, 7 bytes nonce prefix, algorithm 1, 16 bytes
+ * commitment chunk i of n   AES-256-GCM(key, nonce = prefix, i in 4 bytes, 1 if i = n - 1, aad = header),
+ * then its tag All chunks but the last are full, and only an empty object's last one is empty: so the sizes
+ * of plain and sealed object follow from each other. The commitment (HMAC-SHA256 under the key) tells a wrong
+ * key from a damaged object. Pure: it knows no store and no master key. docs/encryption.md has the format for
+ * other programs. */
 #ifndef STORAGE_ENVELOPE_H
 #define STORAGE_ENVELOPE_H
 
@@ -43,8 +44,8 @@ uint64_t envelope_chunks(uint64_t plain_bytes, uint32_t chunk_bytes);
 /* One chunk. `target` holds size + ENVELOPE_TAG_BYTES; -1 on impossible sizes. */
 int envelope_seal_chunk(struct envelope *envelope, uint64_t index, bool last, const void *plain, size_t size,
                         unsigned char *target);
-/* `size` with the tag; `target` holds size - ENVELOPE_TAG_BYTES, and nothing but zeros after -1: changed, cut,
- * moved, or of another object. */
+/* `size` with the tag; `target` holds size - ENVELOPE_TAG_BYTES, and nothing but zeros after -1: changed,
+ * cut, moved, or of another object. */
 int envelope_open_chunk(struct envelope *envelope, uint64_t index, bool last, const void *sealed, size_t size,
                         unsigned char *target);
 
@@ -53,11 +54,12 @@ int envelope_open_chunk(struct envelope *envelope, uint64_t index, bool last, co
 struct envelope_source;
 
 /* Of the first `bytes` bytes of `fd` (borrowed). */
-struct envelope_source *envelope_source_new(const unsigned char key[ENVELOPE_KEY_BYTES], int fd, uint64_t bytes);
+struct envelope_source *envelope_source_new(const unsigned char key[ENVELOPE_KEY_BYTES], int fd,
+                                            uint64_t bytes);
 void envelope_source_free(struct envelope_source *source);
 uint64_t envelope_source_bytes(const struct envelope_source *source); /* sealed */
-/* How many bytes were written to `target`, 0 at the end, -1 with errno when the file can't be read. Any offset gives
- * the same bytes each time. */
+/* How many bytes were written to `target`, 0 at the end, -1 with errno when the file can't be read. Any
+ * offset gives the same bytes each time. */
 int64_t envelope_source_read(struct envelope_source *source, uint64_t offset, void *target, size_t max);
 /* Hex SHA-256 of all that is read; -1 on failure. */
 int envelope_source_hash(struct envelope_source *source, char target[65]);
@@ -69,7 +71,8 @@ struct envelope_sink;
 /* Opened chunks are written to `fd` (borrowed) from offset 0, `bytes` in all. */
 struct envelope_sink *envelope_sink_new(const unsigned char key[ENVELOPE_KEY_BYTES], int fd, uint64_t bytes);
 void envelope_sink_free(struct envelope_sink *sink);
-/* -1: broken (envelope_sink_is_broken), or the file can't be written. Nothing of a broken chunk is written. */
+/* -1: broken (envelope_sink_is_broken), or the file can't be written. Nothing of a broken chunk is written.
+ */
 int envelope_sink_write(struct envelope_sink *sink, const void *bytes, size_t size);
 /* -1: the end is missing. */
 int envelope_sink_end(struct envelope_sink *sink);

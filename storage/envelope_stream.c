@@ -35,7 +35,8 @@ struct envelope_sink {
 
 /* ---- source ---- */
 
-struct envelope_source *envelope_source_new(const unsigned char key[ENVELOPE_KEY_BYTES], int fd, uint64_t bytes) {
+struct envelope_source *envelope_source_new(const unsigned char key[ENVELOPE_KEY_BYTES], int fd,
+                                            uint64_t bytes) {
     struct envelope *envelope;
     struct envelope_source *source;
 

@@ -44,7 +44,8 @@ static int mac(unsigned char target[HASH_BYTES], const void *key, size_t key_siz
 }
 
 /* One block is enough for all that is derived here. */
-static int expand(unsigned char *target, size_t size, const unsigned char key[HASH_BYTES], struct text *info) {
+static int expand(unsigned char *target, size_t size, const unsigned char key[HASH_BYTES],
+                  struct text *info) {
     unsigned char block[HASH_BYTES];
     int status;
 
@@ -86,8 +87,8 @@ static int labeled_extract(unsigned char target[HASH_BYTES], struct hpke_bytes s
     return status;
 }
 
-static int labeled_expand(struct hpke_bytes target, const unsigned char key[HASH_BYTES], struct hpke_bytes suite,
-                          const char *label, struct hpke_bytes context) {
+static int labeled_expand(struct hpke_bytes target, const unsigned char key[HASH_BYTES],
+                          struct hpke_bytes suite, const char *label, struct hpke_bytes context) {
     const unsigned char size[2] = {0, (unsigned char)target.size};
     struct text info = {.size = 0};
 
@@ -109,7 +110,8 @@ int hpke_public(unsigned char public[HPKE_KEY_BYTES], const unsigned char privat
 }
 
 /* X25519 (RFC 7748); OpenSSL refuses a shared secret of zeros. */
-static int agree(unsigned char shared[HPKE_KEY_BYTES], const unsigned char *private, const unsigned char *peer) {
+static int agree(unsigned char shared[HPKE_KEY_BYTES], const unsigned char *private,
+                 const unsigned char *peer) {
     EVP_PKEY *own = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, private, HPKE_KEY_BYTES);
     EVP_PKEY *other = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, peer, HPKE_KEY_BYTES);
     EVP_PKEY_CTX *context = own != NULL ? EVP_PKEY_CTX_new(own, NULL) : NULL;
@@ -126,7 +128,8 @@ static int agree(unsigned char shared[HPKE_KEY_BYTES], const unsigned char *priv
     return status;
 }
 
-static int decapsulate(unsigned char secret[HASH_BYTES], const unsigned char *private, const unsigned char *sender) {
+static int decapsulate(unsigned char secret[HASH_BYTES], const unsigned char *private,
+                       const unsigned char *sender) {
     unsigned char shared[HPKE_KEY_BYTES], key[HASH_BYTES], both[2 * HPKE_KEY_BYTES];
     int status = -1;
 
@@ -145,7 +148,8 @@ struct schedule {
     unsigned char key[32], nonce[NONCE_BYTES];
 };
 
-static int make_schedule(struct schedule *schedule, const unsigned char shared[HASH_BYTES], const char *info) {
+static int make_schedule(struct schedule *schedule, const unsigned char shared[HASH_BYTES],
+                         const char *info) {
     const struct hpke_bytes none = {"", 0};
     unsigned char context[1 + 2 * HASH_BYTES] = {0}, secret[HASH_BYTES]; /* mode 0: base */
     const struct hpke_bytes full = {context, sizeof context};
@@ -155,7 +159,8 @@ static int make_schedule(struct schedule *schedule, const unsigned char shared[H
         labeled_extract(context + 1 + HASH_BYTES, none, whole, "info_hash",
                         (struct hpke_bytes){info, strlen(info)}) == 0 &&
         labeled_extract(secret, (struct hpke_bytes){shared, HASH_BYTES}, whole, "secret", none) == 0 &&
-        labeled_expand((struct hpke_bytes){schedule->key, sizeof schedule->key}, secret, whole, "key", full) == 0)
+        labeled_expand((struct hpke_bytes){schedule->key, sizeof schedule->key}, secret, whole, "key",
+                       full) == 0)
         status = labeled_expand((struct hpke_bytes){schedule->nonce, sizeof schedule->nonce}, secret, whole,
                                 "base_nonce", full);
     OPENSSL_cleanse(secret, sizeof secret);
@@ -170,7 +175,8 @@ static int open_message(const struct schedule *schedule, const unsigned char *by
     int written, rest, status = -1;
 
     memcpy(tag, bytes + plain, sizeof tag);
-    if (cipher != NULL && EVP_DecryptInit_ex(cipher, EVP_aes_256_gcm(), NULL, schedule->key, schedule->nonce) == 1 &&
+    if (cipher != NULL &&
+        EVP_DecryptInit_ex(cipher, EVP_aes_256_gcm(), NULL, schedule->key, schedule->nonce) == 1 &&
         EVP_DecryptUpdate(cipher, target, &written, bytes, (int)plain) == 1 &&
         EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, sizeof tag, tag) == 1 &&
         EVP_DecryptFinal_ex(cipher, end, &rest) == 1)

@@ -18,7 +18,8 @@ struct hpke_bytes {
 int hkdf_derive(unsigned char *target, size_t size, struct hpke_bytes key, const char *label);
 /* -1 when `private` is no key. */
 int hpke_public(unsigned char public[HPKE_KEY_BYTES], const unsigned char private[HPKE_KEY_BYTES]);
-/* `sealed`: the encapsulated key, the ciphertext, its tag. `target` holds what is left. -1: not for this key. */
+/* `sealed`: the encapsulated key, the ciphertext, its tag. `target` holds what is left. -1: not for this key.
+ */
 int hpke_open(const unsigned char private[HPKE_KEY_BYTES], const char *info, struct hpke_bytes sealed,
               unsigned char *target);
 

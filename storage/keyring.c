@@ -152,14 +152,15 @@ static int begin(EVP_CIPHER_CTX *cipher, const struct master *master, const char
 
     if (cipher == NULL ||
         EVP_CipherInit_ex(cipher, EVP_aes_256_gcm(), NULL, master->key, nonce, direction) != 1 ||
-        EVP_CipherUpdate(cipher, NULL, &size, (const unsigned char *)master->id, (int)strlen(master->id) + 1) != 1 ||
+        EVP_CipherUpdate(cipher, NULL, &size, (const unsigned char *)master->id,
+                         (int)strlen(master->id) + 1) != 1 ||
         EVP_CipherUpdate(cipher, NULL, &size, (const unsigned char *)object, (int)strlen(object)) != 1)
         return -1;
     return 0;
 }
 
-int keyring_wrap(const struct keyring *keyring, const char *object, const unsigned char key[ENVELOPE_KEY_BYTES],
-                 char *seal) {
+int keyring_wrap(const struct keyring *keyring, const char *object,
+                 const unsigned char key[ENVELOPE_KEY_BYTES], char *seal) {
     const struct master *master = &keyring->keys[0];
     unsigned char wrapped[WRAPPED_BYTES], *at = wrapped + NONCE_BYTES;
     char hex[2 * WRAPPED_BYTES + 1];
@@ -173,7 +174,8 @@ int keyring_wrap(const struct keyring *keyring, const char *object, const unsign
     if (begin(cipher, master, object, wrapped, 1) == 0 &&
         EVP_CipherUpdate(cipher, at, &size, key, ENVELOPE_KEY_BYTES) == 1 &&
         EVP_CipherFinal_ex(cipher, at + ENVELOPE_KEY_BYTES, &size) == 1 &&
-        EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, ENVELOPE_TAG_BYTES, at + ENVELOPE_KEY_BYTES) == 1) {
+        EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, ENVELOPE_TAG_BYTES, at + ENVELOPE_KEY_BYTES) ==
+            1) {
         text_hex_encode(hex, wrapped, sizeof wrapped);
         status = text_format(seal, KEYRING_SEAL_MAX, "%s:%s", master->id, hex);
     }
@@ -205,7 +207,8 @@ enum keyring_result keyring_unwrap(const struct keyring *keyring, const char *ob
     cipher = EVP_CIPHER_CTX_new();
     if (begin(cipher, master, object, wrapped, 0) == 0 &&
         EVP_CipherUpdate(cipher, key, &size, at, ENVELOPE_KEY_BYTES) == 1 &&
-        EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, ENVELOPE_TAG_BYTES, at + ENVELOPE_KEY_BYTES) == 1 &&
+        EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, ENVELOPE_TAG_BYTES, at + ENVELOPE_KEY_BYTES) ==
+            1 &&
         EVP_CipherFinal_ex(cipher, end, &size) == 1)
         status = 0;
     else
@@ -229,13 +232,15 @@ int keyring_public(const struct keyring *keyring, unsigned char target[KEYRING_P
     return 0;
 }
 
-int keyring_receive(const struct keyring *keyring, const char *wrapped, unsigned char key[ENVELOPE_KEY_BYTES]) {
+int keyring_receive(const struct keyring *keyring, const char *wrapped,
+                    unsigned char key[ENVELOPE_KEY_BYTES]) {
     unsigned char sent[SENT_BYTES];
 
     if (text_base64url_decode(sent, sizeof sent, wrapped, strlen(wrapped)) != (int64_t)sizeof sent)
         return -1;
     for (size_t i = 0; i < keyring->count; i++)
-        if (hpke_open(keyring->keys[i].upload, KEYRING_INFO, (struct hpke_bytes){sent, sizeof sent}, key) == 0)
+        if (hpke_open(keyring->keys[i].upload, KEYRING_INFO, (struct hpke_bytes){sent, sizeof sent}, key) ==
+            0)
             return 0;
     return -1;
 }
@@ -246,8 +251,8 @@ static int sign(const struct master *master, const char *text, char target[KEYRI
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned size = 0;
 
-    if (HMAC(EVP_sha256(), master->link, sizeof master->link, (const unsigned char *)text, strlen(text), digest,
-             &size) == NULL)
+    if (HMAC(EVP_sha256(), master->link, sizeof master->link, (const unsigned char *)text, strlen(text),
+             digest, &size) == NULL)
         return -1;
     text_hex_encode(target, digest, size);
     return 0;

@@ -3,7 +3,8 @@
  *   t/<tenant>/u/<owner>/<file>.<extension>                 originals
  *   t/<tenant>/derived/<file>/<kind>.<extension>            a derivative's first attempt
  *   t/<tenant>/derived/<file>/<kind>.<job>-<epoch>.<ext>    any later one: a key belongs to one lease only,
- * so a late writer can never touch a committed object. Of a derivative that is sealed (envelope.h) ".enc" follows. Keys of document portals: portal_paths.h. */
+ * so a late writer can never touch a committed object. Of a sealed derivative (envelope.h) ".enc" follows. Keys of
+ * document portals: portal_paths.h. */
 #ifndef STORAGE_KEYS_H
 #define STORAGE_KEYS_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Sealed objects: what was sealed opens, at every size around a chunk's edge and from every offset; whatever is
- * changed, cut, moved or mixed does not. Master keys: seals, rotation, keys that clients send. */
+ * Sealed objects: what was sealed opens, at every size around a chunk's edge and from every offset; whatever
+ * is changed, cut, moved or mixed does not. Master keys: seals, rotation, keys that clients send. */
 #include "storage/envelope.h"
 
 #include <setjmp.h>
@@ -79,7 +79,8 @@ static int open_all(const unsigned char *sealed, size_t size, size_t plain_size,
 }
 
 /* Nothing that comes out may differ from what went in, whatever came. */
-static void refuses(const struct object *object, const unsigned char *sealed, size_t size, size_t plain_size) {
+static void refuses(const struct object *object, const unsigned char *sealed, size_t size,
+                    size_t plain_size) {
     int fd = memfd_create("opened", MFD_CLOEXEC);
     off_t written;
     unsigned char *out;
@@ -94,8 +95,18 @@ static void refuses(const struct object *object, const unsigned char *sealed, si
     close(fd);
 }
 
-static const size_t sizes[] = {0,         1,         15,            16,        4095,          CHUNK - 1,
-                               CHUNK,     CHUNK + 1, 2 * CHUNK - 1, 2 * CHUNK, 2 * CHUNK + 1, 3 * CHUNK + 17,
+static const size_t sizes[] = {0,
+                               1,
+                               15,
+                               16,
+                               4095,
+                               CHUNK - 1,
+                               CHUNK,
+                               CHUNK + 1,
+                               2 * CHUNK - 1,
+                               2 * CHUNK,
+                               2 * CHUNK + 1,
+                               3 * CHUNK + 17,
                                5 * CHUNK};
 #define SIZES (sizeof sizes / sizeof sizes[0])
 
@@ -320,9 +331,16 @@ static void seals_belong_to_an_object_and_a_key(void **state) {
 }
 
 static void wrong_keys_are_refused(void **state) {
-    static const char *const wrong[] = {"a:0011", "zz", KEY_A "," KEY_A, "A:" "00112233445566778899aabbccddeeff"
-                                        "00112233445566778899aabbccddeeff", ":" "00112233445566778899aabbccddeeff"
-                                        "00112233445566778899aabbccddeeff", KEY_A "0"};
+    static const char *const wrong[] = {"a:0011",
+                                        "zz",
+                                        KEY_A "," KEY_A,
+                                        "A:"
+                                        "00112233445566778899aabbccddeeff"
+                                        "00112233445566778899aabbccddeeff",
+                                        ":"
+                                        "00112233445566778899aabbccddeeff"
+                                        "00112233445566778899aabbccddeeff",
+                                        KEY_A "0"};
     struct keyring *named = keyring_of("00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
     struct keyring *none = keyring_of("# nothing\n");
 
