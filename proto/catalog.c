@@ -187,6 +187,15 @@ static const struct parameter_row photo_parameters[] = {
     {.name = NULL},
 };
 
+static const struct parameter_row pdf_parameters[] = {
+    {.name = "layout",
+     .type = PARAMETER_CHOICE,
+     .choices = "raw|layout",
+     .fallback = "\"raw\"",
+     .description = "Text as the document draws it, or with columns and tables where they stand on the page."},
+    {.name = NULL},
+};
+
 static const struct parameter_row ocr_parameters[] = {
     {.name = "pages",
      .type = PARAMETER_PAGES,
@@ -261,7 +270,8 @@ static const struct parameter_row transcribe_parameters[] = {
 const struct catalog_row catalog_rows[] = {
     {.type = "extract_pdf",
      .media = {"application/pdf"},
-     .version = 1,
+     .parameters = pdf_parameters,
+     .version = 2,
      .summary = "Text and words of a PDF's pages."},
     {.type = "thumbnail",
      .media = {"application/pdf", PICTURES},

@@ -47,7 +47,7 @@ static void read_pdf_once(void *context) {
     if (pdf == NULL)
         fatal("not a PDF");
     for (int page = 0; page < pdf_page_count(pdf); page++) {
-        if (pdf_page_text(pdf, page, &text, &size) != PDF_OK || size == 0)
+        if (pdf_page_text(pdf, page, PDF_ORDER_RAW, &text, &size) != PDF_OK || size == 0)
             fatal("a page without text");
         free(text);
     }

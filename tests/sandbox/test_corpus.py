@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from driver import CORPUS, Driver
+from text_distance import ratio
 
 if not CORPUS.is_dir():
     pytest.skip("no corpus: set FILEMILL_CORPUS", allow_module_level=True)
@@ -72,6 +73,34 @@ def test_pdf_text(driver, tmp_path, path):
     assert [p["page"] for p in document["pages"]] == list(range(1, answer["pages"] + 1))
     assert answer["sizes"] == [text.stat().st_size, pages.stat().st_size]
     assert sum(p["chars"] for p in document["pages"]) == len(text.read_bytes().decode(errors="replace").replace("\f", ""))
+
+
+def test_pdf_layout_is_an_option(driver, tmp_path):
+    needs("pdftotext")
+    path, output = CORPUS / "pdf" / "tx_two_column.pdf", tmp_path / "text"
+    answer = driver.run("extract_pdf", {"layout": "layout"}, input=str(path), mime="application/pdf",
+                        outputs=[str(output), None])
+    assert answer["reason"] == ""
+    laid_out = subprocess.run(["pdftotext", "-layout", path, "-"], capture_output=True, check=True).stdout.decode()
+    assert ratio(laid_out, output.read_text()) > 0.98
+    assert driver.run("extract_pdf", {"layout": "columns"}, input=str(path), mime="application/pdf")["reason"] == \
+        "bad_parameters"
+
+
+def test_pdf_says_what_it_is(driver, tmp_path):
+    def document(name):
+        answer, _, pages = extract(driver, CORPUS / "pdf" / name, tmp_path)
+        assert answer["reason"] == ""
+        return json.loads(pages.read_text())
+
+    book = document("sf_GeoTopo-komprimiert.pdf")
+    assert "PDF Optimization Shell" in book["properties"]["Producer"]
+    assert len(book["outline"]) > 20 and {entry["level"] for entry in book["outline"]} >= {1, 2}
+    assert any("Topologische" in entry["title"] for entry in book["outline"])
+    attached = document("sf_with-attachment.pdf")["attachments"]
+    assert [entry["name"] for entry in attached] and all("bytes" in entry for entry in attached)
+    plain = document("opf_lorem-ipsum.pdf")
+    assert plain["outline"] == [] and plain["attachments"] == []
 
 
 def test_most_pdfs_succeed(driver, tmp_path):

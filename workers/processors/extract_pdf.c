@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT
  * Text of a PDF: `pdf_text`, in raw order with a form feed after each page, the same bytes as `pdftotext
- * -raw` writes; and `pdf_pages`, a JSON object with one line per page: its size, rotation, label, number of
- * characters, how good its text is and why (pdf_grade.h), and its words with their boxes. Sizes come before
- * contents, because counting pages is cheap even in a file made to burn processor time. */
+ * -raw` writes (or, if asked for, laid out as on the page); and `pdf_pages`, a JSON object with one line per
+ * page: its size, rotation, label, number of characters, how good its text is and why (pdf_grade.h), and its
+ * words with their boxes; then what the document says of itself. Sizes come before contents, because counting
+ * pages is cheap even in a file made to burn processor time. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/buffer.h"
-#include "lib/text.h"
 #include "workers/processor.h"
+#include "workers/processors/parameters.h"
 #include "workers/processors/pdf.h"
+#include "workers/processors/pdf_document.h"
 #include "workers/processors/pdf_grader.h"
 
 #define OUTPUT_TEXT 0
@@ -20,6 +22,7 @@
 struct extraction {
     struct processor_context *context;
     struct pdf *pdf;
+    enum pdf_order order;
     struct buffer json; /* of one page */
     uint64_t characters;
     uint64_t words;
@@ -47,38 +50,19 @@ static int fail(struct processor_context *context, enum pdf_status status) {
     return processor_fail(context, "engine_failed", "unknown status %d", (int)status);
 }
 
-/* --- JSON ------------------------------------------------------------------------------------------------ */
-
-/* Text as a JSON string; bytes that are not UTF-8 make it empty. */
-static int add_string(struct buffer *json, const char *text, size_t size) {
-    size_t plain = 0;
-    int status = buffer_append(json, "\"", 1);
-
-    if (!text_is_utf8(text, size))
-        size = 0;
-    for (size_t i = 0; i < size && status == 0; i++) {
-        unsigned char byte = (unsigned char)text[i];
-        if (byte >= ' ' && byte != '"' && byte != '\\')
-            continue;
-        status = buffer_append(json, text + plain, i - plain);
-        if (status == 0)
-            status = buffer_append_format(json, "\\u%04x", byte);
-        plain = i + 1;
-    }
-    if (status == 0)
-        status = buffer_append(json, text + plain, size > plain ? size - plain : 0);
-    return status == 0 ? buffer_append(json, "\"", 1) : -1;
-}
+/* --- JSON ------------------------------------------------------------------------------------------------
+ */
 
 static int add_word(void *context, const struct pdf_word *word) {
     struct extraction *extraction = context;
     struct buffer *json = &extraction->json;
 
     if (buffer_append_text(json, extraction->words == 0 ? "[" : ",[") != 0 ||
-        add_string(json, word->text, word->size) != 0)
+        pdf_json_string(json, word->text, word->size) != 0)
         return -1;
     extraction->words++;
-    return buffer_append_format(json, ",%.2f,%.2f,%.2f,%.2f]", word->left, word->top, word->right, word->bottom);
+    return buffer_append_format(json, ",%.2f,%.2f,%.2f,%.2f]", word->left, word->top, word->right,
+                                word->bottom);
 }
 
 static uint64_t count_characters(const char *text, size_t size) {
@@ -89,7 +73,8 @@ static uint64_t count_characters(const char *text, size_t size) {
     return count;
 }
 
-/* --- one page -------------------------------------------------------------------------------------------- */
+/* --- one page --------------------------------------------------------------------------------------------
+ */
 
 static int write_page_json(struct extraction *extraction, int page, uint64_t characters) {
     struct buffer *json = &extraction->json;
@@ -99,14 +84,17 @@ static int write_page_json(struct extraction *extraction, int page, uint64_t cha
 
     buffer_reset(json);
     extraction->words = 0;
-    result |= buffer_append_format(json, "%s\n{\"page\":%d,\"width\":%.2f,\"height\":%.2f,\"rotation\":%d,\"label\":",
-                                   page == 0 ? "" : ",", page + 1, facts.width, facts.height, facts.rotation);
-    result |= add_string(json, facts.label == NULL ? "" : facts.label,
-                         facts.label == NULL ? 0 : strlen(facts.label));
+    result |= buffer_append_format(
+        json,
+        "%s\n{\"page\":%d,\"width\":%.2f,\"height\":%.2f,\"rotation\":%d,\"label\":", page == 0 ? "" : ",",
+        page + 1, facts.width, facts.height, facts.rotation);
+    result |= pdf_json_string(json, facts.label == NULL ? "" : facts.label,
+                              facts.label == NULL ? 0 : strlen(facts.label));
     result |= buffer_append_format(json, ",\"chars\":%" PRIu64 "%s", characters,
                                    status == PDF_OK ? "" : ",\"error\":\"unreadable\"");
-    result |= buffer_append_format(json, ",\"source\":\"%s\",\"grade\":\"%s\",\"reason\":\"%s\",\"words\":[",
-                                   extraction->grade.source, extraction->grade.grade, extraction->grade.reason);
+    result |=
+        buffer_append_format(json, ",\"source\":\"%s\",\"grade\":\"%s\",\"reason\":\"%s\",\"words\":[",
+                             extraction->grade.source, extraction->grade.grade, extraction->grade.reason);
     free(facts.label);
     if (status == PDF_OK && pdf_page_words(extraction->pdf, page, add_word, extraction) == PDF_NO_MEMORY)
         return fail(extraction->context, PDF_NO_MEMORY);
@@ -120,7 +108,7 @@ static int extract_page(struct extraction *extraction, int page) {
     struct processor_context *context = extraction->context;
     char *text = NULL;
     size_t size = 0;
-    enum pdf_status status = pdf_page_text(extraction->pdf, page, &text, &size);
+    enum pdf_status status = pdf_page_text(extraction->pdf, page, extraction->order, &text, &size);
     uint64_t characters = count_characters(text, size);
     int result = 0;
 
@@ -141,10 +129,41 @@ static int extract_page(struct extraction *extraction, int page) {
     return result;
 }
 
-/* --- the document ---------------------------------------------------------------------------------------- */
+/* --- the document ----------------------------------------------------------------------------------------
+ */
 
 static int write_text(struct processor_context *context, int output, const char *text) {
     return context->outputs[output] < 0 ? 0 : processor_write(context, output, text, strlen(text));
+}
+
+/* Comes last: the pages are safe by then. */
+static int write_document(struct extraction *extraction) {
+    struct processor_context *context = extraction->context;
+    struct buffer *json = &extraction->json;
+
+    if (context->outputs[OUTPUT_PAGES] < 0)
+        return 0;
+    buffer_reset(json);
+    if (buffer_append_text(json, "\n],") != 0 || pdf_document_json(json, extraction->pdf) != 0 ||
+        buffer_append_text(json, "}\n") != 0)
+        return processor_fail(context, "output_limit", "the document says too much of itself");
+    return processor_write(context, OUTPUT_PAGES, json->data, json->size);
+}
+
+/* Plans and flows may say more than concerns this processor: only the layout is looked for. */
+static int read_order(struct processor_context *context, enum pdf_order *order) {
+    static const char *const words[] = {[PDF_ORDER_RAW] = "raw", [PDF_ORDER_LAYOUT] = "layout", NULL};
+    json_t *parameters = parameters_parse(context);
+    const json_t *layout = json_object_get(parameters, "layout");
+    int index = layout == NULL ? PDF_ORDER_RAW : parameter_word(context, "layout", words, layout);
+
+    if (parameters == NULL || index < 0) {
+        json_decref(parameters);
+        return -1;
+    }
+    json_decref(parameters);
+    *order = (enum pdf_order)index;
+    return 0;
 }
 
 static int extract_pages(struct extraction *extraction) {
@@ -154,7 +173,8 @@ static int extract_pages(struct extraction *extraction) {
     if (count <= 0)
         return fail(context, PDF_BROKEN);
     if (context->pages != 0 && (uint64_t)count > context->pages)
-        return processor_fail(context, "too_many_pages", "%d pages, %" PRIu64 " allowed", count, context->pages);
+        return processor_fail(context, "too_many_pages", "%d pages, %" PRIu64 " allowed", count,
+                              context->pages);
     context->page_count = (uint64_t)count;
     processor_progress(context, 0, (uint64_t)count);
     if (write_text(context, OUTPUT_PAGES, "{\"version\":1,\"pages\":[") != 0)
@@ -164,7 +184,7 @@ static int extract_pages(struct extraction *extraction) {
             return -1;
         processor_progress(context, (uint64_t)page + 1, (uint64_t)count);
     }
-    if (write_text(context, OUTPUT_PAGES, "\n]}\n") != 0)
+    if (write_document(extraction) != 0)
         return -1;
     if (extraction->broken_pages == (uint64_t)count)
         return fail(context, PDF_BROKEN);
@@ -181,11 +201,14 @@ static int run(struct processor_context *context) {
                                     .grader = {.bytes = context->input, .size = context->input_size}};
     enum pdf_status status;
 
+    if (read_order(context, &extraction.order) != 0)
+        return -1;
     buffer_init(&extraction.json, PAGE_JSON_MAX);
     extraction.pdf = pdf_open(context->input, context->input_size, &status);
     if (extraction.pdf == NULL)
         return fail(context, status);
-    /* Nothing is freed: the process ends with the document, and freeing a hostile one is a risk of its own. */
+    /* Nothing is freed: the process ends with the document, and freeing a hostile one is a risk of its own.
+     */
     return extract_pages(&extraction);
 }
 

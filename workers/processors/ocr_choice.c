@@ -12,7 +12,7 @@
 static bool needs_reading(struct pdf *pdf, struct pdf_grader *grader, int page) {
     char *text = NULL;
     size_t size = 0;
-    enum pdf_status status = pdf_page_text(pdf, page, &text, &size);
+    enum pdf_status status = pdf_page_text(pdf, page, PDF_ORDER_RAW, &text, &size);
     struct pdf_grade grade = pdf_grader_page(grader, page, status == PDF_OK ? text : NULL, size);
 
     free(text);

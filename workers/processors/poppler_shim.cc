@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The extern "C" face of poppler-cpp: every call catches everything. poppler's messages about broken files are
- * silenced: the runner has nowhere to print to. */
+ * The extern "C" face of poppler-cpp: every call catches everything. poppler's messages about broken files
+ * are silenced: the runner has nowhere to print to. */
 #include "workers/processors/engines.h"
 #include "workers/processors/pdf.h"
 
@@ -12,10 +12,12 @@
 #include <string>
 
 #include <poppler-document.h>
+#include <poppler-embedded-file.h>
 #include <poppler-global.h>
 #include <poppler-image.h>
 #include <poppler-page-renderer.h>
 #include <poppler-page.h>
+#include <poppler-toc.h>
 #include <poppler-version.h>
 
 struct pdf {
@@ -36,6 +38,8 @@ const char warm_document[] = "%PDF-1.4\n"
                              "5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj\n"
                              "6 0 obj<</Type/Font/Subtype/Type1/BaseFont/Times-Roman>>endobj\n"
                              "trailer<</Root 1 0 R/Size 7>>\n%%EOF\n";
+
+const int outline_depth_max = 32;
 
 void be_silent(const std::string &, void *) {
 }
@@ -80,7 +84,8 @@ int degrees(poppler::page::orientation_enum orientation) {
 
 enum pdf_status copy_rows(const poppler::image &image, size_t pixel_bytes, struct pdf_bitmap *bitmap) {
     const size_t stride = static_cast<size_t>(image.width()) * pixel_bytes;
-    unsigned char *pixels = static_cast<unsigned char *>(std::malloc(stride * static_cast<size_t>(image.height())));
+    unsigned char *pixels =
+        static_cast<unsigned char *>(std::malloc(stride * static_cast<size_t>(image.height())));
     if (pixels == nullptr)
         return PDF_NO_MEMORY;
     for (int row = 0; row < image.height(); row++)
@@ -103,7 +108,7 @@ int pdf_warm(void) {
         pdf_open(reinterpret_cast<const unsigned char *>(warm_document), sizeof warm_document - 1, &status);
     if (pdf == nullptr)
         return -1;
-    if (pdf_page_text(pdf, 0, &text, &size) != PDF_OK || std::strstr(text, "warm") == nullptr)
+    if (pdf_page_text(pdf, 0, PDF_ORDER_RAW, &text, &size) != PDF_OK || std::strstr(text, "warm") == nullptr)
         status = PDF_BROKEN;
     else
         status = pdf_page_draw(pdf, 0, 72, &bitmap);
@@ -151,14 +156,16 @@ enum pdf_status pdf_page_facts(struct pdf *pdf, int number, struct pdf_page_info
     });
 }
 
-enum pdf_status pdf_page_text(struct pdf *pdf, int number, char **text, size_t *size) {
+enum pdf_status pdf_page_text(struct pdf *pdf, int number, enum pdf_order order, char **text, size_t *size) {
     return guarded([&] {
         const std::unique_ptr<poppler::page> page(pdf->document->create_page(number));
         if (!page)
             return PDF_BROKEN;
-        const std::string raw = to_text(page->text(poppler::rectf(), poppler::page::raw_order_layout));
-        *text = copy_text(raw);
-        *size = raw.size();
+        const std::string found = to_text(
+            page->text(poppler::rectf(), order == PDF_ORDER_LAYOUT ? poppler::page::physical_layout
+                                                                   : poppler::page::raw_order_layout));
+        *text = copy_text(found);
+        *size = found.size();
         return PDF_OK;
     });
 }
@@ -181,6 +188,63 @@ enum pdf_status pdf_page_words(struct pdf *pdf, int number, int (*word)(void *, 
     });
 }
 
+enum pdf_status pdf_properties(struct pdf *pdf, int (*property)(void *, const struct pdf_property *),
+                               void *context) {
+    return guarded([&] {
+        for (const std::string &name : pdf->document->info_keys()) {
+            const std::string value = to_text(pdf->document->info_key(name));
+            const struct pdf_property found = {name.data(), value.data(), name.size(), value.size()};
+            if (property(context, &found) != 0)
+                break;
+        }
+        return PDF_OK;
+    });
+}
+
+namespace {
+
+/* False when the list is to end. */
+bool walk(const poppler::toc_item *item, int level, int (*heading)(void *, const struct pdf_heading *),
+          void *context) {
+    for (const poppler::toc_item *child : item->children()) {
+        const std::string title = to_text(child->title());
+        const struct pdf_heading found = {level, title.data(), title.size()};
+        if (heading(context, &found) != 0)
+            return false;
+        if (level < outline_depth_max && !walk(child, level + 1, heading, context))
+            return false;
+    }
+    return true;
+}
+
+} // namespace
+
+enum pdf_status pdf_outline(struct pdf *pdf, int (*heading)(void *, const struct pdf_heading *),
+                            void *context) {
+    return guarded([&] {
+        const std::unique_ptr<poppler::toc> toc(pdf->document->create_toc());
+        if (toc && toc->root() != nullptr)
+            (void)walk(toc->root(), 1, heading, context);
+        return PDF_OK;
+    });
+}
+
+enum pdf_status pdf_attachments(struct pdf *pdf, int (*attachment)(void *, const struct pdf_attachment *),
+                                void *context) {
+    return guarded([&] {
+        if (!pdf->document->has_embedded_files())
+            return PDF_OK;
+        for (const poppler::embedded_file *file : pdf->document->embedded_files()) {
+            const std::string name = file->name(), mime = file->mime_type();
+            const struct pdf_attachment found = {name.data(), mime.data(), name.size(), mime.size(),
+                                                 file->size()};
+            if (attachment(context, &found) != 0)
+                break;
+        }
+        return PDF_OK;
+    });
+}
+
 static enum pdf_status draw(struct pdf *pdf, int number, double dpi, poppler::image::format_enum format,
                             size_t pixel_bytes, struct pdf_bitmap *bitmap) {
     return guarded([&] {
@@ -188,7 +252,8 @@ static enum pdf_status draw(struct pdf *pdf, int number, double dpi, poppler::im
         if (!page)
             return PDF_BROKEN;
         poppler::page_renderer renderer;
-        renderer.set_render_hints(poppler::page_renderer::antialiasing | poppler::page_renderer::text_antialiasing);
+        renderer.set_render_hints(poppler::page_renderer::antialiasing |
+                                  poppler::page_renderer::text_antialiasing);
         renderer.set_image_format(format);
         const poppler::image image = renderer.render_page(page.get(), dpi, dpi);
         if (!image.is_valid())
