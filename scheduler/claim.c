@@ -227,21 +227,20 @@ static uint64_t less(uint64_t from, uint64_t taken) {
     return from > taken ? from - taken : 0;
 }
 
-/* How many runners may take jobs that last long. */
+/* How many more jobs that last long may be claimed; UINT64_MAX where there are too few runners for a reserve. */
 static uint64_t claims_long_room(const struct claims *claims) {
     const struct scheduler *scheduler = claims->scheduler;
-    uint64_t places =
-        fair_long_places(workers_slots(scheduler->workers), (uint64_t)scheduler->settings->short_reserve);
+    uint64_t reserve = (uint64_t)scheduler->settings->short_reserve;
+    uint64_t slots = workers_slots(scheduler->workers);
 
-    return less(places, usage_long_held(scheduler->usage));
+    if (reserve == 0 || slots < reserve)
+        return UINT64_MAX;
+    return less(fair_long_places(slots, reserve), usage_long_held(scheduler->usage));
 }
 
 /* The reserve for short work is all that is left: only lanes tell that apart. */
 static bool claims_are_down_to_reserve(const struct claims *claims) {
-    uint64_t reserve = (uint64_t)claims->scheduler->settings->short_reserve;
-
-    return reserve > 0 && workers_slots(claims->scheduler->workers) >= reserve &&
-           claims_long_room(claims) == 0;
+    return claims_long_room(claims) == 0;
 }
 
 /* What runners and services have room for. Where no worker offers room for network tasks they need credit. */
@@ -268,10 +267,8 @@ static struct wish claims_wish(const struct claims *claims) {
     struct wish wish = claims_heavy_wish(claims, room > 0 ? 0 : light_ready);
 
     /* Any of them may last long. */
-    if (scheduler->settings->short_reserve > 0 && workers_slots(scheduler->workers) > 0) {
-        wish.heavy = smallest(wish.heavy, less(claims_long_room(claims), claims->heavy_flying));
-        wish.jobs = smallest(wish.jobs, wish.heavy + wish.network);
-    }
+    wish.heavy = smallest(wish.heavy, less(claims_long_room(claims), claims->heavy_flying));
+    wish.jobs = smallest(wish.jobs, wish.heavy + wish.network);
     if (room == 0)
         return wish;
     left = less(left, light_ready + claims->flying);
