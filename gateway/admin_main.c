@@ -344,15 +344,6 @@ static int ask(const struct settings *settings, const struct order *order, const
     return status;
 }
 
-/* The first id of a list; "" when there is none. */
-static void first_admin(const char *list, char user[UUID_TEXT_SIZE]) {
-    user[0] = '\0';
-    if (list != NULL) {
-        list += strspn(list, " ,");
-        (void)text_format(user, UUID_TEXT_SIZE, "%.*s", (int)strcspn(list, " ,"), list);
-    }
-}
-
 int main(int count, char **arguments) {
     struct settings settings;
     struct order order = {.members = json_object()};
@@ -367,7 +358,7 @@ int main(int count, char **arguments) {
     char *copy = given != NULL && given[0] != '\0' ? memory_copy_text(given) : NULL;
     (void)unsetenv("FILEMILL_ADMIN_TOKEN");
     settings_load(&settings, "admin");
-    first_admin(settings.admins, user);
+    token_first_user(settings.admins, user);
     token = copy;
     if (token == NULL && text_is_uuid(user)) {
         token = token_make(&settings, &(struct token_wish){.user = user, .ttl_s = TOKEN_SECONDS});

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * filemill-console: the address of the web console, with a one-time code in the fragment where the instance
  * has a shared secret to sign it with. A browser never sends a fragment, so the code is in no server's log.
- * Prints the address on standard output and nothing else. filemill-console [--user UUID] */
+ * Prints the address on standard output and nothing else. filemill-console [--user UUID | --admin] */
 #include "config/settings.h"
 #include "gateway/console.h"
 #include "gateway/json.h"
 #include "gateway/token.h"
+#include "gateway/token_make.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/memory.h"
@@ -48,16 +49,32 @@ static char *make_base(const struct settings *settings) {
                          (long long)settings->gateway_port);
 }
 
+/* Whom the link signs in; NULL when the words are wrong, "" when there is no admin. `admin` is room for one.
+ */
+static const char *choose_user(const struct settings *settings, int count, char **arguments,
+                               char admin[UUID_TEXT_SIZE]) {
+    if (count == 3 && strcmp(arguments[1], "--user") == 0 && text_is_uuid(arguments[2])) {
+        return arguments[2];
+    }
+    if (count == 2 && strcmp(arguments[1], "--admin") == 0) {
+        token_first_user(settings->admins, admin);
+        return text_is_uuid(admin) ? admin : "";
+    }
+    return count == 1 ? DEMO_USER : NULL;
+}
+
 int main(int count, char **arguments) {
     struct settings settings;
-    const char *user = DEMO_USER;
-    if (count == 3 && strcmp(arguments[1], "--user") == 0 && text_is_uuid(arguments[2])) {
-        user = arguments[2];
-    } else if (count != 1) {
-        (void)fputs("usage: filemill console [--user UUID]\n", stderr);
-        return 2;
-    }
+    char admin[UUID_TEXT_SIZE] = "";
     settings_load(&settings, "console");
+    const char *user = choose_user(&settings, count, arguments, admin);
+    if (user == NULL || user[0] == '\0') {
+        (void)fputs(user == NULL ? "usage: filemill console [--user UUID | --admin]\n"
+                                 : "filemill: there is no admin to sign in: set FILEMILL_ADMINS\n",
+                    stderr);
+        settings_clear(&settings);
+        return user == NULL ? 2 : 1;
+    }
     if (!settings.console) {
         fatal("option=console error=\"off: this instance serves no console\"");
     }

@@ -8,8 +8,10 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/memory.h"
+#include "lib/text.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static struct key_set *read_key_file(const char *path) {
     char *bytes = memory_new(KEY_SET_MAX_BYTES + 1);
@@ -59,4 +61,12 @@ char *token_make(const struct settings *settings, const struct token_wish *wish)
     char *token = sign(settings, claims);
     json_decref(claims);
     return token;
+}
+
+void token_first_user(const char *list, char user[UUID_TEXT_SIZE]) {
+    user[0] = '\0';
+    if (list != NULL) {
+        list += strspn(list, " ,");
+        (void)text_format(user, UUID_TEXT_SIZE, "%.*s", (int)strcspn(list, " ,"), list);
+    }
 }

@@ -22,9 +22,8 @@ function readPeaks(waveform) {
 }
 
 function readLines(transcript) {
-  const lines = transcript?.segments ?? transcript?.lines ?? transcript?.utterances ?? (Array.isArray(transcript) ? transcript : []);
-  return lines.map((line) => ({ text: String(line.text ?? "").trim(), from: Number(line.start ?? line.from ?? line.start_ms / 1000),
-    to: Number(line.end ?? line.to ?? line.end_ms / 1000) })).filter((line) => line.text && Number.isFinite(line.from));
+  return (transcript?.segments ?? []).filter((line) => line.text).map((line) => ({ text: line.text, from: line.start_ms / 1000,
+    words: (line.words ?? []).map((word) => ({ text: word.word, from: word.start_ms / 1000, to: word.end_ms / 1000 })) }));
 }
 
 class Audio_ {
@@ -44,7 +43,9 @@ class Audio_ {
     rate.value = "1";
     this.fault = h("p", { class: "note", role: "status" });
     this.list = h("ol", { class: "transcript", "aria-label": "Transcript" }, this.lines.map((line) => h("li", {},
-      h("button", { type: "button", onclick: () => this.seek(line.from, true) }, h("span", { class: "clock", text: duration(line.from) }), h("span", { text: line.text })))));
+      h("button", { type: "button", onclick: () => this.seek(line.from, true) }, h("span", { class: "clock", text: duration(line.from) }),
+        h("span", {}, line.words.length > 0 ? line.words.map((word) => [h("span", { class: "said", text: word.text }), " "]) : line.text)))));
+    this.spoken = this.lines.map((line, i) => [...this.list.children[i].querySelectorAll(".said")]);
     this.element = h("div", { class: "player" }, this.sound, this.canvas,
       h("div", { class: "player-bar" }, this.toggle, this.time, h("span", { class: "grow" }), rate), this.fault,
       this.lines.length > 0 ? h("section", {}, h("h2", { text: "Transcript" }), this.list)
@@ -125,6 +126,12 @@ class Audio_ {
       this.list.children[at]?.firstChild.setAttribute("aria-current", "true");
       if (!this.sound.paused) this.list.children[at]?.scrollIntoView({ block: "nearest" });
       this.line = at;
+    }
+    const word = at < 0 ? null : this.spoken[at][this.lines[at].words.findIndex((entry) => now >= entry.from && now < entry.to)] ?? null;
+    if (word !== this.word) {
+      this.word?.classList.remove("now");
+      word?.classList.add("now");
+      this.word = word;
     }
     this.paint();
   }

@@ -7,19 +7,26 @@ import { uploads } from "./uploads.js";
 import { filesView } from "./files.js";
 import { fileView } from "./file.js";
 import { membersView } from "./members.js";
+import { jobsView } from "./jobs.js";
+import { adminView } from "./admin.js";
 import { explain } from "./words.js";
 
 const app = document.getElementById("app");
-const state = { tenants: [], view: null, main: null, inside: false, expiry: 0 };
+const state = { tenants: [], admin: false, view: null, main: null, inside: false, expiry: 0 };
 
+// A view is shown where `for` says so: of a tenant, of those who manage its jobs, of those who run the service.
 const VIEWS = [
-  { name: "files", label: "Files", icon: "file", open: filesView },
-  { name: "members", label: "Members", icon: "people", open: membersView },
+  { name: "files", label: "Files", icon: "file", open: filesView, for: () => session.tenant },
+  { name: "jobs", label: "Jobs", icon: "queue", open: jobsView, for: () => ["owner", "admin", "internal"].includes(roleHere()) },
+  { name: "members", label: "Members", icon: "people", open: membersView, for: () => session.tenant },
+  { name: "service", label: "Service", icon: "service", open: adminView, for: () => state.admin },
 ];
+const views = () => VIEWS.filter((view) => view.for());
+const roleHere = () => state.tenants.find((tenant) => tenant.id === session.tenant)?.role;
 const SHORTCUTS = [
   ["/", "Search"], ["j  k", "Next and previous file"], ["Enter", "Open the file"], ["Esc", "Back, or close"], ["u", "Upload files"],
-  ["←  →", "Previous and next page of a document"], ["Space", "Play or pause a sound"], ["g f", "Files"], ["g m", "Members"],
-  ["t", "Light or dark"], ["?", "This help"],
+  ["←  →", "Previous and next page of a document"], ["Space", "Play or pause a sound"], ["g f", "Files"], ["g j", "Jobs"],
+  ["g m", "Members"], ["g s", "Service"], ["t", "Light or dark"], ["?", "This help"],
 ];
 
 // ---- look ----
@@ -55,8 +62,8 @@ export function mark(size = 28) {
 function tenantPicker() {
   const select = h("select", { id: "tenant", "aria-label": "Tenant", onchange: () => chooseTenant(select.value) },
     state.tenants.map((tenant) => h("option", { value: tenant.id, text: tenant.name })),
-    h("option", { value: "", text: "New tenant…" }));
-  select.value = session.tenant;
+    !session.tenant && h("option", { value: "none", text: "No tenant" }), h("option", { value: "", text: "New tenant…" }));
+  select.value = session.tenant ?? "none";
   return select;
 }
 
@@ -69,7 +76,7 @@ async function chooseTenant(id) {
     route();
     return;
   }
-  document.getElementById("tenant").value = session.tenant;
+  document.getElementById("tenant").value = session.tenant ?? "none";
   await newTenant();
 }
 
@@ -96,7 +103,7 @@ export function showProblem(problem) {
 
 function drawFrame() {
   state.main = h("main", { id: "main", tabindex: "-1" });
-  const nav = h("nav", { class: "tabs", "aria-label": "Views" }, VIEWS.map((view) =>
+  const nav = h("nav", { class: "tabs", "aria-label": "Views" }, views().map((view) =>
     h("a", { href: `#/${view.name}`, data: { view: view.name } }, icon(view.icon), h("span", { text: view.label }))));
   fill(app,
     h("header", { class: "top" },
@@ -139,14 +146,16 @@ function showHelp() {
 
 async function start() {
   const claims = readClaims(session.token ?? "");
-  state.tenants = (await get("/v1/tenants")).tenants;
+  const [answer, admin] = await Promise.all([get("/v1/tenants"), get("/v1/admin/queue").then(() => true, () => false)]);
+  state.tenants = answer.tenants;
+  state.admin = admin;
   state.inside = true;
   session.user = claims.sub ?? session.user;
   if (!state.tenants.some((tenant) => tenant.id === session.tenant)) session.tenant = state.tenants[0]?.id ?? null;
   session.save();
   clearTimeout(state.expiry);
   if (claims.exp) state.expiry = setTimeout(() => signOut("expired"), Math.min(claims.exp * 1000 - Date.now(), 2 ** 31 - 1));
-  if (!session.tenant) {
+  if (!session.tenant && !state.admin) {
     drawWelcome();
     return;
   }
@@ -191,7 +200,7 @@ bus.addEventListener("signed-out", () => { if (state.inside) signOut("expired");
 function route() {
   if (!session.token || !state.main) return;
   const [, name = "files", id] = location.hash.replace(/^#/, "").split("/");
-  const view = VIEWS.find((entry) => entry.name === name) ?? VIEWS[0];
+  const view = views().find((entry) => entry.name === name) ?? views()[0];
   state.view?.close?.();
   for (const tab of app.querySelectorAll(".tabs a")) {
     if (tab.dataset.view === view.name) tab.setAttribute("aria-current", "page");
@@ -199,7 +208,7 @@ function route() {
   }
   window.scrollTo(0, 0);
   const isFile = view.name === "files" && /^[0-9a-f-]{36}$/.test(id ?? "");
-  const context = { main: state.main, role: state.tenants.find((tenant) => tenant.id === session.tenant)?.role, showProblem };
+  const context = { main: state.main, role: roleHere(), tenants: state.tenants, showProblem };
   state.view = isFile ? fileView(context, id) : view.open(context);
   state.isFile = isFile;
   document.title = `${isFile ? "File" : view.label} · Filemill`;
@@ -246,7 +255,8 @@ document.addEventListener("keydown", (event) => {
   pending = event.key === "g" && !pending ? "g " : "";
   const action = {
     "?": showHelp, t: switchTheme, u: () => uploads.choose(),
-    "g f": () => { location.hash = "#/files"; }, "g m": () => { location.hash = "#/members"; },
+    "g f": () => { location.hash = "#/files"; }, "g j": () => { location.hash = "#/jobs"; },
+    "g m": () => { location.hash = "#/members"; }, "g s": () => { location.hash = "#/service"; },
     Escape: () => { if (state.isFile) location.hash = "#/files"; },
   }[key];
   if (action) {

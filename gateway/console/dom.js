@@ -29,6 +29,13 @@ export function fill(element, ...children) {
   return append(element, children);
 }
 
+// Fills anew; the focus goes back to what has the same data-key.
+export function redraw(element, ...children) {
+  const key = element.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  fill(element, ...children);
+  if (key) element.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+}
+
 export function svg(tag, attributes = {}, ...children) {
   const element = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -59,6 +66,7 @@ const ICONS = {
   audio: "M4 10v4M8 6v12M12 9v6M16 4v16M20 10v4",
   text: "M6 3h12v18H6zM9 8h6M9 12h6M9 16h4",
   queue: "M4 6h16M4 12h16M4 18h10",
+  service: "M4 5h16v6H4zM4 13h16v6H4zM7.500 8v.100M7.500 16v.100M11 8h6M11 16h6",
   people: "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7M3 20c0-3.5 2.5-6 6-6s6 2.5 6 6M16 4.5a3.5 3.5 0 0 1 0 6.5M18 14.5c2 .8 3 2.8 3 5.5",
 };
 

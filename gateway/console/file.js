@@ -5,6 +5,7 @@ import { watch } from "./live.js";
 import { pill, tile } from "./files.js";
 import { pagesPreview } from "./pages.js";
 import { audioPreview } from "./audio.js";
+import { orderJob } from "./order.js";
 import { explain, family, jobName, kindName, stateWords } from "./words.js";
 
 const SETTLE_MS = 120;
@@ -88,7 +89,7 @@ class File_ {
   update() {
     const { file, shown } = this;
     const outputs = JSON.stringify([file.generation, file.derivatives.map((entry) => [entry.kind, entry.sha256, entry.updated_at])]);
-    if (shown.status !== file.status) {
+    if (shown.status !== file.status || shown.run !== file.generation) {
       fill(this.state, pill(file.status));
       fill(this.sign, tile(file));
       this.drawActions();
@@ -98,7 +99,7 @@ class File_ {
     this.drawFaults();
     if (shown.outputs !== outputs) this.drawOutputs();
     if (shown.outputs !== outputs || shown.status !== file.status) this.drawPreview();
-    Object.assign(shown, { status: file.status, outputs });
+    Object.assign(shown, { status: file.status, run: file.generation, outputs });
   }
 
   drawActions() {
@@ -107,6 +108,7 @@ class File_ {
     fill(this.actions,
       there && button("Download", { icon: "download", kind: "primary", onclick: () => this.download() }),
       there && button("Copy link", { icon: "copy", onclick: () => this.copy() }),
+      there && button("Run a job", { icon: "play", onclick: () => this.order() }),
       there && this.elevated && button("Reprocess", { icon: "retry", onclick: () => this.act("POST", `/v1/internal/files/${this.id}/reprocess`, "Its jobs run anew") }),
       button("Delete", { icon: "trash", kind: "danger", onclick: () => this.remove() }));
   }
@@ -117,7 +119,7 @@ class File_ {
     fill(this.facts, row("Size", bytes(file.size_bytes)), row("Type", file.detected_mime ?? file.mime),
       file.detected_mime && file.detected_mime !== file.mime && row("Declared", file.mime),
       row("Visible to", { private: "Its owner and admins", internal: "Admins", public: "Everybody" }[file.visibility] ?? file.visibility),
-      row("Uploaded", ago(file.created_at)), row("Run", String(file.generation)), row("Id", h("code", { text: file.file_id })));
+      row("Uploaded", ago(file.created_at)), row("Run", String(file.generation + 1)), row("Id", h("code", { text: file.file_id })));
   }
 
   drawJobs() {
@@ -199,6 +201,8 @@ class File_ {
     if (has("pdf_pages") || has("ocr_json")) {
       const [pages, ocr, url] = await Promise.all([has("pdf_pages") ? of("pdf_pages") : null, has("ocr_json") ? of("ocr_json") : null,
         picture ? link(this.id, picture, file.generation) : null]);
+      const wordless = !pages && !ocr.pages.some((page) => page.words.length > 0);
+      if (kind === "image" && picture && wordless) return this.picturePreview(file, picture);
       return pagesPreview({ pages, ocr, picture: url, isPicture: kind === "image", name: file.filename ?? "the file" });
     }
     if (kind === "audio" && (has("waveform") || file.status === "ready")) {
@@ -248,6 +252,16 @@ class File_ {
     } catch (problem) {
       if (problem.code) this.showProblem(problem);
       else toast("The browser does not allow copying here.", "bad");
+    }
+  }
+
+  async order() {
+    try {
+      if (!await orderJob(this.file)) return;
+      toast("Queued");
+      await this.load();
+    } catch (problem) {
+      this.showProblem(problem);
     }
   }
 

@@ -62,7 +62,7 @@ class Members {
   table(members) {
     return h("div", { class: "table-frame", tabindex: "0", role: "region", "aria-label": "Members" }, h("table", {},
       h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "User" }), h("th", { scope: "col", text: "Role" }), h("th", { scope: "col", text: "Since" }),
-        this.may && h("th", { scope: "col" }, h("span", { class: "hidden-text", text: "Actions" })))),
+        this.may && h("th", { scope: "col", class: "act" }, h("span", { class: "hidden-text", text: "Actions" })))),
       h("tbody", {}, members.map((member) => this.row(member)))));
   }
 
@@ -75,7 +75,7 @@ class Members {
       role.addEventListener("change", () => this.act("PATCH", member, { role: role.value }, "Role changed"));
     }
     return h("tr", {}, h("td", {}, h("code", { text: member.user_id }), you && h("span", { class: "tag", text: "you" })), h("td", {}, role), h("td", {}, ago(member.created_at)),
-      this.may && h("td", {}, change && button(`Remove ${member.user_id}`, { icon: "trash", compact: true, kind: "ghost", onclick: () => this.remove(member, you) })));
+      this.may && h("td", { class: "act" }, change && button(`Remove ${member.user_id}`, { icon: "trash", compact: true, kind: "ghost", onclick: () => this.remove(member, you) })));
   }
 
   async remove(member, you) {

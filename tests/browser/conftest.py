@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A headless Chromium before a whole Filemill. Screenshots go to $FILEMILL_TEST_OUTPUT, or pytest's own folder."""
 import os
 import shutil
