@@ -14,7 +14,7 @@ export class JobList {
   constructor({ routes, opens, showsTenant = false, showProblem, changed }) {
     Object.assign(this, { routes, opens, showsTenant, showProblem, changed, status: "", type: "", error: "", jobs: [], pages: 1, more: false, loaded: false });
     this.states = h("div", { class: "chips", role: "group", "aria-label": "State of the jobs" }, STATES.map((value) =>
-      h("button", { type: "button", class: "chip", "aria-pressed": String(value === ""), data: { state: value }, text: value ? stateWords(value) : "All",
+      h("button", { type: "button", class: "chip", "aria-pressed": String(value === ""), data: { state: value }, text: { "": "All", waiting: "Waiting", retry: "Will retry" }[value] ?? stateWords(value),
         onclick: () => this.choose({ status: value }) })));
     this.only = h("div", { class: "only" });
     this.list = h("ul", { class: "works", "aria-label": "Jobs", "aria-busy": "true" }, h("li", { class: "row-ghost", "aria-hidden": "true" }));

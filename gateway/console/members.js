@@ -60,8 +60,8 @@ class Members {
   }
 
   table(members) {
-    return h("div", { class: "table-frame", tabindex: "0", role: "region", "aria-label": "Members" }, h("table", {},
-      h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "User" }), h("th", { scope: "col", text: "Role" }), h("th", { scope: "col", text: "Since" }),
+    return h("div", { class: "table-frame members", tabindex: "0", role: "region", "aria-label": "Members" }, h("table", {},
+      h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "User" }), h("th", { scope: "col", text: "Role" }), h("th", { scope: "col", class: "extra", text: "Since" }),
         this.may && h("th", { scope: "col", class: "act" }, h("span", { class: "hidden-text", text: "Actions" })))),
       h("tbody", {}, members.map((member) => this.row(member)))));
   }
@@ -74,7 +74,7 @@ class Members {
       role.setAttribute("aria-label", `Role of ${member.user_id}`);
       role.addEventListener("change", () => this.act("PATCH", member, { role: role.value }, "Role changed"));
     }
-    return h("tr", {}, h("td", {}, h("code", { text: member.user_id }), you && h("span", { class: "tag", text: "you" })), h("td", {}, role), h("td", {}, ago(member.created_at)),
+    return h("tr", {}, h("td", {}, h("code", { text: member.user_id }), you && h("span", { class: "tag", text: "you" })), h("td", {}, role), h("td", { class: "extra" }, ago(member.created_at)),
       this.may && h("td", { class: "act" }, change && button(`Remove ${member.user_id}`, { icon: "trash", compact: true, kind: "ghost", onclick: () => this.remove(member, you) })));
   }
 

@@ -77,8 +77,15 @@ return { at: all.indexOf(e), what: e.outerHTML.slice(0, 100), ring: style.outlin
 """
 
 
+CONTROLS = ("button", "link", "textbox", "searchbox", "combobox", "slider", "spinbutton", "checkbox", "image", "progressbar", "dialog")
+
+
 def findings(browser):
-    return browser.run(CONTENT)
+    """What the page says of itself, and what the browser tells those who don't see it."""
+    nodes = browser.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    controls = [node for node in nodes if not node["ignored"] and node["role"]["value"] in CONTROLS]
+    nameless = [f"{node['role']['value']} without a name" for node in controls if not node.get("name", {}).get("value", "").strip()]
+    return browser.run(CONTENT) + nameless + ([] if len(controls) > 1 else ["next to no controls"])
 
 
 def walk_by_keyboard(browser, most=60):

@@ -103,7 +103,7 @@ class Browser:
             "features": [{"name": names[name], "value": value} for name, value in features.items()]})
 
     def picture(self, name):
-        time.sleep(0.2)  # what moves comes to rest
+        time.sleep(0.05)  # what moves comes to rest
         self.driver.save_screenshot(str(self.pictures / f"{name}.png"))
 
     def open(self, path="/console/"):
