@@ -227,7 +227,8 @@ static uint64_t less(uint64_t from, uint64_t taken) {
     return from > taken ? from - taken : 0;
 }
 
-/* How many more jobs that last long may be claimed; UINT64_MAX where there are too few runners for a reserve. */
+/* How many more jobs that last long may be claimed; UINT64_MAX where there are too few runners for a reserve.
+ */
 static uint64_t claims_long_room(const struct claims *claims) {
     const struct scheduler *scheduler = claims->scheduler;
     uint64_t reserve = (uint64_t)scheduler->settings->short_reserve;

@@ -258,6 +258,17 @@ def test_equal_backlogs_get_equal_cpu_time(postgres, queue, start, crew):
     assert min(spent.values()) > 0 and max(spent.values()) / min(spent.values()) < 1.2, spent
 
 
+def test_more_tenants_than_a_survey_takes(postgres, queue, start, crew):
+    postgres.execute("with t as (insert into tenants (name) select 'many' from generate_series(1, 900) returning id),"
+                     " f as (insert into files (tenant_id, owner_user_id, r2_key_original, mime, status)"
+                     "       select id, %s, 't/' || id, 'text/plain', 'processing' from t returning id, tenant_id)"
+                     " insert into jobs (tenant_id, file_id, type) select tenant_id, id, 'noop' from f,"
+                     " generate_series(1, 2)", (queue.owner,))
+    workers = crew(start(poll_ms=100), 64, seconds=0.01)
+    eventually(lambda: left(postgres) == 0, what="jobs of all", seconds=30)
+    assert len({task["tenant"] for _, task in workers.started[:1000]}) > 350
+
+
 # ---- priorities ----
 
 
