@@ -10,7 +10,8 @@
  */
 bool cors_allows(const char *list, const char *origin);
 
-#define CORS_ALLOW_HEADERS "authorization, content-type, idempotency-key, last-event-id, traceparent, tracestate, x-request-id"
+#define CORS_ALLOW_HEADERS                                                                                   \
+    "authorization, content-type, idempotency-key, last-event-id, traceparent, tracestate, x-request-id"
 #define CORS_EXPOSE_HEADERS "idempotency-replayed, location, retry-after, traceresponse, x-request-id"
 #define CORS_MAX_AGE "600"
 
