@@ -121,7 +121,10 @@ struct settings {
     char *transcribe_backend, *transcribe_data, *transcribe_url, *transcribe_key, *transcribe_model;
     char *transcribe_language;
     int64_t transcribe_concurrency, transcribe_per_minute, transcribe_timeout_ms;
-    char *chat_url, *chat_key, *chat_model;
+    char *classify_backend; /* embedded or chat */
+    int64_t classify_least, classify_text_bytes, classify_examples;
+    int64_t form_bytes, form_file_bytes, form_parts, form_requests;
+    char *chat_url, *chat_key, *chat_model, *chat_temperature;
     int64_t chat_concurrency, chat_per_minute, chat_timeout_ms;
     int64_t service_connect_timeout_ms, service_attempts, service_retry_after_ms, service_answer_bytes;
     int64_t service_breaker_failures, service_breaker_ms;

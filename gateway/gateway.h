@@ -37,6 +37,7 @@ struct gateway {
     struct identify *identify;
     struct scheduler_link *scheduler;
     char *openapi;      /* the document, made once */
+    unsigned forms;     /* being read */
     struct call *calls; /* in flight */
     unsigned call_count;
     bool draining;

@@ -110,7 +110,7 @@ static json_t *route_responses(const struct route *route) {
             add_problem(responses, of_authenticated[i]);
         }
     }
-    if ((route->flags & ROUTE_BODY) != 0) {
+    if ((route->flags & (ROUTE_BODY | ROUTE_STREAM_BODY)) != 0) {
         add_problem(responses, PROBLEM_UNSUPPORTED_MEDIA_TYPE);
     }
     if ((route->flags & ROUTE_WRITES) != 0) {
@@ -135,6 +135,12 @@ static json_t *route_operation(const struct route *route, int64_t max_upload_byt
                             json_pack("{s:b,s:{s:{s:o}}}", "required",
                                       (route->flags & ROUTE_BODY_OPTIONAL) == 0, "content",
                                       "application/json", "schema", fields_schema(&rows)));
+    }
+    if ((route->flags & ROUTE_STREAM_BODY) != 0) {
+        const struct field_rows rows = {route->fields, route->field_count, max_upload_bytes};
+        json_object_set_new(operation, "requestBody",
+                            json_pack("{s:b,s:{s:{s:o}}}", "required", 1, "content", "multipart/form-data", "schema",
+                                      fields_schema(&rows)));
     }
     return operation;
 }

@@ -40,6 +40,10 @@
     PROBLEM(WEBHOOK_DISABLED, "webhook_disabled", 409, "The webhook endpoint is disabled; enable it first.") \
     PROBLEM(WEBHOOK_SENDING, "webhook_sending", 409, "The delivery is under way.")                           \
     PROBLEM(WEBHOOK_URL, "webhook_url_refused", 422, "Webhooks can't go to this URL; see detail.")           \
+    PROBLEM(FORM_TOO_LARGE, "payload_too_large", 413, "A file of the form is larger than allowed.")          \
+    PROBLEM(FORMS_BUSY, "uploads_busy", 503, "Too many forms are being read; wait as Retry-After says.")     \
+    PROBLEM(NOT_CLASSIFIED, "not_classified", 409, "Nothing is known of the file's words; classify it first.") \
+    PROBLEM(UNKNOWN_LABEL, "unknown_label", 422, "The tenant has no such label.")                            \
     PROBLEM(KEY_REUSED, "idempotency_key_reused", 422, "This key was used for another request.")             \
     PROBLEM(PAYLOAD_INVALID, "payload_invalid", 400, "The job is not as described; see details.")            \
     PROBLEM(WEBHOOK_SECRET, "webhook_secret", 401, "X-Webhook-Secret is missing or wrong.")                  \

@@ -103,14 +103,20 @@ static bool is_json_type(const char *type) {
     return *rest == '\0' || *rest == ';';
 }
 
+static bool is_form_type(const char *type) {
+    return type != NULL && strncasecmp(type, "multipart/form-data", 19) == 0;
+}
+
 static int check_media_type(struct call *call) {
     uint64_t length = http_request_body_length(call->request);
     const char *coding = http_request_header(call->request, "Content-Encoding");
-    if ((call->route->flags & ROUTE_BODY) == 0 ||
+    bool streamed = (call->route->flags & ROUTE_STREAM_BODY) != 0;
+    const char *type = http_request_header(call->request, "Content-Type");
+    if (((call->route->flags & ROUTE_BODY) == 0 && !streamed) ||
         ((call->route->flags & ROUTE_BODY_OPTIONAL) != 0 && length == 0)) {
         return 0;
     }
-    if (is_json_type(http_request_header(call->request, "Content-Type")) &&
+    if ((streamed ? is_form_type(type) : is_json_type(type)) &&
         (coding == NULL || strcasecmp(coding, "identity") == 0)) {
         return 0;
     }
@@ -136,7 +142,10 @@ static int begin(void *context, struct http_request *request, struct http_plan *
     if (result == 0) {
         result = check_media_type(call);
     }
-    if (result == 0) {
+    if (result == 0 && (call->route->flags & ROUTE_STREAM_BODY) != 0) {
+        plan->streamed = true;
+        plan->max_body_bytes = (uint64_t)gateway->settings.form_bytes;
+    } else if (result == 0) {
         plan->max_body_bytes = (call->route->flags & ROUTE_BODY) != 0
                                    ? (uint64_t)gateway->settings.max_body_bytes
                                    : NO_BODY_BYTES;
@@ -211,8 +220,60 @@ static void keys_came(void *context) {
     call_release(call);
 }
 
+/* ---- bodies as they come ---- */
+
+/* The first of a body whose sender is not known yet: kept until the keys are here. */
+struct early {
+    struct call *call;
+    size_t size;
+    char bytes[];
+};
+
+static void go_on_streaming(void *context) {
+    struct early *early = context;
+    struct call *call = early->call;
+    int result = call->request == NULL ? -1 : authenticate(call);
+    if (result > 0) { /* one round is enough */
+        call_problem(call, PROBLEM_INVALID_TOKEN, NULL);
+    } else if (result == 0 && call->route->stream(call, early->bytes, early->size) == 0) {
+        http_request_continue(call->request);
+    }
+    free(early);
+    call_release(call);
+}
+
+static void wait_for_keys(struct call *call, const char *bytes, size_t size) {
+    struct early *early = memory_new(sizeof *early + size);
+    early->call = call;
+    early->size = size;
+    memcpy(early->bytes, bytes, size);
+    call->waits_for_keys = false;
+    http_request_pause(call->request);
+    call_hold(call);
+    auth_wait(call->gateway->auth, go_on_streaming, early);
+}
+
+static int body(void *context, struct http_request *request, const char *bytes, size_t size) {
+    struct call *call = http_request_context(request);
+    (void)context;
+    if (call->status != 0) {
+        return -1;
+    }
+    if (call->waits_for_keys) {
+        wait_for_keys(call, bytes, size);
+        return 0;
+    }
+    call_hold(call);
+    int result = call->route->stream(call, bytes, size);
+    call_release(call);
+    return result < 0 ? -1 : 0;
+}
+
 static void complete(void *context, struct http_request *request) {
     struct call *call = http_request_context(request);
+    if (call->status != 0) {
+        return;
+    }
     call_hold(call);
     if (call->waits_for_keys) {
         call->waits_for_keys = false;
@@ -236,4 +297,4 @@ static void closed(void *context, struct http_request *request) {
     call_closed(call);
 }
 
-const struct http_handlers request_handlers = {.begin = begin, .complete = complete, .closed = closed};
+const struct http_handlers request_handlers = {.begin = begin, .body = body, .complete = complete, .closed = closed};

@@ -23,6 +23,7 @@ enum route_flag {
     ROUTE_BODY_OPTIONAL = 1u << 4,
     ROUTE_NO_HEAD = 1u << 5, /* GET only */
     ROUTE_PAGE = 1u << 6,    /* for browsers: not of the API, not in its document */
+    ROUTE_STREAM_BODY = 1u << 7, /* multipart/form-data, handed to `stream` as it comes; up to form-bytes */
 };
 
 struct route {
@@ -31,6 +32,9 @@ struct route {
     const char *operation;
     unsigned flags;
     void (*handler)(struct call *call);
+    /* Some of the body: 0; 1 when it holds the client back (http_request_pause) and will let it go on; -1 when the call
+     * is answered. The handler comes after the last. */
+    int (*stream)(struct call *call, const char *bytes, size_t size);
     const struct field *fields; /* of the body */
     size_t field_count;
     const struct field *query;

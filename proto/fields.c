@@ -13,6 +13,7 @@
 #define MAX_DETAIL 800
 #define MAX_SEAL 159
 #define MAX_JSON (16u * 1024u)
+#define MAX_PARAMETERS (48u * 1024u) /* a model of labels may be among them */
 
 #define AT(owner, field) .offset = offsetof(struct owner, field)
 #define TEXT(wire, owner, field, limit)                                                                      \
@@ -99,7 +100,7 @@ static const struct field_row task_fields[] = {
     TEXT(10, message_task, input_mime, MAX_MIME),
     TEXT(11, message_task, input_etag, 256),
     SHA256(12, message_task, input_sha256),
-    TEXT(13, message_task, parameters, MAX_JSON),
+    TEXT(13, message_task, parameters, MAX_PARAMETERS),
     NUMBER(14, message_task, wall_ms, MAX_NUMBER),
     NUMBER(15, message_task, no_progress_ms, MAX_NUMBER),
     NUMBER(16, message_task, cpu_seconds, MAX_NUMBER),

@@ -63,6 +63,7 @@ static const struct {
     const char *here; /* its value for the runner */
 } choices[] = {
     {"transcribe", offsetof(struct settings, transcribe_backend), "pocketsphinx"},
+    {"classify", offsetof(struct settings, classify_backend), "embedded"},
 };
 
 static bool is_elsewhere(const struct processor_row *row, const struct settings *settings) {

@@ -65,7 +65,7 @@ char *children_write_split(const struct lease *lease, const struct message_resul
     struct buffer buffer;
     int broken;
 
-    if (count == 0 || lease->joins || lease->parent[0] != '\0')
+    if (count == 0 || lease->joins || lease->is_range)
         return NULL;
     for (size_t i = 0; i < count; i++)
         pages += ranges[i].pages;
@@ -136,7 +136,7 @@ char *children_write_followers(const struct scheduler *scheduler, const struct l
     struct buffer buffer;
     int broken;
 
-    if (follower == NULL || lease->parent[0] != '\0' || !is_wanted(scheduler, follower))
+    if (follower == NULL || lease->is_range || !is_wanted(scheduler, follower))
         return NULL;
     text_uuid7(id);
     buffer_init(&buffer, ELEMENT_MAX);

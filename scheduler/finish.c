@@ -265,7 +265,7 @@ static char *write_hash(const struct lease *lease, const char *sha256) {
     struct buffer buffer;
     int broken;
 
-    if (lease->sha256[0] != '\0' || sha256[0] == '\0')
+    if (lease->sha256[0] != '\0' || sha256[0] == '\0' || lease->derived)
         return NULL;
     buffer_init(&buffer, ELEMENT_MAX);
     broken = json_open(&buffer, '{') | json_member_text(&buffer, "file", lease->file) |
@@ -279,7 +279,7 @@ static char *write_crash(const struct lease *lease, const char *sha256, const ch
 
     if (sha256[0] == '\0')
         sha256 = lease->sha256;
-    if (sha256[0] == '\0' || lease->parent[0] != '\0')
+    if (sha256[0] == '\0' || lease->is_range || lease->derived)
         return NULL; /* the job's own count still stops it */
     buffer_init(&buffer, ELEMENT_MAX);
     broken = json_open(&buffer, '{') | json_member_text(&buffer, "tenant", lease->tenant) |
@@ -367,8 +367,8 @@ static void finish_done(struct scheduler *scheduler, struct lease *lease,
         return;
     }
     workers_maker(scheduler->workers, lease->worker, lease->type, maker);
-    ending.memorable = maker[0] != '\0' && outputs != NULL && ending.input_sha256[0] != '\0' &&
-                       !lease->joins && lease->parent[0] == '\0';
+    ending.memorable = maker[0] != '\0' && outputs != NULL && ending.input_sha256[0] != '\0' && !lease->joins &&
+                       !lease->is_range;
     finish = finish_new(lease);
     finish->outputs = outputs;
     finish->parts = element_take(&parts, 0);

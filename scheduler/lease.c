@@ -100,7 +100,9 @@ static void lease_fill(struct lease *lease, const struct database_result *result
     copy_field(lease->parent, sizeof lease->parent, result, row, "parent");
     copy_field(lease->parent_file, sizeof lease->parent_file, result, row, "parent_file");
     lease->joins = result_bool(result, row, "joins");
-    if (lease->parent[0] != '\0')
+    lease->is_range = result_bool(result, row, "is_range");
+    lease->derived = result_bool(result, row, "derived");
+    if (lease->is_range)
         lease->crashes = own_crashes; /* one bad range of a document says nothing of the others */
     lease->parts = take_field(result, row, "parts");
     lease->seal = take_field(result, row, "seal");
@@ -281,7 +283,7 @@ int lease_key(char *target, const struct lease *lease, const struct processor_ou
                                     .job = lease->job,
                                     .epoch = epoch,
                                     .first = lease->generation == 0 && epoch == 1 && lease->planned &&
-                                             lease->parent[0] == '\0'};
+                                             !lease->is_range};
 
     return output->place == PLACE_DERIVED ? key_derivative(target, KEY_MAX, &parts)
                                           : lease_portal_path(target, lease, output, epoch);

@@ -38,7 +38,9 @@ struct lease {
     double charge_ms; /* what its tenant is charged while it is held */
     bool planned; /* by finalize: only such a job's first objects have plain names, so that none is overwritten */
     char parent[37], parent_file[37]; /* the job that waits for this one; "" */
-    bool joins;                       /* it has waited for others */
+    bool joins;                       /* it has waited for others, and makes one of what they made */
+    bool is_range;                    /* its parent's document, some pages of it */
+    bool derived;                     /* its input is a derivative of the file; key "": there is none */
     /* progress */
     uint64_t done, total;
     bool progress_dirty;

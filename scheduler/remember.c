@@ -104,12 +104,13 @@ static void on_answer(void *context, const struct database_answer *answer) {
 /* A reprocess asks for results made anew. */
 static bool is_eligible(const struct scheduler *scheduler, const struct lease *lease) {
     return scheduler->settings->remember_results && lease->sha256[0] != '\0' && lease->generation == 0 &&
-           lease->processor->output_count > 0 && !lease->joins && lease->parent[0] == '\0' && lease->etag != NULL &&
-           lease->etag[0] != '\0' && lease->remembered == NULL;
+           lease->processor->output_count > 0 && !lease->joins && !lease->is_range && lease->remembered == NULL &&
+           (lease->derived || (lease->etag != NULL && lease->etag[0] != '\0'));
 }
 
 bool remember_look(struct scheduler *scheduler, struct lease *lease) {
-    struct query query = {.statement = &statements[STATEMENT_REMEMBERED]};
+    struct query query = {
+        .statement = &statements[lease->derived ? STATEMENT_REMEMBERED_DERIVED : STATEMENT_REMEMBERED]};
     char maker[MESSAGE_ENGINES_SIZE], size[24];
     struct look *look;
 
@@ -124,8 +125,10 @@ bool remember_look(struct scheduler *scheduler, struct lease *lease) {
     query.values[2] = maker;
     query.values[3] = lease->payload == NULL ? "{}" : lease->payload;
     query.values[4] = lease->sha256;
-    query.values[5] = lease->etag;
-    query.values[6] = size;
+    if (!lease->derived) {
+        query.values[5] = lease->etag;
+        query.values[6] = size;
+    }
     look = memory_new(sizeof *look);
     *look = (struct look){.scheduler = scheduler, .epoch = lease->epoch};
     text_copy(look->job, sizeof look->job, lease->job);

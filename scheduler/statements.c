@@ -18,27 +18,33 @@ const struct database_local statement_locals[] = {
 /* What a lease in memory is made of; u is a set of updated jobs. What is only of flows is behind a CASE: other
  * jobs look nothing up. */
 #define IS_JOIN "u.payload ? 'on_child_failure'"
+/* payload.inputs: the input is a derivative (job_derived, migration 0044). */
 #define LEASE_ROWS                                                                                           \
     " select u.id as job, u.lease_epoch as epoch, u.file_id as file, u.tenant_id as tenant, u.type,"         \
     " u.attempts, u.user_id as usr,"                                                                         \
-    "        u.max_attempts, u.crashes, u.generation, u.trace, u.priority,"                                  \
-    "        case when " IS_JOIN " then u.payload - 'on_child_failure' else u.payload end::text as payload,"  \
-    "        u.parent, " IS_JOIN " as joins, case when u.parent is not null then (select p.file_id from jobs"  \
-    " p where p.id = u.parent) end as parent_file, case when " IS_JOIN " then (select string_agg(x.key ||"    \
-    " ' ' || x.size_bytes || ' ' || x.sha256, E'\n' order by x.key) from job_parts x where x.parent = u.id)"  \
-    " end as parts, case when f.sealed then coalesce((select s.seal from object_keys s where s.key ="           \
-    " f.r2_key_original), '') end as seal,"                                                                  \
-    "        f.r2_key_original as key, f.size_bytes, coalesce(f.detected_mime, f.mime) as mime, f.etag,"     \
-    " f.sha256,"                                                                                             \
-    "        f.owner_user_id as owner, (extract(epoch from u.created_at) * 1000)::bigint as created_ms,"      \
-    "        f.status as file_status, coalesce(q.crashes, 0) as bytes_crashes,"                              \
-    "        coalesce(u.created_at <= f.finalized_at, true) as planned,"                                     \
-    "        u.run_after as band_time, u.run_after > now() - interval '1 s' as live,"                        \
-    "        u.run_after - interval '250 ms' as live_time,"                                                  \
-    " greatest((extract(epoch from now() - u.run_after) * 1000000)::bigint, 0) as waited_us"                                                   \
-    "   from u join files f on f.id = u.file_id"                                                             \
-    "   left join quarantine q on q.tenant_id = u.tenant_id and q.sha256 = f.sha256 and q.type = u.type"     \
-    "  order by u.priority, u.run_after, u.id"
+    " u.max_attempts, u.crashes, u.generation, u.trace, u.priority,"                                         \
+    " (case when " IS_JOIN " then u.payload - 'on_child_failure' - 'inputs' else u.payload end"              \
+    " || coalesce(t.more, '{}'))::text as payload,"                                                          \
+    " u.parent, u.payload ? 'range' as is_range, t.key is not null as derived, "     \
+    IS_JOIN " and t.key is null as joins, case when u.parent is not null then (select p.file_id from jobs"   \
+    " p where p.id = u.parent) end as parent_file, case when " IS_JOIN " then (select string_agg(x.key ||"   \
+    " ' ' || x.size_bytes || ' ' || x.sha256, E'\n' order by x.key) from job_parts x where x.parent = u.id)" \
+    " end as parts, case when f.sealed and t.key is distinct from '' then coalesce((select s.seal from"      \
+    " object_keys s where s.key = coalesce(t.key, f.r2_key_original)), '') end as seal,"                     \
+    " coalesce(t.key, f.r2_key_original) as key, coalesce(t.size_bytes, f.size_bytes) as size_bytes,"        \
+    " coalesce(t.mime, f.detected_mime, f.mime) as mime,"                                                    \
+    " case when t.key is null then f.etag end as etag,"                                                      \
+    " case when t.key is null then f.sha256 else t.sha256 end as sha256,"                                    \
+    " f.owner_user_id as owner, (extract(epoch from u.created_at) * 1000)::bigint as created_ms,"            \
+    " f.status as file_status, coalesce(q.crashes, 0) as bytes_crashes,"                                     \
+    " coalesce(u.created_at <= f.finalized_at, true) as planned,"                                            \
+    " u.run_after as band_time, u.run_after > now() - interval '1 s' as live,"                               \
+    " u.run_after - interval '250 ms' as live_time,"                                                         \
+    " greatest((extract(epoch from now() - u.run_after) * 1000000)::bigint, 0) as waited_us"                 \
+    " from u join files f on f.id = u.file_id"                                                               \
+    " left join quarantine q on q.tenant_id = u.tenant_id and q.sha256 = f.sha256 and q.type = u.type"       \
+    " left join lateral job_derived(u.tenant_id, u.file_id, u.payload) t on u.payload ? 'inputs'"            \
+    " order by u.priority, u.run_after, u.id"
 
 /* What is claimed by the queue's head. */
 static const char claim_filter[] =
@@ -78,17 +84,18 @@ static const char claim_format[] =
     ", " CLAIM_BAND(3, "$7", "$8",
                     "(select count(*) from b0) + (select count(*) from b1) + (select count(*) from b2) < @")
     ", p as materialized (select id from (select id, count(*) filter (where type <> all ($12::text[]))"
-    "       over (rows unbounded preceding) as heavy, count(*) filter (where type = any ($13::text[]))"
-    "       over (rows unbounded preceding) as network from (select id, type from b0 union all"
-    "       select id, type from b1 union all select id, type from b2 union all select id, type from b3) b) c"
-    "     where heavy <= $11::bigint and network <= $14::bigint limit @)"
+    " over (rows unbounded preceding) as heavy, count(*) filter (where type = any ($13::text[]))"
+    " over (rows unbounded preceding) as network from (select id, type from b0 union all"
+    " select id, type from b1 union all select id, type from b2 union all select id, type from b3) b) c"
+    " where heavy <= $11::bigint and network <= $14::bigint limit @)"
     ", u as (update jobs j set status = 'running', lease_epoch = j.lease_epoch + 1, locked_by = $9,"
     " locked_at = now(), updated_at = now(),"
-    "          lease_until = now() + $10::bigint * interval '1 ms', started_at = coalesce(j.started_at,"
+    " lease_until = now() + $10::bigint * interval '1 ms', started_at = coalesce(j.started_at,"
     " now()),"
-    "          progress_done = case when j.payload ? 'on_child_failure' then j.progress_done else 0 end,"
-    "          progress_total = case when j.payload ? 'on_child_failure' then j.progress_total else 0 end"
-    "          from p where j.id = p.id returning j.*)" LEASE_ROWS;
+    " progress_done = case when j.payload ? 'on_child_failure' then j.progress_done else 0 end,"
+    " progress_total = case when j.payload ? 'on_child_failure' then j.progress_total else 0 end"
+    " from p where j.id = p.id returning j.*)";
+static const char lease_rows[] = LEASE_ROWS; /* apart: compilers need not take longer texts */
 
 /* The template with its number put in for every '@', and what jobs must be for every '~'. */
 static char *claim_text(unsigned jobs) {
@@ -102,6 +109,8 @@ static char *claim_text(unsigned jobs) {
         if (status != 0)
             fatal("event=claim_text_too_long");
     }
+    if (buffer_append(&text, lease_rows, sizeof lease_rows - 1) != 0)
+        fatal("event=claim_text_too_long");
     return buffer_take(&text, NULL);
 }
 
@@ -223,7 +232,7 @@ const struct statement statements[STATEMENT_COUNT] = {
         "    stage = case when d.status = 'done' then null else coalesce(d.stage, j.stage) end,"
         "    recipe = case when d.status = 'done' and d.maker is not null and"
         "                       coalesce((d.metrics::jsonb->>'pages_failed')::numeric, 0) = 0"
-        "                  then " RECIPE("j.type", "d.maker", "j.payload", "d.input") " end,"
+        "                  then " RECIPE("j.type", "d.maker", "(j.payload - 'on_child_failure' - 'inputs')", "d.input") " end,"
         "    locked_at = null, locked_by = null, lease_until = null,"
         "    finished_at = case when d.status in ('done', 'failed') then now() end"
         "   from d where j.id = d.job and j.lease_epoch = d.epoch and j.status::text = 'running'"
@@ -303,8 +312,8 @@ const struct statement statements[STATEMENT_COUNT] = {
     /* $1: array of jobs that may follow those that are done, if a number among their metrics says so, the
      * file's plan has nothing against it, and nobody has asked for one already. */
     [STATEMENT_FOLLOW] = {"follow",
-        "with n as (insert into jobs (id, tenant_id, file_id, type, generation, priority, trace, payload)"
-        " select d.id, j.tenant_id, j.file_id, d.type, j.generation,"
+        "with n as (insert into jobs (id, parent, tenant_id, file_id, type, generation, priority, trace, payload)"
+        " select d.id, j.parent, j.tenant_id, j.file_id, d.type, j.generation,"
         "        coalesce((f.followers->d.type->>'priority')::smallint, d.priority), j.trace,"
         "        coalesce(f.followers->d.type->'parameters', d.payload::jsonb)"
         "   from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, id uuid, fact text, type text,"
@@ -334,6 +343,16 @@ const struct statement statements[STATEMENT_COUNT] = {
         "        d.sha256, (d.metadata - 'provenance')::text as metadata,"
         "        (select s.seal from object_keys s where s.key = d.r2_key) as seal"
         "   from e join file_derivatives d on d.job_id = e.id and d.file_id = e.file_id order by d.kind limit 8", 7},
+    /* The same of a derivative: its hash is our own word. $1: tenant, $2: type, $3: maker, $4: payload, $5: sha256. */
+    [STATEMENT_REMEMBERED_DERIVED] = {"remembered_derived",
+        "with e as materialized (select e.id, e.file_id, e.result from jobs e join files f on f.id = e.file_id"
+        "  where e.tenant_id = $1::uuid and e.recipe = " RECIPE("$2::text", "$3::text", "$4::jsonb", "$5::text")
+        "    and e.status::text = 'done' and f.status::text <> 'deleted' order by e.finished_at desc limit 1)"
+        " select e.id as source, (e.result->'metrics')::text as metrics,"
+        "        (e.result->'provenance'->>'outputs')::int as outputs, d.kind, d.r2_key as key, d.size_bytes,"
+        "        d.sha256, (d.metadata - 'provenance')::text as metadata,"
+        "        (select s.seal from object_keys s where s.key = d.r2_key) as seal"
+        "   from e join file_derivatives d on d.job_id = e.id and d.file_id = e.file_id order by d.kind limit 8", 5},
     [STATEMENT_FORGET] = {"forget", "update jobs set recipe = null where id = $1::uuid", 1},
 
     [STATEMENT_HASHES] = {"hashes",

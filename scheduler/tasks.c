@@ -14,7 +14,7 @@
 #include "storage/keyring.h"
 #include "storage/keys.h"
 
-#define PAYLOAD_MAX (16 * 1024)
+#define PAYLOAD_MAX (48 * 1024) /* as a task's parameters */
 
 /* The master key of something that the task needs is not here. */
 #define TASK_WITHOUT_KEY (-2)
@@ -142,7 +142,7 @@ static int task_sign_copies(const struct scheduler *scheduler, const struct leas
 static int task_sign(const struct scheduler *scheduler, const struct lease *lease, struct task_texts *texts,
                      struct message_task *task) {
     /* A processor that makes nothing of a file that holds nothing has nothing to fetch. */
-    bool no_input = lease->processor->output_count == 0 && lease->size_bytes == 0;
+    bool no_input = (lease->processor->output_count == 0 || lease->derived) && lease->size_bytes == 0;
 
     if (lease->remembered != NULL)
         return task_sign_copies(scheduler, lease, texts, task);
@@ -221,7 +221,7 @@ static int task_send(struct scheduler *scheduler, struct lease *lease, struct pe
         return status;
     }
     task_limit(scheduler->settings, lease->processor, task);
-    if (lease->joins || lease->parent[0] != '\0' || lease->remembered != NULL)
+    if (lease->joins || lease->is_range || lease->remembered != NULL)
         task->range_pages = task->ranges = 0;
     if (channel_send(scheduler->channel, &worker->id, &message) != 0) {
         if (!is_encodable(&message))

@@ -399,13 +399,13 @@ void workers_maker(const struct workers *workers, const struct peer *peer, const
     for (const struct peer *other = workers->first; peer == NULL && other != NULL; other = other->next)
         if (other->role == PEER_WORKER && !other->gone && other->engines[0] != '\0')
             peer = other;
-    if (row == NULL || peer == NULL)
+    if (peer == NULL)
         return;
     for (const char *at = peer->engines; *at != '\0'; at += strcspn(at, ";") + (strchr(at, ';') != NULL)) {
         if (strncmp(at, type, length) != 0 || at[length] != '=')
             continue;
         at += length + 1;
-        (void)text_format(target, MESSAGE_ENGINES_SIZE, "%u %.*s", row->version, (int)strcspn(at, ";"), at);
+        (void)text_format(target, MESSAGE_ENGINES_SIZE, "%u %.*s", row == NULL ? 1u : row->version, (int)strcspn(at, ";"), at);
         return;
     }
 }

@@ -47,6 +47,11 @@ wanted_columns(tab, columns) as (values
   ('service_admins', '{user_id}'),
   ('object_keys', '{key,file_id,seal,stored_bytes,stored_sha256,by_client,created_at,wrapped_at}'),
   ('schedules', '{name,every,function,job,enabled,next_run,last_run,last_ms,last_result,failures}'),
+  ('tenant_labels', '{tenant_id,labels,updated_at}'),
+  ('label_examples', '{tenant_id,file_id,label,words,user_id,created_at}'),
+  ('classifiers', '{tenant_id,model,examples,correct,trained_at}'),
+  ('classify_requests', '{id,tenant_id,user_id,labels,backend,created_at}'),
+  ('classify_files', '{request_id,place,filename,file_id,job_id,error}'),
   ('schema_migrations', '{version,name,checksum,applied_at}')),
 wanted_enums(name, labels) as (values
   ('visibility_t', '{public,private,internal}'::text[]),
@@ -95,7 +100,7 @@ wanted_functions(name, definer) as (values
   ('events_newest', true), ('tenant_members_guard', false), ('filemill_time', false),
   ('compute_route', true), ('compute_report', true), ('compute_submit_failed', true),
   ('portal_slug', false), ('portal_schemas_guard', false), ('document_of_master', false), ('portal_error', false),
-  ('portal_state', false)),
+  ('portal_state', false), ('classify_submit', false), ('job_derived', false)),
 programs(name) as (values ('filemill_gateway'), ('filemill_scheduler'), ('filemill_definer')),
 tables as (
   select w.tab, w.columns, c.oid, c.relrowsecurity, c.relforcerowsecurity, c.relowner
@@ -149,7 +154,8 @@ problems(sort, name, detail) as (
            where g.table_schema = current_schema() and g.table_name = x.tab and g.grantee = 'filemill_gateway'
              and g.privilege_type in ('UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER', 'REFERENCES'))
     from (values ('tenants'), ('files'), ('file_derivatives'), ('jobs'), ('file_events'), ('user_credits'), ('credit_ledger'), ('job_prices'), ('portal_schemas'),
-                 ('portal_jobs'), ('document_artifacts'), ('documents')) x(tab)
+                 ('portal_jobs'), ('document_artifacts'), ('documents'),
+                 ('classify_requests'), ('classify_files')) x(tab)
   union all
   select 9, 'the gateway has no business with ' || x.tab,
          (select string_agg(g.privilege_type, ', ') from information_schema.role_table_grants g

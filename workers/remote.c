@@ -6,11 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
-extern const struct remote remote_transcribe, remote_compute_submit;
+extern const struct remote remote_transcribe, remote_compute_submit, remote_classify;
 
 static const struct remote *const remotes[] = {
     &remote_transcribe,
     &remote_compute_submit,
+    &remote_classify,
 };
 
 const struct remote *remote_find(const char *name) {

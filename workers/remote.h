@@ -29,12 +29,14 @@ struct remote_answer {
     const char *text; /* NUL-terminated; at most the setting service_answer_bytes */
     size_t size;
     const char *content_type; /* "" when absent */
+    bool last;                /* it will not be asked again, whatever the answer is */
 };
 
 enum remote_step {
     REMOTE_FAILED = -1, /* after processor_fail */
     REMOTE_ASK = 0,     /* the request is built */
     REMOTE_DONE = 1,    /* nobody needs to be asked: the outputs are made */
+    REMOTE_AGAIN = 2,   /* of an answer that is not what it should be: asked once more, as before */
 };
 
 struct remote {
@@ -46,7 +48,7 @@ struct remote {
     enum remote_step (*request)(struct processor_context *context, const struct settings *settings,
                                 struct remote_request *request);
     /* The service answered 2xx: checks the answer and writes outputs and facts. 0, or -1 after
-     * processor_fail; an answer that is not what it should be is "backend_bad_answer". */
+     * processor_fail, or REMOTE_AGAIN having written nothing, once; an answer that is not what it should be is "backend_bad_answer". */
     int (*answer)(struct processor_context *context, const struct settings *settings,
                   const struct remote_answer *answer);
 };

@@ -16,6 +16,7 @@ struct task_call {
     struct service_call *call; /* NULL: not asked, or over */
     struct processor_context context;
     struct remote_request request;
+    bool repeated; /* the answer was not what it should be, and it was asked again */
     void *map; /* of the input */
     size_t map_size;
 };
@@ -98,6 +99,21 @@ static void finish(struct task_call *call) {
     task_called(task, reason);
 }
 
+static void on_end(void *context, const struct service_end *end);
+
+static void ask(struct task_call *call) {
+    struct task *task = call->task;
+    const struct service_order order = {.service = task->remote->service,
+                                        .path = call->request.path,
+                                        .content_type = call->request.content_type,
+                                        .body = call->request.body,
+                                        .body_bytes = call->request.body_bytes,
+                                        .trace = task->order.trace,
+                                        .wall_ms = (int64_t)task->limits.wall_ms};
+
+    call->call = services_ask(task->tasks->host.services, &order, on_end, call);
+}
+
 static void on_end(void *context, const struct service_end *end) {
     struct task_call *call = context;
     struct task *task = call->task;
@@ -108,8 +124,13 @@ static void on_end(void *context, const struct service_end *end) {
     } else {
         const struct remote_answer answer = {.text = end->reply->body,
                                              .size = end->reply->body_size,
-                                             .content_type = end->reply->content_type};
-        if (task->remote->answer(&call->context, task->tasks->host.settings, &answer) != 0)
+                                             .content_type = end->reply->content_type,
+                                             .last = call->repeated};
+        int status = task->remote->answer(&call->context, task->tasks->host.settings, &answer);
+        if (status == REMOTE_AGAIN && !call->repeated) {
+            call->repeated = true;
+            ask(call);
+        } else if (status != 0)
             fail_with_context(task, &call->context);
         else
             finish(call);
@@ -131,13 +152,6 @@ void task_call(struct task *task) {
     } else if (step == REMOTE_DONE) {
         finish(call);
     } else {
-        const struct service_order order = {.service = task->remote->service,
-                                            .path = call->request.path,
-                                            .content_type = call->request.content_type,
-                                            .body = call->request.body,
-                                            .body_bytes = call->request.body_bytes,
-                                            .trace = task->order.trace,
-                                            .wall_ms = (int64_t)task->limits.wall_ms};
-        call->call = services_ask(task->tasks->host.services, &order, on_end, call);
+        ask(call);
     }
 }

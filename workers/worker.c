@@ -16,6 +16,7 @@
 #include "proto/channel.h"
 #include "workers/deletion.h"
 #include "workers/delivery.h"
+#include "workers/remote_classify.h"
 #include "workers/task.h"
 
 #define PING_AFTER_MS 1000
@@ -56,7 +57,18 @@ static int send_message(void *context, const struct message *message) {
 /* --- out --------------------------------------------------------------------------------------------------
  */
 
+static const char *name_engines(const struct worker *worker, char target[MESSAGE_ENGINES_SIZE]) {
+    const char *engines = nursery_client_engines(worker->nursery);
+    char maker[256];
+
+    if (remote_classify_maker(worker->settings, maker, sizeof maker) != 0 || strchr(maker, ';') != NULL ||
+        text_format(target, MESSAGE_ENGINES_SIZE, "%s%s%s", engines, engines[0] == '\0' ? "" : ";", maker) != 0)
+        return engines;
+    return target;
+}
+
 static void say_hello(struct worker *worker) {
+    char engines[MESSAGE_ENGINES_SIZE];
     struct message message = {
         .type = MESSAGE_HELLO,
         .hello = {.version = PROTOCOL_VERSION,
@@ -68,7 +80,7 @@ static void say_hello(struct worker *worker) {
                   .slots = worker->slots,
                   .memory_bytes = (uint64_t)worker->settings->worker_memory_bytes,
                   .sandbox = nursery_client_layers(worker->nursery),
-                  .engines = nursery_client_engines(worker->nursery)},
+                  .engines = name_engines(worker, engines)},
     };
 
     if (send_message(worker, &message) != 0)

@@ -117,7 +117,8 @@ static void the_table_keeps_its_promises(void **state) {
         assert_int_equal((route->flags & ROUTE_AUTHENTICATED) == 0, is_open(route));
         assert_int_equal((route->flags & ROUTE_WRITES) != 0, writes);
         assert_int_equal((route->flags & ROUTE_IDEMPOTENT_KEY) != 0,
-                         strcmp(route->method, "POST") == 0 && !is_open(route));
+                         strcmp(route->method, "POST") == 0 && !is_open(route) &&
+                             (route->flags & ROUTE_STREAM_BODY) == 0); /* bodies that nobody keeps */
         assert_true(route->success >= 200 && route->success < 300);
         for (size_t k = 0; k < i; k++) {
             const struct route *other = routes_at(k);
