@@ -29,8 +29,8 @@ const struct database_local statement_locals[] = {
     IS_JOIN " and t.key is null as joins, case when u.parent is not null then (select p.file_id from jobs"   \
     " p where p.id = u.parent) end as parent_file, case when " IS_JOIN " then (select string_agg(x.key ||"   \
     " ' ' || x.size_bytes || ' ' || x.sha256, E'\n' order by x.key) from job_parts x where x.parent = u.id)" \
-    " end as parts, case when f.sealed and t.key is distinct from '' then coalesce((select s.seal from"      \
-    " object_keys s where s.key = coalesce(t.key, f.r2_key_original)), '') end as seal,"                     \
+    " end as parts, case when f.sealed or t.key is not null then coalesce((select s.seal from object_keys s"  \
+    " where s.key = coalesce(t.key, f.r2_key_original)), case when t.key is null then '' end) end as seal,"   \
     " coalesce(t.key, f.r2_key_original) as key, coalesce(t.size_bytes, f.size_bytes) as size_bytes,"        \
     " coalesce(t.mime, f.detected_mime, f.mime) as mime,"                                                    \
     " case when t.key is null then f.etag end as etag,"                                                      \
