@@ -15,7 +15,9 @@
     "select coalesce(jsonb_agg(s." column "), '[]')::text as jobs from " function                            \
     "($1::uuid, $2, $3, $4, $5::timestamptz, $6::uuid, coalesce($7::int, 50)) s"
 
-static const struct statement queue_statement = {"admin_queue", "select admin_queue()::text as answer", 0};
+/* The console asks this of everybody who signs in, to know who is an admin: a no is nothing to log. */
+static const struct statement queue_statement = {
+    "admin_queue", "select case when filemill_admin() then admin_queue()::text end as answer", 0};
 static const struct statement schedules_statement = {
     "admin_schedules", "select jsonb_build_object('schedules', admin_schedules())::text as answer", 0};
 static const struct statement search_all_statement = {
@@ -56,7 +58,12 @@ static void write_one(struct call *call, const struct query *query, call_query_f
 /* --- seeing --- */
 
 static void shown(struct call *call, const struct database_answer *answer) {
-    call_respond(call, 200, result_text(answer->results[0], 0, "answer"));
+    const char *text = result_text(answer->results[0], 0, "answer");
+    if (text == NULL) {
+        call_problem(call, PROBLEM_FORBIDDEN, NULL);
+    } else {
+        call_respond(call, 200, text);
+    }
 }
 
 static void handle_queue(struct call *call) {

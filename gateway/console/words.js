@@ -62,6 +62,10 @@ const FAULTS = {
   keys_unavailable: ["Tokens can't be checked right now", "The key server does not answer. Try again in a minute."],
   not_ready: ["A part of the service is missing", "Wait a moment; if it lasts, see /ready."],
   draining: ["The server is restarting", "It is tried again by itself."],
+  decrypt_failed: ["It could not be decrypted", "What lies in the store was changed or cut. Reprocess the file to make it anew."],
+  key_unavailable: ["Its key is missing", "The master key that it was encrypted with is not there. Ask the operator."],
+  bad_envelope: ["It is not encrypted as announced", "Encrypt it again and upload the new copy."],
+  out_of_credit: ["Not enough credit", "Ask the operator for more."],
   network: ["The server can't be reached", "Check the connection; the console comes back by itself."],
   blocked: ["Storage could not be reached from this page", "The object store must allow this page's origin (CORS). See docs/console.md."],
 };
@@ -92,7 +96,7 @@ const KINDS = {
   transcript_text: "Transcript", transcript_json: "Transcript with times", transcript_srt: "Subtitles (SRT)", transcript_vtt: "Subtitles (VTT)",
   office_text: "Text", office_meta: "Properties", portal_photo: "Portal photo", portal_proof: "Proof of the photo",
 };
-export const kindName = (kind) => KINDS[kind] ?? String(kind).replaceAll("_", " ");
+export const kindName = (kind) => KINDS[kind] ?? (/^variant_\d+$/.test(kind) ? `Web image ${kind.slice(8)}` : null) ?? String(kind).replaceAll("_", " ");
 
 const OFFICE = /officedocument|opendocument|msword|ms-excel|ms-powerpoint|rtf/;
 export function family(mime) {

@@ -144,6 +144,7 @@ def test_one_more_job_is_ordered_and_watched(browser, owner, files):
     browser.sign_in(owner)
     visit(browser, files, "mill.pdf")
     browser.click("Run a job")
+    browser.one("#order-type")
     browser.run("document.getElementById('order-type').value = 'thumbnail'")
     browser.click("Run")
     browser.sees("Queued", ".toasts")
@@ -230,11 +231,12 @@ def tone():
     return target.getvalue()
 
 
-def test_others_have_no_view_of_the_service(browser, user):
+def test_others_have_no_view_of_the_service(system, browser, user):
     browser.sign_in(user)
     assert not [tab for tab in browser.all(".tabs a") if "Service" in tab.text]
     browser.goto("#/service")
     browser.sees("Files", "h1")
+    assert user.call("GET", "/v1/admin/queue").status == 403 and "not an admin" not in system.log()
     browser.quiet()
 
 
