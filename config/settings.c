@@ -390,6 +390,9 @@ static const struct option_row rows[] = {
      .audience = FOR_WORKER, .description = "Requests that one worker makes in a minute; 0: no limit."},
     {ROW_NUMBER("compute-timeout", "COMPUTE_TIMEOUT_MS", compute_timeout_ms, "30000", 100, DAY_MS, "ms"),
      .audience = FOR_WORKER, .description = "Longest wait for that service's word that it has a job."},
+    {ROW_NUMBER("wordlist-cooldown", "WORDLIST_COOLDOWN_SECONDS", wordlist_cooldown_seconds, "60", 0, 86400, "s"),
+     .audience = FOR_GATEWAY,
+     .description = "How long a user waits after one document for a word list before the next; 0: not at all."},
     {ROW_CHOICE("classify-backend", "CLASSIFY_BACKEND", classify_backend, "embedded", "embedded|chat"),
      .audience = FOR_GATEWAY | FOR_SCHEDULER | FOR_ENGINES,
      .description = "Who classifies: embedded in a runner, by words and the tenant's examples, or the chat server at "

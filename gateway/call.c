@@ -289,6 +289,16 @@ void call_problem_with(struct call *call, enum problem problem, const char *deta
     free(document);
 }
 
+void call_cooldown(struct call *call, int64_t seconds) {
+    char text[24];
+    (void)text_format(text, sizeof text, "%lld", (long long)seconds);
+    const struct http_header headers[] = {{"Retry-After", text}, {NULL, NULL}};
+    char *document =
+        problem_document(PROBLEM_COOLDOWN, NULL, json_pack("{s:I}", "retry_after_seconds", (json_int_t)seconds));
+    call_send(call, problem_rows[PROBLEM_COOLDOWN].status, "application/problem+json", document, headers);
+    free(document);
+}
+
 void call_problem(struct call *call, enum problem problem, const char *detail) {
     call_problem_with(call, problem, detail, NULL);
 }

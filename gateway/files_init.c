@@ -44,7 +44,13 @@ static void take_checksum(struct upload *upload, const char *hex) {
 
 static int make_key(struct call *call, struct upload *upload, const char *filename) {
     const char *layout = json_text_member(call->body, "layout");
+    const char *retention_class = json_text_member(call->body, "retention_class");
     char extension[17];
+    if (retention_class != NULL) {
+        key_extension(extension, sizeof extension, filename);
+        return key_retained(upload->key, sizeof upload->key, retention_class, call->user, upload->file,
+                            extension);
+    }
     if (layout != NULL && strcmp(layout, "raw") == 0) {
         return portal_path_raw(upload->key, sizeof upload->key, call->user, upload->file,
                                (uint64_t)(clock_wall_ms() / 1000), filename);
@@ -106,6 +112,24 @@ static void inserted(struct call *call, const struct database_answer *answer) {
     call_read(call, &query, 1, judged);
 }
 
+/* What the rules of its retention class say (sql/migrations/0048_retention.sql). */
+static bool refused(struct call *call, const struct database_answer *answer) {
+    json_t *why = json_loads(answer->message, 0, NULL);
+    const char *reason = json_text_member(why, "reason");
+    bool mine = true;
+    if (strcmp(answer->sqlstate, "FM011") == 0) {
+        call_cooldown(call, json_integer_value(json_object_get(why, "retry_after")));
+    } else if (strcmp(answer->sqlstate, "FM010") == 0 && reason != NULL && strcmp(reason, "size") == 0) {
+        call_problem_with(call, PROBLEM_CLASS_SIZE, NULL, json_incref(why));
+    } else if (strcmp(answer->sqlstate, "FM010") == 0) {
+        call_problem(call, PROBLEM_CLASS_TYPE, NULL);
+    } else {
+        mine = false;
+    }
+    json_decref(why);
+    return mine;
+}
+
 void handle_file_init(struct call *call) {
     const char *filename = json_text_member(call->body, "filename");
     const char *mime = json_text_member(call->body, "mime");
@@ -132,12 +156,14 @@ void handle_file_init(struct call *call) {
     const struct query query = {
         .statement = &statements[STATEMENT_FILE_INSERT],
         .values = {upload->file, upload->tenant, visibility != NULL ? visibility : "private", upload->key,
-                   mime, size, upload->sha256[0] != '\0' ? upload->sha256 : NULL, filename, minutes},
+                   mime, size, upload->sha256[0] != '\0' ? upload->sha256 : NULL, filename, minutes,
+                   json_text_member(call->body, "retention_class")},
     };
     call_write(call, &(struct call_effect){
                          .queries = &query,
                          .count = 1,
                          .on_answer = inserted,
+                         .on_refusal = refused,
                          .known_status = 200,
                          .known_body = upload->answer,
                          .proof_file = upload->file,

@@ -13,6 +13,8 @@ static const struct field init_fields[] = {
     {"sha256", FIELD_SHA256, false, 0, 0, NULL, "SHA-256 of the bytes, in hex; then checked."},
     {"layout", FIELD_CHOICE, false, 0, 0, "raw",
      "raw: kept at raw/{user}/{id}/…, as document portals have it."},
+    {"retention_class", FIELD_CHOICE, false, 0, 0, "document-uploads",
+     "document-uploads: documents for word lists, gone after 24 hours."},
 };
 static const struct field finalize_fields[] = {
     {"file_id", FIELD_UUID, true, 0, 0, NULL, "The file, as init-upload answered."},
@@ -41,7 +43,8 @@ static const struct route routes[] = {
      .summary = "Begin an upload: answers a presigned PUT.",
      .success = 200,
      .response = "Upload",
-     .problems = {PROBLEM_NOT_A_MEMBER, PROBLEM_INSUFFICIENT_ROLE}},
+     .problems = {PROBLEM_NOT_A_MEMBER, PROBLEM_INSUFFICIENT_ROLE, PROBLEM_CLASS_SIZE, PROBLEM_CLASS_TYPE,
+                  PROBLEM_COOLDOWN}},
     {.method = "POST",
      .pattern = "/v1/files/finalize",
      .operation = "finalizeUpload",

@@ -10,6 +10,7 @@ extern const struct gateway_module classify_module;
 extern const struct gateway_module admin_module, admin_rules_module;
 extern const struct gateway_module console_module;
 extern const struct gateway_module content_module;
+extern const struct gateway_module wordlists_module;
 
 const struct gateway_module *const gateway_modules[] = {
     &health_module, &openapi_module, &tenants_module, &files_module, &jobs_module,
@@ -23,5 +24,6 @@ const struct gateway_module *const gateway_modules[] = {
     &admin_rules_module,
     &console_module,
     &content_module,
+    &wordlists_module,
 };
 const size_t gateway_module_count = sizeof gateway_modules / sizeof gateway_modules[0];

@@ -56,6 +56,12 @@
     PROBLEM(DECRYPT_FAILED, "decrypt_failed", 500, "The stored object was changed: it can't be decrypted.") \
     PROBLEM(KEY_UNAVAILABLE, "key_unavailable", 503, "The master key of this object is not here.")          \
     PROBLEM(BUSY, "too_many_downloads", 503, "Too much is being downloaded through this gateway.")          \
+    PROBLEM(CLASS_SIZE, "too_large_for_class", 413, "The file is larger than its retention class takes.")    \
+    PROBLEM(CLASS_TYPE, "type_not_of_class", 422, "The retention class takes no files of this type.")        \
+    PROBLEM(COOLDOWN, "cooldown", 429, "The next document may come later; see Retry-After.")                 \
+    PROBLEM(WORDLIST_PAIRS, "bad_word_pairs", 422,                                                           \
+            "Word pairs are at most 40 objects with source (1 to 100 characters) and target (at most 200).") \
+    PROBLEM(WORDLIST_NOT_READY, "wordlist_not_ready", 409, "The job has made no word list (yet).")           \
     PROBLEM(RATE_LIMITED, "rate_limited", 429, "Too many requests; wait as Retry-After says.")               \
     PROBLEM(INTERNAL, "internal_error", 500, "Something went wrong here.")                                   \
     PROBLEM(DATABASE_UNAVAILABLE, "database_unavailable", 503, "The database can't be reached.")             \

@@ -91,12 +91,13 @@ const struct statement statements[STATEMENT_COUNT] = {
         "delete from tenant_members where tenant_id = $1::uuid and user_id = $2::uuid"),
 
     /* Hot: one row in, no row read but the caller's membership (tenant_members' primary key). */
-    ROW(STATEMENT_FILE_INSERT, 9,
+    ROW(STATEMENT_FILE_INSERT, 10,
         "insert into files (id, tenant_id, owner_user_id, visibility, r2_key_original, mime, size_bytes, "
         "sha256, "
-        "filename, upload_expires_at) select $1::uuid, $2::uuid, filemill_user(), $3::visibility_t, $4, $5, "
-        "$6::bigint, $7, $8, now() + $9::bigint * interval '1 minute' from (select filemill_role($2::uuid) "
-        "as role) c "
+        "filename, upload_expires_at, retention_class) select $1::uuid, $2::uuid, filemill_user(), $3::visibility_t, "
+        "$4, $5, "
+        "$6::bigint, $7, $8, now() + $9::bigint * interval '1 minute', $10 from (select "
+        "filemill_role($2::uuid) as role) c "
         "where c.role is not null and ($3::visibility_t <> 'internal' or filemill_elevated(c.role))"),
     ROW(STATEMENT_FILE_LOOK, 1,
         "select f.id::text, f.tenant_id::text as tenant, f.visibility::text, f.r2_key_original as key, "
@@ -150,7 +151,8 @@ const struct statement statements[STATEMENT_COUNT] = {
     ROW(STATEMENT_FILE_LIST, 4,
         "select f.id::text, (extract(epoch from f.created_at) * 1000000)::bigint as stamp, " FILE_JSON
         "::text as "
-        "file from files f where f.tenant_id = $1::uuid and f.status <> 'deleted' and ($2::text is null or "
+        "file from files f where f.tenant_id = $1::uuid and f.status <> 'deleted' and "
+        "f.retention_class is distinct from 'wordlist-exports' and ($2::text is null or "
         "f.status = $2::file_status_t) and ($3::bigint is null or (f.created_at, f.id) < "
         "(timestamptz 'epoch' + $3::bigint * interval '1 microsecond', $4::uuid)) and "
         "file_readable(f.visibility, f.owner_user_id, (select filemill_role($1::uuid))) "

@@ -254,6 +254,8 @@ size_t leases_count(const struct leases *leases) {
     return leases->count;
 }
 
+#define EXPORT_CLASS "wordlist-exports" /* of sql/migrations/0048_retention.sql */
+
 /* Where document portals look: each lease of a job has names of its own. */
 static int lease_portal_path(char *target, const struct lease *lease, const struct processor_output *output,
                              uint64_t epoch) {
@@ -285,6 +287,8 @@ int lease_key(char *target, const struct lease *lease, const struct processor_ou
                                     .first = lease->generation == 0 && epoch == 1 && lease->planned &&
                                              !lease->is_range};
 
+    if (output->place == PLACE_EXPORT)
+        return key_retained_output(target, KEY_MAX, EXPORT_CLASS, lease->owner, &parts);
     return output->place == PLACE_DERIVED ? key_derivative(target, KEY_MAX, &parts)
                                           : lease_portal_path(target, lease, output, epoch);
 }

@@ -6,7 +6,7 @@ wanted_columns(tab, columns) as (values
   ('tenant_members', '{tenant_id,user_id,role,created_at}'),
   ('files', '{id,tenant_id,owner_user_id,visibility,r2_key_original,mime,size_bytes,sha256,status,created_at,
               updated_at,filename,detected_mime,etag,generation,upload_expires_at,finalized_at,deleted_at,purged_at,
-              followers,extension,sealed}'),
+              followers,extension,sealed,retention_class}'),
   ('file_derivatives', '{id,file_id,kind,r2_key,mime,size_bytes,created_at,job_id,sha256,metadata,updated_at}'),
   ('jobs', '{id,tenant_id,file_id,type,status,attempts,run_after,locked_at,locked_by,payload,result,created_at,
              updated_at,generation,priority,max_attempts,lease_epoch,lease_until,crashes,error_code,error_detail,
@@ -52,6 +52,13 @@ wanted_columns(tab, columns) as (values
   ('classifiers', '{tenant_id,model,examples,correct,trained_at}'),
   ('classify_requests', '{id,tenant_id,user_id,labels,backend,created_at}'),
   ('classify_files', '{request_id,place,filename,file_id,job_id,error}'),
+  ('retention_classes', '{name,max_bytes,media_types,keep,prefix}'),
+  ('wordlists', '{id,user_id,tenant_id,job_id,file_id,name,source_language,target_language,word_pairs,created_at,
+                  updated_at}'),
+  ('llm_metrics', '{id,job_id,user_id,agent_type,model,prompt_tokens,completion_tokens,total_tokens,latency_ms,
+                    confidence,cost,created_at}'),
+  ('llm_prices', '{model,prompt_per_million,completion_per_million}'),
+  ('upload_cooldowns', '{user_id,last_upload_at,cooldown_until}'),
   ('schema_migrations', '{version,name,checksum,applied_at}')),
 wanted_enums(name, labels) as (values
   ('visibility_t', '{public,private,internal}'::text[]),
@@ -83,6 +90,11 @@ wanted_indexes(name, definition) as (values
   ('object_deletions_due_idx', '%(run_after)%'),
   ('portal_schemas_version_key', 'CREATE UNIQUE%portal_slug(name), version)%'),
   ('portal_jobs_user_idx', '%(user_id, created_at DESC, job_id DESC)%'),
+  ('files_retention_idx', '%(retention_class, created_at)%'),
+  ('idx_wordlists_user', '%(user_id, created_at DESC, id DESC)%'),
+  ('idx_llm_metrics_job', '%(job_id)%'),
+  ('idx_upload_cooldowns_until', '%(cooldown_until)%'),
+  ('jobs_wordlist_idx', '%(user_id, created_at DESC)%wordlist%'),
   ('documents_user_idx', '%(user_id, created_at DESC, id DESC)%')),
 wanted_functions(name, definer) as (values
   ('jobs_enqueue', false), ('job_enqueue', false), ('job_queue_position', true), ('jobs_search', false),
@@ -92,6 +104,10 @@ wanted_functions(name, definer) as (values
   ('admin_pause_tenant', true), ('admin_schedule', true), ('schedules_run', false), ('service_admins_set', false),
   ('jobs_running', false), ('job_room', false), ('jobs_admit', false), ('limits_set', false), ('limits_drop', false),
   ('tenant_pause', false), ('tenant_resume', false),
+  ('retention_refusal', false), ('files_retention_guard', false), ('wordlist_pairs_fit', false),
+  ('llm_metrics_note', true), ('wordlist_stage', false), ('get_active_job_count', false), ('retention_sweep', false),
+  ('cleanup_old_uploads', false), ('cleanup_old_exports', false), ('cleanup_expired_cooldowns', false),
+  ('admin_wordlist_metrics', true), ('wordlist_submit', false), ('wordlist_add', false), ('wordlist_export', false),
   ('files_refresh', false), ('parents_wake', false), ('parents_wake_left', false), ('filemill_user', false), ('filemill_role', true), ('filemill_elevated', false),
   ('file_readable', false), ('tenant_bootstrap', true), ('idempotency_expire', true),
   ('job_queue_position', true), ('credits_reserve', true), ('credits_settle', true), ('credits_on_insert', true), ('credits_on_update', true),
@@ -160,7 +176,7 @@ problems(sort, name, detail) as (
   select 9, 'the gateway has no business with ' || x.tab,
          (select string_agg(g.privilege_type, ', ') from information_schema.role_table_grants g
            where g.table_schema = current_schema() and g.table_name = x.tab and g.grantee = 'filemill_gateway')
-    from (values ('credit_reservations'), ('credit_admins'), ('service_admins'), ('schedules'), ('cpu_usage'), ('metrics'), ('object_deletions'), ('quarantine'), ('paused_types'), ('paused_tenants'), ('job_limits'),
+    from (values ('llm_metrics'), ('llm_prices'), ('credit_reservations'), ('credit_admins'), ('service_admins'), ('schedules'), ('cpu_usage'), ('metrics'), ('object_deletions'), ('quarantine'), ('paused_types'), ('paused_tenants'), ('job_limits'),
                  ('job_starts'), ('tenant_usage'), ('job_parts'), ('schema_migrations')) x(tab)
   union all
   select 10, 'function ' || w.name || ' has a fixed search_path',

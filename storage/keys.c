@@ -9,6 +9,7 @@
 
 #define EXTENSION_MAX 16
 #define KIND_MAX 64
+#define CLASS_MAX 63
 #define UUID_LENGTH (UUID_TEXT_SIZE - 1)
 
 void key_extension(char *target, size_t size, const char *filename) {
@@ -43,6 +44,25 @@ int key_derivative(char *target, size_t size, const struct key_parts *parts) {
                                             (unsigned long long)parts->epoch, parts->extension);
 
     return result == 0 && key_is_valid(target) ? 0 : -1;
+}
+
+int key_retained(char *target, size_t size, const char *retention_class, const char *user, const char *id,
+                 const char *extension) {
+    int result = text_format(target, size, "%s/%s/%s.%s", retention_class, user, id, extension);
+
+    return result == 0 && key_is_valid(target) ? 0 : -1;
+}
+
+int key_retained_output(char *target, size_t size, const char *retention_class, const char *user,
+                        const struct key_parts *parts) {
+    char later[96] = "";
+
+    if (parts->first)
+        return key_retained(target, size, retention_class, user, parts->file, parts->extension);
+    if (text_format(later, sizeof later, "%s.%s-%llu", parts->file, parts->job,
+                    (unsigned long long)parts->epoch) != 0)
+        return -1;
+    return key_retained(target, size, retention_class, user, later, parts->extension);
 }
 
 /* Each take_* moves the cursor over one part of the key; false leaves it anywhere. */
@@ -101,9 +121,26 @@ static bool is_derivative(const char *key) {
            take_word(&key, "0123456789", 20) && take_extension(&key) && is_end(key);
 }
 
+/* No class is named as another layout begins ("t", "raw"): classes have a dash. */
+static bool is_retained(const char *key) {
+    size_t word = strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    const char *rest;
+
+    if (word == 0 || word > CLASS_MAX || memchr(key, '-', word) == NULL || *key < 'a')
+        return false;
+    key += word;
+    if (!take_text(&key, "/") || !take_uuid(&key) || !take_text(&key, "/") || !take_uuid(&key))
+        return false;
+    rest = key;
+    if (take_extension(&rest) && *rest == '\0')
+        return true;
+    return take_text(&key, ".") && take_uuid(&key) && take_text(&key, "-") &&
+           take_word(&key, "0123456789", 20) && take_extension(&key) && *key == '\0';
+}
+
 bool key_is_valid(const char *key) {
     size_t length = strnlen(key, KEY_MAX);
 
-    return length < KEY_MAX && (is_original(key) || is_derivative(key) ||
+    return length < KEY_MAX && (is_original(key) || is_derivative(key) || is_retained(key) ||
                                 portal_path_check(key, length, PORTAL_ANY_UUID, NULL) == NULL);
 }

@@ -2,9 +2,11 @@
  * Object keys, made here and nowhere else. No text from a user is in a key but a cleaned extension:
  *   t/<tenant>/u/<owner>/<file>.<extension>                 originals
  *   t/<tenant>/derived/<file>/<kind>.<extension>            a derivative's first attempt
- *   t/<tenant>/derived/<file>/<kind>.<job>-<epoch>.<ext>    any later one: a key belongs to one lease only,
- * so a late writer can never touch a committed object. Of a sealed derivative (envelope.h) ".enc" follows. Keys of
- * document portals: portal_paths.h. */
+ *   t/<tenant>/derived/<file>/<kind>.<job>-<epoch>.<ext>    any later one
+ *   <class>/<user>/<id>.<extension>                         what a retention class keeps (0048_retention.sql)
+ *   <class>/<user>/<id>.<job>-<epoch>.<extension>           a later attempt at it
+ * A key belongs to one lease only, so a late writer can never touch a committed object. Of a sealed
+ * derivative (envelope.h) ".enc" follows. Keys of document portals: portal_paths.h. */
 #ifndef STORAGE_KEYS_H
 #define STORAGE_KEYS_H
 
@@ -25,6 +27,12 @@ struct key_parts {
     bool first;
 };
 int key_derivative(char *target, size_t size, const struct key_parts *parts);
+/* Of a retention class: the class's name first, then the owner. -1 when a part is not what it should be. */
+int key_retained(char *target, size_t size, const char *retention_class, const char *user, const char *id,
+                 const char *extension);
+/* What a job makes for it: `parts` as of a derivative, whose file is the id; tenant and kind are not in it. */
+int key_retained_output(char *target, size_t size, const char *retention_class, const char *user,
+                        const struct key_parts *parts);
 /* Every key that Filemill signs must pass: UUIDs where UUIDs belong, no "..", no "//", no control bytes. */
 bool key_is_valid(const char *key);
 

@@ -224,6 +224,7 @@ const size_t sandbox_rule_count = sizeof sandbox_rules / sizeof sandbox_rules[0]
 const char *const sandbox_data_folders[] = {
     "/usr/share/fonts",      "/usr/local/share/fonts", "/usr/share/fontconfig", "/etc/fonts",
     "/var/cache/fontconfig", "/usr/share/poppler",     "/usr/share/color",      "/usr/share/tesseract-ocr",
+    "/usr/share/dictd",
 };
 const size_t sandbox_data_folder_count = sizeof sandbox_data_folders / sizeof sandbox_data_folders[0];
 

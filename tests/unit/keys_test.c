@@ -130,11 +130,45 @@ static void only_keys_pass_for_keys(void **state) {
     assert_true(key_is_valid("t/" TENANT "/derived/" FILE_ID "/text." JOB "-18446744073709551615.txt"));
 }
 
+#define CLASS "document-uploads"
+
+static void classes_have_folders_of_their_own(void **state) {
+    static const char *const bad[] = {
+        CLASS "/" OWNER "/" FILE_ID,
+        CLASS "/" OWNER "/" FILE_ID ".pdf/..",
+        CLASS "/" OWNER "/../" FILE_ID ".pdf",
+        CLASS "//" FILE_ID ".pdf",
+        CLASS "/" OWNER "/" FILE_ID ".p df",
+        "uploads/" OWNER "/" FILE_ID ".pdf",
+        "-uploads/" OWNER "/" FILE_ID ".pdf",
+        "Document-uploads/" OWNER "/" FILE_ID ".pdf",
+        CLASS "/" OWNER "/" FILE_ID "." JOB "-.pdf",
+        CLASS "/" OWNER "/" FILE_ID "." JOB "-1.pdf.exe",
+    };
+    struct key_parts parts = {.file = FILE_ID, .extension = "csv", .job = JOB, .epoch = 3, .first = true};
+    char key[KEY_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(bad); i++)
+        assert_false(key_is_valid(bad[i]));
+    assert_int_equal(key_retained(key, sizeof key, CLASS, OWNER, FILE_ID, "pdf"), 0);
+    assert_string_equal(key, CLASS "/" OWNER "/" FILE_ID ".pdf");
+    assert_int_equal(key_retained(key, sizeof key, CLASS, "../x", FILE_ID, "pdf"), -1);
+    assert_int_equal(key_retained(key, sizeof key, "raw", OWNER, FILE_ID, "pdf"), -1);
+    assert_int_equal(key_retained_output(key, sizeof key, CLASS, OWNER, &parts), 0);
+    assert_string_equal(key, CLASS "/" OWNER "/" FILE_ID ".csv");
+    parts.first = false;
+    assert_int_equal(key_retained_output(key, sizeof key, CLASS, OWNER, &parts), 0);
+    assert_string_equal(key, CLASS "/" OWNER "/" FILE_ID "." JOB "-3.csv");
+    parts.job = "x";
+    assert_int_equal(key_retained_output(key, sizeof key, CLASS, OWNER, &parts), -1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(extensions_are_cleaned),    cmocka_unit_test(keys_have_the_layout_of_the_api),
         cmocka_unit_test(keys_of_two_leases_differ), cmocka_unit_test(bad_parts_make_no_key),
-        cmocka_unit_test(only_keys_pass_for_keys),
+        cmocka_unit_test(only_keys_pass_for_keys),   cmocka_unit_test(classes_have_folders_of_their_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,12 +34,13 @@ sphinxbase/|workers/processors/transcribe\.c
 libav|workers/processors/audio_(reader\.c|samples\.[ch])
 zip\.h|workers/processors/office_package\.c
 libxml/|workers/processors/office_xml\.c
-unicode/|workers/processors/office_plain\.c
+unicode/|workers/processors/(office_plain|vocabulary)\.c
+libstemmer|workers/processors/vocabulary\.c
 webp/|workers/processors/webp(_animation)?\.c
 png\.h|workers/processors/png_encode\.c
 jpeglib\.h|workers/processors/jpeg\.c
 libheif/|workers/processors/avif\.c
-zlib\.h|workers/processors/(png_encode\.c|zip_store\.c|ocr_scan\.c|ocr_pdf\.cc)
+zlib\.h|workers/processors/(png_encode\.c|zip_store\.c|dictionary\.c|ocr_scan\.c|ocr_pdf\.cc)
 HOMES
 
 # folder | folders whose headers it may include besides its own
