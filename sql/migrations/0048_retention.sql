@@ -305,7 +305,8 @@ begin
   wanted := jsonb_build_array(jsonb_build_object('id', job, 'file_id', file, 'type', 'wordlist', 'trace', trace,
     'status', case when has_text then 'queued' else 'waiting' end,
     'payload', options || jsonb_build_object('source_language', source_language, 'target_language', target_language,
-                                             'inputs', jsonb_build_array('pdf_text', 'ocr_text', 'office_text'))));
+                                             'inputs', jsonb_build_array('pdf_text', 'ocr_text', 'office_text'),
+                                             'on_child_failure', 'fail')));
   if not has_text then
     wanted := wanted || jsonb_build_array(jsonb_build_object('file_id', file, 'type', extractor, 'parent', job,
                                                              'trace', trace));
@@ -342,7 +343,7 @@ begin
   perform from jobs_enqueue(jsonb_build_array(jsonb_build_object('id', job, 'file_id', list, 'type', 'wordlist_export',
     'priority', 0, 'trace', trace, 'payload', jsonb_build_object('format', export_format, 'name', w.name,
     'source_language', w.source_language, 'target_language', w.target_language, 'word_pairs', w.word_pairs,
-    'inputs', '[]'::jsonb))));
+    'inputs', '[]'::jsonb, 'on_child_failure', 'fail'))));
   update files set finalized_at = now() where id = list and finalized_at is null;
   return job;
 end $$;
