@@ -2,8 +2,9 @@
 """The web console, as people use it."""
 import pytest
 from accessibility import findings, walk_by_keyboard
-from selenium.webdriver.common.keys import Keys
 from system import CORPUS, SAMPLES, eventually, fetch
+
+Keys = pytest.importorskip("selenium.webdriver.common.keys", reason="python3-selenium is not installed").Keys
 
 BROKEN = b"%PDF-1.7\n" + b"garbage " * 200
 VIEWS = ["#/files", "mill.pdf", "lazy_dog.png", "cards_001.wav", "broken.pdf", "#/jobs", "#/members", "#/service"]
