@@ -390,6 +390,12 @@ static const struct option_row rows[] = {
      .audience = FOR_WORKER, .description = "Requests that one worker makes in a minute; 0: no limit."},
     {ROW_NUMBER("compute-timeout", "COMPUTE_TIMEOUT_MS", compute_timeout_ms, "30000", 100, DAY_MS, "ms"),
      .audience = FOR_WORKER, .description = "Longest wait for that service's word that it has a job."},
+    {ROW_CHOICE("wordlist-backend", "WORDLIST_BACKEND", wordlist_backend, "embedded", "embedded|chat"),
+     .audience = FOR_SCHEDULER | FOR_ENGINES,
+     .description = "Who makes word lists: embedded in a runner, by frequency and dictionaries, or the chat server at "
+                    "chat-url."},
+    {ROW_NUMBER("wordlist-text", "WORDLIST_TEXT_BYTES", wordlist_text_bytes, "24000", 500, 1000000, "bytes"),
+     .audience = FOR_WORKER, .description = "Most text of a document that the chat server is told."},
     {ROW_NUMBER("wordlist-cooldown", "WORDLIST_COOLDOWN_SECONDS", wordlist_cooldown_seconds, "60", 0, 86400, "s"),
      .audience = FOR_GATEWAY,
      .description = "How long a user waits after one document for a word list before the next; 0: not at all."},

@@ -121,7 +121,8 @@ struct settings {
     char *transcribe_backend, *transcribe_data, *transcribe_url, *transcribe_key, *transcribe_model;
     char *transcribe_language;
     int64_t transcribe_concurrency, transcribe_per_minute, transcribe_timeout_ms;
-    int64_t wordlist_cooldown_seconds;
+    char *wordlist_backend; /* embedded or chat */
+    int64_t wordlist_cooldown_seconds, wordlist_text_bytes;
     char *classify_backend; /* embedded or chat */
     int64_t classify_least, classify_text_bytes, classify_examples;
     int64_t form_bytes, form_file_bytes, form_parts, form_requests;

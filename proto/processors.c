@@ -63,6 +63,7 @@ static const struct {
     const char *here; /* its value for the runner */
 } choices[] = {
     {"transcribe", offsetof(struct settings, transcribe_backend), "pocketsphinx"},
+    {"wordlist", offsetof(struct settings, wordlist_backend), "embedded"},
     {"classify", offsetof(struct settings, classify_backend), "embedded"},
 };
 

@@ -6,12 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
-extern const struct remote remote_transcribe, remote_compute_submit, remote_classify;
+extern const struct remote remote_transcribe, remote_compute_submit, remote_classify, remote_wordlist;
 
 static const struct remote *const remotes[] = {
     &remote_transcribe,
     &remote_compute_submit,
     &remote_classify,
+    &remote_wordlist,
 };
 
 const struct remote *remote_find(const char *name) {
