@@ -5,6 +5,7 @@
 #include "gateway/cors.h"
 #include "gateway/idempotency.h"
 #include "gateway/json.h"
+#include "gateway/measure.h"
 #include "gateway/statements.h"
 #include "lib/clock.h"
 #include "lib/counters.h"
@@ -86,6 +87,7 @@ void call_closed(struct call *call) {
     if (!call->streams) {
         counter_add(COUNT_HTTP_REQUEST_MICROSECONDS, (uint64_t)elapsed_us);
     }
+    measures_note(call->gateway->measures, call->route, call->status, call->streams ? -1 : elapsed_us);
     log_access(call, elapsed_us);
     call->request = NULL;
     if (call->pending == 0) {
@@ -329,12 +331,11 @@ struct http_stream *call_supply(struct call *call, int status, const struct http
         headers[count++] = *extra;
     }
     call->status = status;
-    return http_respond_sized(call->request,
-                              &(struct http_response){.status = status,
-                                                      .headers = headers,
-                                                      .header_count = count,
-                                                      .close = call->gateway->draining},
-                              supply);
+    return http_respond_sized(
+        call->request,
+        &(struct http_response){
+            .status = status, .headers = headers, .header_count = count, .close = call->gateway->draining},
+        supply);
 }
 
 const char *call_query_value(const struct call *call, const char *name) {

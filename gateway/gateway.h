@@ -30,6 +30,7 @@ struct gateway {
     struct keyring *keyring; /* storage/keyring.h */
     unsigned content_streams; /* downloads through this process */
     struct auth *auth;
+    struct measures *measures;
     struct rate *rate;
     struct events *events;
     struct health *health;

@@ -6,6 +6,7 @@
 #include "gateway/events.h"
 #include "gateway/health.h"
 #include "gateway/identify.h"
+#include "gateway/measure.h"
 #include "gateway/openapi.h"
 #include "gateway/rate.h"
 #include "gateway/request.h"
@@ -96,6 +97,7 @@ static void connect_parts(struct gateway *gateway) {
     gateway->auth = auth_new(gateway->loop, gateway->client, settings);
     gateway->rate = rate_new(settings->rate_per_minute);
     gateway->events = events_new(gateway);
+    gateway->measures = measures_new(gateway->loop);
     gateway->health = health_new(gateway);
     char *own = memory_format("http://%s:%lld", settings->gateway_address, (long long)settings->gateway_port);
     gateway->openapi = openapi_document(settings->public_url != NULL ? settings->public_url : own,
@@ -141,6 +143,7 @@ static void disconnect_parts(struct gateway *gateway) {
     scheduler_link_free(gateway->scheduler);
     health_free(gateway->health);
     events_free(gateway->events);
+    measures_free(gateway->measures);
     rate_free(gateway->rate);
     keyring_free(gateway->keyring);
     storage_free(gateway->storage);

@@ -149,6 +149,11 @@ void counter_set(enum counter counter, uint64_t value) {
         atomic_store_explicit(&own->values[counter], value, memory_order_relaxed);
 }
 
+void counter_raise(enum counter counter, uint64_t value) {
+    if (own != NULL && value > atomic_load_explicit(&own->values[counter], memory_order_relaxed))
+        counter_set(counter, value);
+}
+
 void counter_observe(enum counter histogram, uint64_t microseconds) {
     for (size_t i = 0; i < BOUND_COUNT; i++) {
         if (microseconds <= bounds[i])

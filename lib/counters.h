@@ -52,6 +52,8 @@ uint64_t counters_read(const struct counters *counters, enum counter counter);
 /* On this process' own segment; before counters_attach they do nothing. */
 void counter_add(enum counter counter, uint64_t amount);
 void counter_set(enum counter counter, uint64_t value);
+/* Sets it if it is less. */
+void counter_raise(enum counter counter, uint64_t value);
 /* Notes a duration in the histogram that begins with this row: COUNT_ and the symbol of a HISTOGRAM. */
 void counter_observe(enum counter histogram, uint64_t microseconds);
 

@@ -33,6 +33,13 @@ static void append_queue(struct buffer *text, const struct database_result *resu
                                        (long long)result_number(result, row, "age"));
 }
 
+/* Whose errors filemill_storage_errors_total counts on this node. */
+static void append_storage(struct buffer *text, const struct scheduler *scheduler) {
+    append_help(text, "filemill_storage_info", "The storage provider that this node uses.");
+    (void)buffer_append_format(text, "filemill_storage_info{provider=\"%s\"} 1|",
+                               storage_provider_name(scheduler->storage));
+}
+
 static void append_database(struct buffer *text, const struct database_result *result) {
     static const char *const kinds[] = {"live", "dead"};
 
@@ -62,6 +69,7 @@ static void on_measured(void *context, const struct database_answer *answer) {
     if (answer->outcome == DATABASE_OK) {
         append_queue(&text, answer->results[0]);
         append_database(&text, answer->results[1]);
+        append_storage(&text, measurement->scheduler);
     } else {
         scheduler_log_answer("measure", answer);
     }

@@ -335,6 +335,7 @@ static void count_death(const struct nursery_end *end) {
     }
     counter_add(counter, 1);
     counter_add(COUNT_RUNNERS_CPU_MICROSECONDS, end->cpu_us);
+    counter_raise(COUNT_RUNNER_PEAK_BYTES, end->peak_rss_bytes);
 }
 
 /* --- store ------------------------------------------------------------------------------------------------ */

@@ -115,11 +115,18 @@ static void before_sleep(void *context) {
     stop_when_drained(worker);
 }
 
+static void note_layers(const char *layers) {
+    counter_set(COUNT_SANDBOX_SECCOMP, strstr(layers, "seccomp") != NULL);
+    counter_set(COUNT_SANDBOX_LANDLOCK, strstr(layers, "landlock") != NULL);
+    counter_set(COUNT_SANDBOX_NAMESPACES, strstr(layers, "namespaces") != NULL);
+}
+
 /* The layers of the sandbox, and what runs now: `filemill stats` and `top` show it. */
 static void note_what_runs(struct worker *worker) {
     char running[160], note[256];
 
     tasks_describe(worker->tasks, running, sizeof running);
+    note_layers(nursery_client_layers(worker->nursery));
     if (text_format(note, sizeof note, "%s%s%s", nursery_client_layers(worker->nursery),
                     running[0] != '\0' ? "; runs " : "", running) == 0)
         counter_note(note);

@@ -74,6 +74,42 @@ def test_the_numbers_are_of_what_happened(system, user, port):
     assert ended >= 6
 
 
+def test_requests_are_told_by_route_and_status(system, user, port):
+    assert user.call("GET", f"/v1/files/{user.tenant}").status == 404
+    assert fetch("GET", f"{system.base}/no/such/path").status == 404
+
+    def told():
+        text = scrape(port)
+        found = samples(text).get("filemill_http_route_requests_total", {})
+        wanted = ('method="GET",route="/v1/files/:id",class="4xx"', 'method="any",route="none",class="4xx"',
+                  'method="POST",route="/v1/tenants/bootstrap",class="2xx"')
+        return text if all(any(part in labels for labels in found) for part in wanted) else None
+
+    text = eventually(told, 10, what="three routes")
+    assert user.tenant not in text, "a pattern is no path"
+    found = samples(text)
+    counts = {labels: value for labels, value in found["filemill_http_route_seconds_count"].items()}
+    for labels, value in counts.items():
+        inner = labels.strip("{}")
+        assert 'service="gateway",instance="' in inner
+        buckets = [count for name, count in found["filemill_http_route_seconds_bucket"].items() if inner in name]
+        assert len(buckets) == 7 and buckets == sorted(buckets) and buckets[-1] == value >= 1, labels
+
+
+def test_sandbox_storage_and_memory_are_told(system, user, port):
+    user.wait(user.send("peak.pdf", "application/pdf", one_page_pdf("peak")))
+
+    def told():
+        found = samples(scrape(port))
+        worker = {name: max((value for labels, value in found[name].items() if 'service="worker"' in labels and part in labels), default=0)
+                  for name, part in (("filemill_runner_peak_bytes", ""), ("filemill_sandbox_layer", 'layer="seccomp"'))}
+        return found if worker["filemill_runner_peak_bytes"] > 1 << 20 and worker["filemill_sandbox_layer"] == 1 else None
+
+    found = eventually(told, 10, what="a runner's memory")
+    assert len([labels for labels in found["filemill_sandbox_layer"] if 'service="worker"' in labels]) == 3
+    assert list(found["filemill_storage_info"].values()) == [1] and 'provider="' in next(iter(found["filemill_storage_info"]))
+
+
 def test_the_queue_is_told_by_type_and_state(system, user, port):
     system.command("pause", "noop")
     file_id = user.send("note.txt", "text/plain", b"note")
