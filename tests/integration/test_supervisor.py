@@ -218,7 +218,7 @@ def test_a_child_is_told_only_its_audience(node, name, may_know):
 
 
 @pytest.mark.parametrize("name,expected", [("worker", {0, 1, 2, 3, 4}), ("scheduler", {0, 1, 2, 3, 4, 5}),
-                                           ("gateway", {0, 1, 2, 3, 4, 5, 6}), ("migrate", {0, 1, 2})])
+                                           ("gateway", {0, 1, 2, 3, 4, 5, 6, 7}), ("migrate", {0, 1, 2})])
 def test_a_child_holds_only_planned_descriptors(node, name, expected):
     pid = next(pid for program, pid, event in node.events(name) if event == "start")
     found = {int(line.split()[1]) for line in node.surroundings(name, pid).splitlines() if line.startswith("fd ")}
