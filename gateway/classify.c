@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Classification's routes: the two of the service that Filemill replaces under their own names, one for a file that is
- * here already, and those of labels and examples. */
+ * Classification's routes: the two of the service that Filemill replaces under their own names, one for a
+ * file that is here already, and those of labels and examples. */
 #include "gateway/classify.h"
 #include "gateway/files.h"
 #include "gateway/json.h"
@@ -14,7 +14,8 @@
 
 static const struct statement job_statement = {
     "classify_job",
-    "select json_build_object('job_id', i.id, 'status', i.status, 'progress', i.progress, 'total_files', i.total_files, "
+    "select json_build_object('job_id', i.id, 'status', i.status, 'progress', i.progress, 'total_files', "
+    "i.total_files, "
     "'processed_files', i.processed_files, 'results', i.result->'results', 'error', i.error, 'created_at', "
     "filemill_time(i.created_at), 'updated_at', filemill_time(i.updated_at), 'completed_at', "
     "filemill_time(i.completed_at))::text as job from inbox_jobs i where i.id = $1::uuid",
@@ -38,8 +39,10 @@ static void handle_job(struct call *call) {
 
 static const struct statement text_statement = {
     "classify_text",
-    "select (select labels::text from tenant_labels where tenant_id = $2::uuid) as labels, exists (select from "
-    "file_derivatives where file_id = $1::uuid and kind in ('pdf_text', 'office_text', 'ocr_text', 'transcript_text')) as "
+    "select (select labels::text from tenant_labels where tenant_id = $2::uuid) as labels, exists (select "
+    "from "
+    "file_derivatives where file_id = $1::uuid and kind in ('pdf_text', 'office_text', 'ocr_text', "
+    "'transcript_text')) as "
     "has_text, (select visibility::text from files where id = $1::uuid) as visibility",
     2};
 
@@ -49,7 +52,8 @@ static void text_looked(struct call *call, const struct database_answer *answer)
     const char *text = result_text(result, 0, "labels");
     const struct classify_file item = {.filename = file->filename[0] != '\0' ? file->filename : "file",
                                        .file_id = file->id,
-                                       .media_type = file->detected_mime[0] != '\0' ? file->detected_mime : file->mime,
+                                       .media_type =
+                                           file->detected_mime[0] != '\0' ? file->detected_mime : file->mime,
                                        .size_bytes = -1,
                                        .has_text = result_bool(result, 0, "has_text")};
     if (!classify_takes(item.media_type)) {
@@ -81,7 +85,8 @@ static void handle_classify_file(struct call *call) {
 
 static const struct field form_fields[] = {
     {"tenant_id", FIELD_UUID, false, 0, 0, NULL,
-     "Whose the files become, before the files; also as query parameter or header X-Tenant-Id. Not needed by who is in "
+     "Whose the files become, before the files; also as query parameter or header X-Tenant-Id. Not needed by "
+     "who is in "
      "one tenant only."},
     {"files", FIELD_LIST, true, 1, 1000, NULL, "Files, each a part with a filename; `file` is taken too."},
 };
@@ -89,7 +94,8 @@ static const struct field form_query[] = {
     {"tenant_id", FIELD_UUID, false, 0, 0, NULL, "Whose the files become."},
 };
 static const struct field labels_fields[] = {
-    {"labels", FIELD_LIST, true, 2, 32, NULL, "Labels: name (64 bytes) and description (1000 bytes, optional)."},
+    {"labels", FIELD_LIST, true, 2, 32, NULL,
+     "Labels: name (64 bytes) and description (1000 bytes, optional)."},
 };
 static const struct field label_fields[] = {
     {"label", FIELD_TEXT, true, 1, 64, NULL, "One of the tenant's labels."},
@@ -173,11 +179,13 @@ static const struct answer_row answers[] = {
     {.name = "ClassifyAccepted", .members = "job_id:Uuid status:text"},
     {.name = "ClassifyStatus", .choices = "pending|processing|completed|failed"},
     {.name = "ClassifyResult",
-     .members = "file_id?:Uuid filename:text status:ClassifyStatus label?:text confidence?:number scores?:object "
-                "backend:text error?:text"},
+     .members =
+         "file_id?:Uuid filename:text status:ClassifyStatus label?:text confidence?:number scores?:object "
+         "backend:text error?:text"},
     {.name = "ClassifyJob",
-     .members = "job_id:Uuid status:ClassifyStatus progress:integer total_files:integer processed_files:integer "
-                "results:[ClassifyResult] error?:text created_at:Time updated_at:Time completed_at?:Time"},
+     .members =
+         "job_id:Uuid status:ClassifyStatus progress:integer total_files:integer processed_files:integer "
+         "results:[ClassifyResult] error?:text created_at:Time updated_at:Time completed_at?:Time"},
     {.name = "Label", .members = "name:text description~:text"},
     {.name = "Labels", .members = "tenant_id:Uuid labels:[Label] default:boolean"},
     {.name = "LabelExamples", .members = "label:text examples:integer"},
@@ -185,4 +193,5 @@ static const struct answer_row answers[] = {
      .members = "tenant_id:Uuid examples:integer labels:[LabelExamples] accuracy?:number trained:boolean"},
 };
 
-const struct gateway_module classify_module = {.name = "classify", MODULE_ROUTES(routes), MODULE_ANSWERS(answers)};
+const struct gateway_module classify_module = {
+    .name = "classify", MODULE_ROUTES(routes), MODULE_ANSWERS(answers)};

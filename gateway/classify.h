@@ -24,8 +24,8 @@ struct classify_file {
 
 /* True when some processor makes text of such bytes. */
 bool classify_takes(const char *media_type);
-/* What classify_submit (sql/migrations/0044) takes for a file: its own jobs by its tenant's plan when it is new, and one
- * that classifies it when its text is there. A new reference. */
+/* What classify_submit (sql/migrations/0044) takes for a file: its own jobs by its tenant's plan when it is
+ * new, and one that classifies it when its text is there. A new reference. */
 json_t *classify_item(const struct classify_file *file, const json_t *tenant_plan, const json_t *labels,
                       const struct settings *settings);
 json_t *classify_refused_item(const char *filename, const char *error);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The jobs of a file that is to be classified: those of its plan, of which the one that makes its text (and what
- * follows that one) is waited for by the job that classifies. */
+ * The jobs of a file that is to be classified: those of its plan, of which the one that makes its text (and
+ * what follows that one) is waited for by the job that classifies. */
 #include "gateway/classify.h"
 #include "gateway/json.h"
 #include "gateway/plan.h"
@@ -14,19 +14,27 @@
 static const struct {
     const char *name, *description;
 } default_labels[] = {
-    {"invoice", "invoice number, bill to, due date, amount due, subtotal, tax, VAT, total, payment terms, qty, unit price, "
+    {"invoice", "invoice number, bill to, due date, amount due, subtotal, tax, VAT, total, payment terms, "
+                "qty, unit price, "
                 "Rechnung, facture"},
-    {"receipt", "receipt, cash, card, change, thank you for your purchase, store, cashier, total paid, Quittung"},
-    {"contract", "agreement, contract, parties, hereinafter, whereas, clause, termination, governing law, liability, "
-                 "signed, obligations, Vertrag"},
-    {"letter", "dear, sincerely, yours faithfully, regards, letter, enclosed, Sehr geehrte, Mit freundlichen Grüßen"},
-    {"resume", "resume, curriculum vitae, work experience, education, skills, references, employment, university, degree, "
+    {"receipt",
+     "receipt, cash, card, change, thank you for your purchase, store, cashier, total paid, Quittung"},
+    {"contract",
+     "agreement, contract, parties, hereinafter, whereas, clause, termination, governing law, liability, "
+     "signed, obligations, Vertrag"},
+    {"letter",
+     "dear, sincerely, yours faithfully, regards, letter, enclosed, Sehr geehrte, Mit freundlichen Grüßen"},
+    {"resume", "resume, curriculum vitae, work experience, education, skills, references, employment, "
+               "university, degree, "
                "Lebenslauf"},
-    {"report", "report, summary, introduction, results, conclusion, analysis, figure, table, findings, quarterly"},
-    {"bank statement", "bank statement, account number, balance, deposit, withdrawal, transaction, IBAN, opening balance, "
-                       "closing balance, Kontoauszug"},
-    {"identity document", "passport, identity card, nationality, date of birth, place of birth, date of issue, expiry, "
-                          "licence, surname, given names"},
+    {"report",
+     "report, summary, introduction, results, conclusion, analysis, figure, table, findings, quarterly"},
+    {"bank statement",
+     "bank statement, account number, balance, deposit, withdrawal, transaction, IBAN, opening balance, "
+     "closing balance, Kontoauszug"},
+    {"identity document",
+     "passport, identity card, nationality, date of birth, place of birth, date of issue, expiry, "
+     "licence, surname, given names"},
     {"article", "abstract, article, journal, author, chapter, references, published, news"},
 };
 
@@ -56,14 +64,16 @@ static const char *wrong_label(const json_t *label) {
             return "A name holds control characters";
         }
     }
-    if (description != NULL && (json_text_member(label, "description") == NULL || json_string_length(description) > 1000)) {
+    if (description != NULL &&
+        (json_text_member(label, "description") == NULL || json_string_length(description) > 1000)) {
         return "Expected a description of at most 1000 bytes";
     }
     return NULL;
 }
 
 const char *classify_labels_wrong(const json_t *labels) {
-    if (!json_is_array(labels) || json_array_size(labels) < 2 || json_array_size(labels) > CLASSIFY_MAX_LABELS) {
+    if (!json_is_array(labels) || json_array_size(labels) < 2 ||
+        json_array_size(labels) > CLASSIFY_MAX_LABELS) {
         return "Expected 2 to 32 labels";
     }
     for (size_t i = 0; i < json_array_size(labels); i++) {
@@ -108,25 +118,25 @@ static json_t *new_id(void) {
 }
 
 static json_t *classify_job(const json_t *labels, bool waits, const struct settings *settings) {
-    return json_pack("{s:o,s:s,s:i,s:s,s:{s:s,s:o,s:O,s:s,s:I}}", "id", new_id(), "type", "classify", "priority", 1,
-                     "status", waits ? "waiting" : "queued", "payload", "on_child_failure", "fail", "inputs",
-                     json_loads(text_kinds, 0, NULL), "labels", labels, "backend", settings->classify_backend, "least",
-                     (json_int_t)settings->classify_least);
+    return json_pack("{s:o,s:s,s:i,s:s,s:{s:s,s:o,s:O,s:s,s:I}}", "id", new_id(), "type", "classify",
+                     "priority", 1, "status", waits ? "waiting" : "queued", "payload", "on_child_failure",
+                     "fail", "inputs", json_loads(text_kinds, 0, NULL), "labels", labels, "backend",
+                     settings->classify_backend, "least", (json_int_t)settings->classify_least);
 }
 
 /* A planned job as jobs_enqueue takes it. */
 static json_t *enqueued(const json_t *planned, const char *parent) {
-    json_t *job = json_pack("{s:O,s:O,s:O,s:O}", "id", json_object_get(planned, "id"), "type",
-                            json_object_get(planned, "type"), "priority", json_object_get(planned, "priority"), "payload",
-                            json_object_get(planned, "parameters"));
+    json_t *job = json_pack(
+        "{s:O,s:O,s:O,s:O}", "id", json_object_get(planned, "id"), "type", json_object_get(planned, "type"),
+        "priority", json_object_get(planned, "priority"), "payload", json_object_get(planned, "parameters"));
     if (parent != NULL) {
         json_object_set_new(job, "parent", json_string(parent));
     }
     return job;
 }
 
-static json_t *jobs_of_plan(const struct classify_file *file, const json_t *tenant_plan, const struct settings *settings,
-                            json_t **followers) {
+static json_t *jobs_of_plan(const struct classify_file *file, const json_t *tenant_plan,
+                            const struct settings *settings, json_t **followers) {
     struct file_plan plan;
     file_plan_make(&plan, tenant_plan, file->media_type, settings);
     json_t *jobs = json_loads(plan.jobs, 0, NULL);
@@ -156,14 +166,16 @@ json_t *classify_item(const struct classify_file *file, const json_t *tenant_pla
         made = made || is_maker;
     }
     if (!made) {
-        json_array_append_new(jobs, json_pack("{s:o,s:s,s:i,s:{},s:s}", "id", new_id(), "type", maker, "priority", 1,
-                                              "payload", "parent", id));
+        json_array_append_new(jobs, json_pack("{s:o,s:s,s:i,s:{},s:s}", "id", new_id(), "type", maker,
+                                              "priority", 1, "payload", "parent", id));
     }
     if (strcmp(maker, "extract_pdf") == 0 && json_object_get(followers, "ocr") == NULL) {
-        json_object_set_new(followers, "ocr", json_pack("{s:{s:s},s:i}", "parameters", "pages", "needed", "priority", 2));
+        json_object_set_new(followers, "ocr",
+                            json_pack("{s:{s:s},s:i}", "parameters", "pages", "needed", "priority", 2));
     }
-    json_t *item = json_pack("{s:s,s:s,s:s,s:s?,s:o,s:o}", "filename", file->filename, "file_id", file->file_id,
-                             "media_type", file->media_type, "etag", file->etag, "jobs", jobs, "followers", followers);
+    json_t *item =
+        json_pack("{s:s,s:s,s:s,s:s?,s:o,s:o}", "filename", file->filename, "file_id", file->file_id,
+                  "media_type", file->media_type, "etag", file->etag, "jobs", jobs, "followers", followers);
     if (file->size_bytes >= 0) {
         json_object_set_new(item, "size", json_integer(file->size_bytes));
     }
@@ -179,15 +191,17 @@ json_t *classify_refused_item(const char *filename, const char *error) {
  */
 
 static const struct statement submit_statement = {
-    "classify_submit", "select classify_submit($1::uuid, $2::uuid, $3::jsonb, $4, $5::jsonb, $6) as jobs, $1 as id", 6};
+    "classify_submit",
+    "select classify_submit($1::uuid, $2::uuid, $3::jsonb, $4, $5::jsonb, $6) as jobs, $1 as id", 6};
 
 static void submitted(struct call *call, const struct database_answer *answer) {
     int64_t jobs = result_number(answer->results[0], 0, "jobs");
     if (jobs > 0) {
         scheduler_link_poke(call->gateway->scheduler, (size_t)jobs);
     }
-    call_respond_take(call, 202, memory_format("{\"job_id\":\"%s\",\"status\":\"pending\"}",
-                                               result_text(answer->results[0], 0, "id")));
+    call_respond_take(call, 202,
+                      memory_format("{\"job_id\":\"%s\",\"status\":\"pending\"}",
+                                    result_text(answer->results[0], 0, "id")));
 }
 
 void classify_submit(struct call *call, const char *tenant, const json_t *labels, const json_t *items) {
@@ -196,8 +210,8 @@ void classify_submit(struct call *call, const char *tenant, const json_t *labels
     char *items_text = json_encode(items);
     text_uuid7(id);
     const struct query query = {.statement = &submit_statement,
-                                .values = {id, tenant, labels_text, call->gateway->settings.classify_backend, items_text,
-                                           call->request_id}};
+                                .values = {id, tenant, labels_text, call->gateway->settings.classify_backend,
+                                           items_text, call->request_id}};
     call_write(call, &(struct call_effect){.queries = &query, .count = 1, .on_answer = submitted});
     free(labels_text);
     free(items_text);

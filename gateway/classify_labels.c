@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * A tenant's labels, the examples that its members tell, and what was learnt from them. Examples are words that a
- * runner counted (the derivative `classification` tells them; it is checked like anything from outside). Training is
- * adding up, done here whenever an example or the labels change: a few ms for hundreds of examples. */
+ * A tenant's labels, the examples that its members tell, and what was learnt from them. Examples are words
+ * that a runner counted (the derivative `classification` tells them; it is checked like anything from
+ * outside). Training is adding up, done here whenever an example or the labels change: a few ms for hundreds
+ * of examples. */
 #include "gateway/classify.h"
 #include "gateway/files.h"
 #include "gateway/json.h"
@@ -22,15 +23,18 @@
 
 static const struct statement labels_statement = {
     "classify_labels",
-    "select " ROLE_COLUMN ", (select labels::text from tenant_labels where tenant_id = $1::uuid) as labels", 1};
+    "select " ROLE_COLUMN ", (select labels::text from tenant_labels where tenant_id = $1::uuid) as labels",
+    1};
 static const struct statement labels_put_statement = {
     "classify_labels_put",
-    "insert into tenant_labels (tenant_id, labels) select $1::uuid, $2::jsonb where filemill_role($1::uuid) in "
+    "insert into tenant_labels (tenant_id, labels) select $1::uuid, $2::jsonb where filemill_role($1::uuid) "
+    "in "
     "('owner', 'admin') on conflict (tenant_id) do update set labels = excluded.labels, updated_at = now()",
     2};
 
 static void respond_labels(struct call *call, const json_t *labels, bool own) {
-    json_t *body = json_pack("{s:s,s:O,s:b}", "tenant_id", call->parameters[0], "labels", labels, "default", !own);
+    json_t *body =
+        json_pack("{s:s,s:O,s:b}", "tenant_id", call->parameters[0], "labels", labels, "default", !own);
     call_respond_take(call, 200, json_encode(body));
     json_decref(body);
 }
@@ -59,36 +63,43 @@ struct lesson {
     char tenant[UUID_TEXT_SIZE];
     char file[UUID_TEXT_SIZE];
     char stamp[40]; /* when the examples were read: an older lesson's model never replaces a newer one's */
-    char *label;         /* what is being told; NULL: only looked at */
+    char *label;    /* what is being told; NULL: only looked at */
     char *words;
-    json_t *labels;      /* the tenant's */
-    json_t *report;      /* the answer */
+    json_t *labels; /* the tenant's */
+    json_t *report; /* the answer */
 };
 
 /* Locked, so that of two lessons the later one sees what the earlier told. */
 static const struct statement lock_statement = {
     "classify_lock", "select pg_advisory_xact_lock(hashtextextended('classifier ' || $1::uuid, 0))", 1};
-static const struct statement learn_statement = {
-    "classify_learn",
-    "insert into label_examples (tenant_id, file_id, label, words) values ($1::uuid, $2::uuid, $3, $4) on conflict "
-    "(tenant_id, file_id) do update set label = excluded.label, words = excluded.words, user_id = excluded.user_id, "
-    "created_at = clock_timestamp()",
-    4};
+static const struct statement learn_statement = {"classify_learn",
+                                                 "insert into label_examples (tenant_id, file_id, label, "
+                                                 "words) values ($1::uuid, $2::uuid, $3, $4) on conflict "
+                                                 "(tenant_id, file_id) do update set label = excluded.label, "
+                                                 "words = excluded.words, user_id = excluded.user_id, "
+                                                 "created_at = clock_timestamp()",
+                                                 4};
 static const struct statement examples_statement = {
     "classify_examples",
     "select " ROLE_COLUMN ", clock_timestamp()::text as stamp, "
-    "(select labels::text from tenant_labels where tenant_id = $1::uuid) as labels, (select coalesce(json_agg(json_build_array(e.label, e.words)), '[]')::text from (select label, words from "
-    "label_examples where tenant_id = $1::uuid order by created_at desc, file_id limit $2::int) e) as examples",
+    "(select labels::text from tenant_labels where tenant_id = $1::uuid) as labels, (select "
+    "coalesce(json_agg(json_build_array(e.label, e.words)), '[]')::text from (select label, words from "
+    "label_examples where tenant_id = $1::uuid order by created_at desc, file_id limit $2::int) e) as "
+    "examples",
     2};
 static const struct statement model_statement = {
     "classify_model",
-    "insert into classifiers (tenant_id, trained_at, model, examples, correct) select $1::uuid, $2::timestamptz, $3::jsonb, "
-    "$4::int, $5::int where filemill_role($1::uuid) is not null on conflict (tenant_id) do update set model = "
-    "excluded.model, examples = excluded.examples, correct = excluded.correct, trained_at = excluded.trained_at "
+    "insert into classifiers (tenant_id, trained_at, model, examples, correct) select $1::uuid, "
+    "$2::timestamptz, $3::jsonb, "
+    "$4::int, $5::int where filemill_role($1::uuid) is not null on conflict (tenant_id) do update set model "
+    "= "
+    "excluded.model, examples = excluded.examples, correct = excluded.correct, trained_at = "
+    "excluded.trained_at "
     "where classifiers.trained_at <= excluded.trained_at",
     5};
 static const struct statement forget_statement = {
-    "classify_forget", "delete from classifiers where tenant_id = $1::uuid and trained_at <= $2::timestamptz", 2};
+    "classify_forget", "delete from classifiers where tenant_id = $1::uuid and trained_at <= $2::timestamptz",
+    2};
 
 static void clear_lesson(struct lesson *lesson) {
     free(lesson->label);
@@ -116,7 +127,8 @@ static size_t index_of(const json_t *labels, const char *name) {
 }
 
 /* Those of today's labels; returns how many. */
-static size_t read_examples(const json_t *labels, const json_t *rows, struct classify_example *examples, size_t *counts) {
+static size_t read_examples(const json_t *labels, const json_t *rows, struct classify_example *examples,
+                            size_t *counts) {
     size_t count = 0;
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i);
@@ -135,7 +147,8 @@ static void read_descriptions(const json_t *labels, struct classify_example *exa
     for (size_t i = 0; i < json_array_size(labels); i++) {
         const json_t *label = json_array_get(labels, i);
         const char *description = json_text_member(label, "description");
-        char *text = memory_format("%s %s", json_text_member(label, "name"), description != NULL ? description : "");
+        char *text =
+            memory_format("%s %s", json_text_member(label, "name"), description != NULL ? description : "");
         classify_words_read(&examples[i].words, text, strlen(text));
         examples[i].label = i;
         free(text);
@@ -155,13 +168,13 @@ static json_t *make_report(const struct lesson *lesson, size_t examples, const s
     json_t *list = json_array();
     for (size_t i = 0; i < json_array_size(lesson->labels); i++) {
         json_array_append_new(list, json_pack("{s:O,s:I}", "label",
-                                              json_object_get(json_array_get(lesson->labels, i), "name"), "examples",
-                                              (json_int_t)counts[i]));
+                                              json_object_get(json_array_get(lesson->labels, i), "name"),
+                                              "examples", (json_int_t)counts[i]));
     }
-    json_t *accuracy = model == NULL ? json_null()
-                                     : json_real((double)classify_model_correct(model) / (double)examples);
-    return json_pack("{s:s,s:I,s:o,s:o,s:b}", "tenant_id", lesson->tenant, "examples", (json_int_t)examples, "labels", list,
-                     "accuracy", accuracy, "trained", model != NULL);
+    json_t *accuracy =
+        model == NULL ? json_null() : json_real((double)classify_model_correct(model) / (double)examples);
+    return json_pack("{s:s,s:I,s:o,s:o,s:b}", "tenant_id", lesson->tenant, "examples", (json_int_t)examples,
+                     "labels", list, "accuracy", accuracy, "trained", model != NULL);
 }
 
 static void learnt(struct call *call, const struct database_answer *answer) {
@@ -170,7 +183,8 @@ static void learnt(struct call *call, const struct database_answer *answer) {
     call_respond_take(call, 200, body);
 }
 
-static void keep_model(struct call *call, const struct lesson *lesson, const struct classify_model *model, size_t examples) {
+static void keep_model(struct call *call, const struct lesson *lesson, const struct classify_model *model,
+                       size_t examples) {
     char count[24], correct[24];
     char *text = NULL;
     (void)text_format(count, sizeof count, "%zu", examples);
@@ -183,7 +197,7 @@ static void keep_model(struct call *call, const struct lesson *lesson, const str
         free(weights);
     }
     struct query query = {.statement = model != NULL ? &model_statement : &forget_statement,
-                                .values = {lesson->tenant, lesson->stamp, text, count, correct}};
+                          .values = {lesson->tenant, lesson->stamp, text, count, correct}};
     if (model == NULL) {
         query.values[3] = query.values[4] = NULL;
     }
@@ -224,7 +238,8 @@ static void tell(struct call *call, const struct lesson *lesson) {
     (void)text_format(most, sizeof most, "%lld", (long long)call->gateway->settings.classify_examples);
     const struct query queries[] = {
         {.statement = &lock_statement, .values = {lesson->tenant}},
-        {.statement = &learn_statement, .values = {lesson->tenant, lesson->file, lesson->label, lesson->words}},
+        {.statement = &learn_statement,
+         .values = {lesson->tenant, lesson->file, lesson->label, lesson->words}},
         {.statement = &examples_statement, .values = {lesson->tenant, most}},
     };
     call_write(call, &(struct call_effect){.queries = queries, .count = 3, .on_answer = told});
@@ -256,7 +271,8 @@ static void fetched(void *context, const struct http_client_reply *reply) {
 
 static const struct statement words_statement = {
     "classify_words",
-    "select d.r2_key as key, (select labels::text from tenant_labels where tenant_id = $2::uuid) as labels from (values "
+    "select d.r2_key as key, (select labels::text from tenant_labels where tenant_id = $2::uuid) as labels "
+    "from (values "
     "(1)) one left join file_derivatives d on d.file_id = $1::uuid and d.kind = 'classification'",
     2};
 
@@ -348,8 +364,9 @@ void handle_labels_put(struct call *call) {
     const char *wrong = classify_labels_wrong(labels);
     char most[24];
     if (wrong != NULL) {
-        call_problem_with(call, PROBLEM_BAD_REQUEST, NULL,
-                          json_pack("{s:{s:[],s:{s:[s]}}}", "details", "formErrors", "fieldErrors", "labels", wrong));
+        call_problem_with(
+            call, PROBLEM_BAD_REQUEST, NULL,
+            json_pack("{s:{s:[],s:{s:[s]}}}", "details", "formErrors", "fieldErrors", "labels", wrong));
         return;
     }
     const struct lesson *lesson = begin_lesson(call);

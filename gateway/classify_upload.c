@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * POST /classify-documents-async: a form read as it comes. One file at a time is gathered in memory (form-file at most),
- * looked at as finalize would, and stored while the client waits; what no text can be made of is refused there and then,
- * by itself. All files become the caller's in one transaction at the end: a form that breaks off leaves rows that are
- * given up at once and objects that the chores delete. Nothing touches a disk. */
+ * POST /classify-documents-async: a form read as it comes. One file at a time is gathered in memory
+ * (form-file at most), looked at as finalize would, and stored while the client waits; what no text can be
+ * made of is refused there and then, by itself. All files become the caller's in one transaction at the end:
+ * a form that breaks off leaves rows that are given up at once and objects that the chores delete. Nothing
+ * touches a disk. */
 #include "gateway/classify.h"
 #include "gateway/form.h"
 #include "gateway/identify.h"
@@ -60,7 +61,8 @@ static void abandoned(void *context, const struct database_answer *answer) {
 }
 
 static void abandon(struct call *call, const struct upload *upload) {
-    const struct database_local locals[] = {{.name = "filemill.user_id", .value = call->user}, {.name = NULL}};
+    const struct database_local locals[] = {{.name = "filemill.user_id", .value = call->user},
+                                            {.name = NULL}};
     char *ids = json_encode(upload->ids);
     const struct query query = {.statement = &abandon_statement, .values = {ids}};
     database_run(call->gateway->database, locals, &query, 1, abandoned, NULL);
@@ -109,8 +111,9 @@ static void refuse(struct call *call, enum problem problem, const char *field, c
     upload->waits = true; /* for ever */
     counter_add(COUNT_UPLOADS_REFUSED, 1);
     if (problem == PROBLEM_BAD_REQUEST && field != NULL) {
-        call_problem_with(call, problem, NULL, json_pack("{s:{s:[],s:{s:[s]}}}", "details", "formErrors", "fieldErrors",
-                                                         field, words));
+        call_problem_with(
+            call, problem, NULL,
+            json_pack("{s:{s:[],s:{s:[s]}}}", "details", "formErrors", "fieldErrors", field, words));
     } else {
         call_problem(call, problem, words);
     }
@@ -156,8 +159,8 @@ static void stored(void *context, const struct http_client_reply *reply) {
                                            .media_type = upload->type,
                                            .etag = reply->etag,
                                            .size_bytes = (int64_t)upload->bytes};
-        json_array_append_new(upload->items, classify_item(&file, upload->plan_rows, upload->labels,
-                                                           &call->gateway->settings));
+        json_array_append_new(
+            upload->items, classify_item(&file, upload->plan_rows, upload->labels, &call->gateway->settings));
         upload->stored++;
         go_on(call, upload);
     }
@@ -204,16 +207,18 @@ static void insert(struct call *call, struct upload *upload) {
     char extension[17], size[24], minutes[24];
     text_uuid7(upload->file_id);
     key_extension(extension, sizeof extension, upload->filename);
-    if (key_original(upload->key, sizeof upload->key, upload->tenant, call->user, upload->file_id, extension) != 0) {
+    if (key_original(upload->key, sizeof upload->key, upload->tenant, call->user, upload->file_id,
+                     extension) != 0) {
         refuse(call, PROBLEM_INTERNAL, NULL, NULL);
         return;
     }
     counter_add(COUNT_UPLOADS_STARTED, 1);
     (void)text_format(size, sizeof size, "%llu", (unsigned long long)upload->bytes);
-    (void)text_format(minutes, sizeof minutes, "%lld", (long long)call->gateway->settings.upload_expiry_minutes);
+    (void)text_format(minutes, sizeof minutes, "%lld",
+                      (long long)call->gateway->settings.upload_expiry_minutes);
     const struct query query = {.statement = &statements[STATEMENT_FILE_INSERT],
-                                .values = {upload->file_id, upload->tenant, "private", upload->key, upload->type, size,
-                                           NULL, upload->filename, minutes}};
+                                .values = {upload->file_id, upload->tenant, "private", upload->key,
+                                           upload->type, size, NULL, upload->filename, minutes}};
     call_write(call, &(struct call_effect){.queries = &query, .count = 1, .on_answer = store});
 }
 
@@ -284,9 +289,12 @@ static void look(struct call *call, struct upload *upload) {
 /* The tenant that was asked for, or those the caller is in, two at most; with its labels and plan. */
 static const struct statement tenant_statement = {
     "classify_tenant",
-    "select m.tenant_id::text as tenant, (select l.labels::text from tenant_labels l where l.tenant_id = m.tenant_id) as "
-    "labels, (select coalesce(json_agg(json_build_object('media_type', p.media_type, 'jobs', p.jobs)), '[]')::text from "
-    "tenant_plans p where p.tenant_id = m.tenant_id) as plan from tenant_members m where m.user_id = filemill_user() "
+    "select m.tenant_id::text as tenant, (select l.labels::text from tenant_labels l where l.tenant_id = "
+    "m.tenant_id) as "
+    "labels, (select coalesce(json_agg(json_build_object('media_type', p.media_type, 'jobs', p.jobs)), "
+    "'[]')::text from "
+    "tenant_plans p where p.tenant_id = m.tenant_id) as plan from tenant_members m where m.user_id = "
+    "filemill_user() "
     "and ($1::uuid is null or m.tenant_id = $1::uuid) order by m.tenant_id limit 2",
     1};
 
@@ -298,7 +306,8 @@ static void resolved(struct call *call, const struct database_answer *answer) {
         return;
     }
     if (result_rows(result) > 1) {
-        refuse(call, PROBLEM_BAD_REQUEST, "tenant_id", "Required before the files: the caller has several tenants");
+        refuse(call, PROBLEM_BAD_REQUEST, "tenant_id",
+               "Required before the files: the caller has several tenants");
         return;
     }
     const char *labels = result_text(result, 0, "labels");
@@ -310,7 +319,8 @@ static void resolved(struct call *call, const struct database_answer *answer) {
 }
 
 static void resolve(struct call *call, struct upload *upload) {
-    const struct query query = {.statement = &tenant_statement, .values = {upload->chosen ? upload->tenant : NULL}};
+    const struct query query = {.statement = &tenant_statement,
+                                .values = {upload->chosen ? upload->tenant : NULL}};
     call_read(call, &query, 1, resolved);
 }
 
@@ -331,12 +341,14 @@ static void choose_tenant(struct call *call, struct upload *upload, const char *
 
 static void begin_part(struct call *call, struct upload *upload) {
     const struct form_part *part = form_part(upload->form);
-    bool named = strcmp(part->name, "files") == 0 || strcmp(part->name, "file") == 0 || strcmp(part->name, "files[]") == 0;
+    bool named = strcmp(part->name, "files") == 0 || strcmp(part->name, "file") == 0 ||
+                 strcmp(part->name, "files[]") == 0;
     upload->is_file = named && part->has_filename;
     upload->is_tenant = !part->has_filename && strcmp(part->name, "tenant_id") == 0;
     upload->field_size = 0;
     if (!upload->is_file && !upload->is_tenant) {
-        refuse(call, PROBLEM_BAD_REQUEST, named ? "files" : "form", named ? "Expected a file" : "Expected files and tenant_id");
+        refuse(call, PROBLEM_BAD_REQUEST, named ? "files" : "form",
+               named ? "Expected a file" : "Expected files and tenant_id");
         return;
     }
     (void)text_copy(upload->filename, sizeof upload->filename, part->filename);
@@ -446,7 +458,8 @@ static int begin_form(struct call *call) {
     state->upload.spool = -1;
     state->upload.items = json_array();
     state->upload.ids = json_array();
-    state->upload.form = form_new(http_request_header(call->request, "Content-Type"), (size_t)gateway->settings.form_parts);
+    state->upload.form =
+        form_new(http_request_header(call->request, "Content-Type"), (size_t)gateway->settings.form_parts);
     if (tenant == NULL) {
         tenant = http_request_header(call->request, "X-Tenant-Id");
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Forms as they come; see form.h. The bytes begin with a line end of our own, so that the first boundary is found as
- * all others. Of bytes that may be the beginning of a boundary none is given out before it is known that they aren't. */
+ * Forms as they come; see form.h. The bytes begin with a line end of our own, so that the first boundary is
+ * found as all others. Of bytes that may be the beginning of a boundary none is given out before it is known
+ * that they aren't. */
 #include "gateway/form.h"
 
 #include <stdlib.h>
@@ -20,7 +21,7 @@ enum state { STATE_PREAMBLE, STATE_HEAD, STATE_BODY, STATE_LINE, STATE_DONE, STA
 
 struct form {
     enum state state;
-    bool in_part; /* its end has not been told */
+    bool in_part;                     /* its end has not been told */
     char delimiter[BOUNDARY_MAX + 8]; /* CRLF, "--", boundary */
     size_t delimiter_size;
     size_t parts, most_parts, preamble;
@@ -38,7 +39,8 @@ static enum form_event broken(struct form *form, const char *error) {
     return FORM_BROKEN;
 }
 
-/* --- texts of heads --------------------------------------------------------------------------------------- */
+/* --- texts of heads ---------------------------------------------------------------------------------------
+ */
 
 static bool is_token(char character) {
     return (character >= '0' && character <= '9') || ((character | 32) >= 'a' && (character | 32) <= 'z') ||
@@ -119,7 +121,8 @@ static void clean_filename(char *target, size_t size, const char *name) {
         (void)text_copy(target, size, "file");
 }
 
-/* --- the head of a part ----------------------------------------------------------------------------------- */
+/* --- the head of a part -----------------------------------------------------------------------------------
+ */
 
 static const char *read_disposition(struct form_part *part, const char *value) {
     char name[32], text[1024];
@@ -188,7 +191,8 @@ static const char *read_head(struct form_part *part, char *head, size_t size) {
         if (end == NULL)
             return "a part's header is malformed";
         *end = '\0';
-        error = strpbrk(head, "\r\n") != NULL ? "a part's header is malformed" : read_line(part, head, &disposed);
+        error =
+            strpbrk(head, "\r\n") != NULL ? "a part's header is malformed" : read_line(part, head, &disposed);
         if (error != NULL)
             return error;
         head = end + 2;
@@ -222,7 +226,8 @@ static enum form_event next_head(struct form *form) {
     return FORM_PART;
 }
 
-/* --- bodies and boundaries -------------------------------------------------------------------------------- */
+/* --- bodies and boundaries --------------------------------------------------------------------------------
+ */
 
 /* Behind a boundary: "--", or blanks and the end of the line. */
 static enum form_event next_line(struct form *form) {
@@ -237,7 +242,8 @@ static enum form_event next_line(struct form *form) {
         at++;
     if (at > PADDING_MAX)
         return broken(form, "a boundary's line is too long");
-    if ((size > at && start[at] != '\r' && !(size == 1 && start[0] == '-')) || (size > at + 1 && start[at + 1] != '\n'))
+    if ((size > at && start[at] != '\r' && !(size == 1 && start[0] == '-')) ||
+        (size > at + 1 && start[at + 1] != '\n'))
         return broken(form, "a boundary is malformed");
     if (size < at + 2)
         return FORM_MORE;
@@ -314,13 +320,15 @@ int form_feed(struct form *form, const char *bytes, size_t size) {
     return 0;
 }
 
-/* --- life ------------------------------------------------------------------------------------------------- */
+/* --- life -------------------------------------------------------------------------------------------------
+ */
 
 static bool is_boundary(const char *text) {
     size_t length = strlen(text);
 
     return length >= 1 && length <= BOUNDARY_MAX && text[length - 1] != ' ' &&
-           strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'()+_,-./:=? ") == length;
+           strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'()+_,-./:=? ") ==
+               length;
 }
 
 static int read_boundary(const char *content_type, char *boundary, size_t size) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Reading multipart/form-data (RFC 7578, RFC 2046 section 5.1) as it comes, in bounded memory. Pure. What is fed is
- * taken apart by form_next; a caller that must wait stops asking and feeds no more. Stricter than the RFCs: lines end
- * in CRLF, every part says form-data and a name, a preamble is short, transfer encodings are refused, and a line that
- * only begins like the boundary is an error. */
+ * Reading multipart/form-data (RFC 7578, RFC 2046 section 5.1) as it comes, in bounded memory. Pure. What is
+ * fed is taken apart by form_next; a caller that must wait stops asking and feeds no more. Stricter than the
+ * RFCs: lines end in CRLF, every part says form-data and a name, a preamble is short, transfer encodings are
+ * refused, and a line that only begins like the boundary is an error. */
 #ifndef GATEWAY_FORM_H
 #define GATEWAY_FORM_H
 
@@ -26,13 +26,15 @@ enum form_event {
 struct form_part {
     char name[FORM_NAME_SIZE];
     bool has_filename;
-    char filename[FORM_FILENAME_SIZE]; /* its last segment, UTF-8 without control bytes; "file" if none is left */
+    char filename[FORM_FILENAME_SIZE]; /* its last segment, UTF-8 without control bytes; "file" if none is
+                                          left */
     char type[FORM_TYPE_SIZE];         /* "" if not said */
 };
 
 struct form;
 
-/* By the request's Content-Type; NULL when that is not multipart/form-data with a boundary of 1 to 70 characters. */
+/* By the request's Content-Type; NULL when that is not multipart/form-data with a boundary of 1 to 70
+ * characters. */
 struct form *form_new(const char *content_type, size_t most_parts);
 void form_free(struct form *form);
 /* Takes a copy. -1 when more is fed than FORM_FEED_MAX, or before what was fed is used up. */

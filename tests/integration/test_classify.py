@@ -271,3 +271,20 @@ def test_jobs_survive_kills_of_everything(system, user):
     system.command("resume", "classify")
     done = finished(user, job_id, 60)
     assert [result["label"] for result in done["results"]] == ["invoice", "letter"], done
+
+
+# ---- how well -------------------------------------------------------------------------------------------------------
+
+
+def test_it_sorts_as_well_as_it_is_said_to():
+    """What docs/classify.md says of the documents that bench/quality/classify.py makes."""
+    import importlib.util
+
+    from system import ROOT
+    spec = importlib.util.spec_from_file_location("measure", ROOT / "bench" / "quality" / "classify.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    accuracy = {(foreign, each): right for foreign, each, right, _, _ in module.measure()}
+    assert accuracy[0, 0] >= 0.9 and accuracy[0, 3] >= 0.98 and accuracy[0, 10] >= 0.98
+    assert accuracy[2, 10] >= 0.9 and accuracy[2, 40] >= 0.94
+    assert accuracy[4, 40] > accuracy[4, 10] > accuracy[4, 1]

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Trains on some lines of "label<TAB>text with \n for line ends" and tells, for others, what it makes of them: how
- * bench/quality/classify.py and the tests measure the classifier that gateway and runners share. Lines of standard
- * input: "train", "ask" or "describe", label's index, text. Prints for each "ask" the index and share of the best label,
- * at the end "correct N of M" of the examples left out in turn. */
+ * Trains on some lines of "label<TAB>text with \n for line ends" and tells, for others, what it makes of
+ * them: how bench/quality/classify.py and the tests measure the classifier that gateway and runners share.
+ * Lines of standard input: "train", "ask" or "describe", label's index, text. Prints for each "ask" the index
+ * and share of the best label, at the end "correct N of M" of the examples left out in turn. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +51,8 @@ int main(void) {
         char *text = trained == NULL ? NULL : classify_model_write(trained);
         if (text == NULL)
             return 1;
-        printf("correct %zu of %zu, %zu bytes, %.8s\n", classify_model_correct(trained), count, strlen(text), text + 2);
+        printf("correct %zu of %zu, %zu bytes, %.8s\n", classify_model_correct(trained), count, strlen(text),
+               text + 2);
         model = classify_model_parse(text, labels); /* as a runner gets it */
         classify_model_free(trained);
         free(text);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Forms as they come: what a form says does not depend on how its bytes are cut; what is malformed is refused. */
+ * Forms as they come: what a form says does not depend on how its bytes are cut; what is malformed is
+ * refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,9 +33,11 @@ static void tell(struct buffer *out, const char *bytes, size_t size, size_t cut,
             at += take;
             event = FORM_DATA;
         } else if (event == FORM_PART) {
-            assert_int_equal(buffer_append_format(out, "[%s|%s|%s|", form_part(form)->name,
-                                                  form_part(form)->has_filename ? form_part(form)->filename : "-",
-                                                  form_part(form)->type), 0);
+            assert_int_equal(
+                buffer_append_format(out, "[%s|%s|%s|", form_part(form)->name,
+                                     form_part(form)->has_filename ? form_part(form)->filename : "-",
+                                     form_part(form)->type),
+                0);
         } else if (event == FORM_DATA) {
             data = form_data(form, &data_size);
             assert_int_equal(buffer_append(out, data, data_size), 0);
@@ -54,28 +57,36 @@ static void tell(struct buffer *out, const char *bytes, size_t size, size_t cut,
 static const struct {
     const char *bytes, *said;
 } rows[] = {
-    {"--b0undary\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nvalue\r\n--b0undary--\r\n", "[a|-||value]."},
-    {"preamble\r\n--b0undary  \r\ncontent-disposition: form-data; name=a; filename=\"C:\\\\x\\\\y.txt\"\r\nContent-Type: "
+    {"--b0undary\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nvalue\r\n--b0undary--\r\n",
+     "[a|-||value]."},
+    {"preamble\r\n--b0undary  \r\ncontent-disposition: form-data; name=a; "
+     "filename=\"C:\\\\x\\\\y.txt\"\r\nContent-Type: "
      "text/plain\r\n\r\n\r\n--b0undar\r\n--b0undary--epilogue",
      "[a|y.txt|text/plain|\r\n--b0undar]."},
-    {"--b0undary\r\nContent-Disposition: form-data; name=\"f\"; filename=\"../../etc/passwd\"\r\n\r\n\r\n--b0undary--",
+    {"--b0undary\r\nContent-Disposition: form-data; name=\"f\"; "
+     "filename=\"../../etc/passwd\"\r\n\r\n\r\n--b0undary--",
      "[f|passwd||]."},
-    {"--b0undary\r\nContent-Disposition: form-data; name=\"f\"; filename=\"say \\\"hi\\\".txt\"\r\n\r\n-\r\n-\r\r\n\n\r\n--b0undary--",
+    {"--b0undary\r\nContent-Disposition: form-data; name=\"f\"; filename=\"say "
+     "\\\"hi\\\".txt\"\r\n\r\n-\r\n-\r\r\n\n\r\n--b0undary--",
      "[f|say \"hi\".txt||-\r\n-\r\r\n\n]."},
-    {"--b0undary\r\nContent-Disposition: form-data; name=\"f\"; filename=\"\"\r\n\r\nx\r\n--b0undary\r\nContent-Disposition: "
-     "form-data; name=\"g\"\r\n\r\ny\r\n--b0undary--", "[f|file||x][g|-||y]."},
+    {"--b0undary\r\nContent-Disposition: form-data; name=\"f\"; "
+     "filename=\"\"\r\n\r\nx\r\n--b0undary\r\nContent-Disposition: "
+     "form-data; name=\"g\"\r\n\r\ny\r\n--b0undary--",
+     "[f|file||x][g|-||y]."},
     {"--b0undary--", "."},
     {"--b0undaryX\r\n", "!a boundary is malformed"},
     {"--b0undary\r\n\r\nx\r\n--b0undary--", "!a part has no Content-Disposition"},
     {"--b0undary\r\nno header\r\n\r\nx\r\n--b0undary--", "!a part's header is malformed"},
     {"--b0undary\r\nContent-Type: a/b\r\n\r\nx\r\n--b0undary--", "!a part has no Content-Disposition"},
-    {"--b0undary\r\nContent-Disposition: attachment; name=a\r\n\r\nx\r\n--b0undary--", "!a part is not form-data"},
+    {"--b0undary\r\nContent-Disposition: attachment; name=a\r\n\r\nx\r\n--b0undary--",
+     "!a part is not form-data"},
     {"--b0undary\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b0undary--", "!a part has no name"},
     {"--b0undary\r\nContent-Disposition: form-data; name=a; name=b\r\n\r\nx\r\n--b0undary--",
      "!a part's name is too long, or given twice"},
     {"--b0undary\r\nContent-Disposition: form-data; name=\"a\r\n\r\nx\r\n--b0undary--",
      "!a part's Content-Disposition is malformed"},
-    {"--b0undary\r\nContent-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: base64\r\n\r\nx\r\n--b0undary--",
+    {"--b0undary\r\nContent-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: "
+     "base64\r\n\r\nx\r\n--b0undary--",
      "!a part has a transfer encoding"},
 };
 
@@ -106,7 +117,8 @@ static void test_any_bytes_come_through(void **state) {
         size_t size = 0, length = (seed = seed * 1103515245u + 12345u, seed >> 16) % sizeof body;
         while (size < length) {
             seed = seed * 1103515245u + 12345u;
-            body[size++] = (seed >> 16) % 3 == 0 ? (char)(seed >> 20) : pieces[(seed >> 16) % (sizeof pieces - 1)];
+            body[size++] =
+                (seed >> 16) % 3 == 0 ? (char)(seed >> 20) : pieces[(seed >> 16) % (sizeof pieces - 1)];
         }
         if (memmem(body, size, "--b0undary", 10) != NULL)
             continue;
@@ -156,15 +168,16 @@ static void test_limits(void **state) {
 }
 
 static void test_content_types(void **state) {
-    static const char *const bad[] = {"multipart/form-data",
-                                      "multipart/form-data; boundary=",
-                                      "multipart/form-data; boundary=\"\"",
-                                      "multipart/form-data; boundary=a; boundary=b",
-                                      "multipart/mixed; boundary=a",
-                                      "multipart/form-data; boundary=\"a \"",
-                                      "multipart/form-data boundary=a",
-                                      "multipart/form-data; boundary=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                                      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+    static const char *const bad[] = {
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "multipart/form-data; boundary=\"\"",
+        "multipart/form-data; boundary=a; boundary=b",
+        "multipart/mixed; boundary=a",
+        "multipart/form-data; boundary=\"a \"",
+        "multipart/form-data boundary=a",
+        "multipart/form-data; boundary=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     struct form *form = form_new("Multipart/Form-Data; charset=utf-8; Boundary=\"a b\"", 1);
 
     (void)state;
@@ -177,7 +190,7 @@ static void test_content_types(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_cuts_change_nothing),
-                                       cmocka_unit_test(test_any_bytes_come_through), cmocka_unit_test(test_limits),
-                                       cmocka_unit_test(test_content_types)};
+                                       cmocka_unit_test(test_any_bytes_come_through),
+                                       cmocka_unit_test(test_limits), cmocka_unit_test(test_content_types)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
