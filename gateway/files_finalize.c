@@ -15,9 +15,12 @@
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "proto/identify.h"
+#include "storage/keyring.h"
+#include <stdlib.h>
 #include <string.h>
 
 #define LOOK_TIMEOUT_MS 10000
+#define SEALED_CHUNK (ENVELOPE_CHUNK_BYTES + ENVELOPE_TAG_BYTES)
 
 enum { LEG_HEAD, LEG_START, LEG_END, LEGS };
 
@@ -37,8 +40,21 @@ struct look {
     size_t head_size, tail_size;
     char media_type[256];
     size_t job_count;
+    struct sealed_look *sealed; /* NULL: the object is plain */
     json_t *plan_rows; /* the tenant's */
 };
+
+/* What came of an object that its client has encrypted: opened when all is here. */
+struct sealed_look {
+    char seal[KEYRING_SEAL_MAX];
+    struct envelope *envelope; /* NULL: not opened yet */
+    unsigned char start[ENVELOPE_HEADER_BYTES + SEALED_CHUNK], end[2 * SEALED_CHUNK];
+    size_t start_size, end_size;
+};
+
+static const struct statement seal_of_file = {
+    "finalize_seal_of_file",
+    "select k.seal from object_keys k join files f on f.r2_key_original = k.key where f.id = $1::uuid", 1};
 
 static void refuse(struct call *call, enum problem problem, json_t *members) {
     counter_add(COUNT_UPLOADS_REFUSED, 1);
@@ -153,9 +169,76 @@ static bool is_same_object(const struct look *look) {
 static int start_leg(struct call *call, struct look *look, size_t index, const char *key);
 
 /* The directory of a zip stands at its end. */
-static bool needs_end(const struct look *look) {
-    return !look->legs[LEG_END].started && look->size_bytes > look->head_size && look->head_size > 2 &&
+static bool needs_end(const struct file_view *file, const struct look *look) {
+    return !look->legs[LEG_END].started && (uint64_t)file->size_bytes > look->head_size && look->head_size > 2 &&
            memcmp(look->head, "PK", 2) == 0;
+}
+
+/* ---- what clients have encrypted ---- */
+
+/* The first chunk says whether object and key belong together. NULL, or why not. */
+static const char *open_start(struct call *call, const struct file_view *file, struct look *look) {
+    struct sealed_look *sealed = look->sealed;
+    uint64_t chunks = envelope_chunks((uint64_t)file->size_bytes, ENVELOPE_CHUNK_BYTES);
+    unsigned char key[ENVELOPE_KEY_BYTES];
+    if (keyring_unwrap(call->gateway->keyring, file->key, sealed->seal, key) != KEYRING_OK) {
+        return "Its key is wrapped by a master key that is not here.";
+    }
+    if (sealed->start_size >= ENVELOPE_HEADER_BYTES + ENVELOPE_TAG_BYTES) {
+        sealed->envelope = envelope_open(key, sealed->start);
+    }
+    explicit_bzero(key, sizeof key);
+    if (sealed->envelope == NULL || envelope_chunk_bytes(sealed->envelope) != ENVELOPE_CHUNK_BYTES) {
+        return "Its header is not of this key and of chunks of 65536 bytes.";
+    }
+    size_t size = sealed->start_size - ENVELOPE_HEADER_BYTES;
+    if (envelope_open_chunk(sealed->envelope, 0, chunks == 1, sealed->start + ENVELOPE_HEADER_BYTES, size,
+                            look->head) != 0) {
+        return "Its first chunk is not authentic.";
+    }
+    look->head_size = size - ENVELOPE_TAG_BYTES;
+    return NULL;
+}
+
+/* The last two chunks hold the last 64 kB. */
+static const char *open_end(const struct file_view *file, struct look *look) {
+    struct sealed_look *sealed = look->sealed;
+    uint64_t chunks = envelope_chunks((uint64_t)file->size_bytes, ENVELOPE_CHUNK_BYTES);
+    static unsigned char plain[2 * ENVELOPE_CHUNK_BYTES]; /* used within this call alone */
+    size_t last = sealed->end_size > SEALED_CHUNK ? sealed->end_size - SEALED_CHUNK : 0, size;
+    if (envelope_open_chunk(sealed->envelope, chunks - 2, false, sealed->end, SEALED_CHUNK, plain) != 0 ||
+        envelope_open_chunk(sealed->envelope, chunks - 1, true, sealed->end + SEALED_CHUNK, last,
+                            plain + ENVELOPE_CHUNK_BYTES) != 0) {
+        return "Its last chunks are not authentic.";
+    }
+    size = ENVELOPE_CHUNK_BYTES + last - ENVELOPE_TAG_BYTES;
+    look->tail_size = size < sizeof look->tail ? size : sizeof look->tail;
+    memcpy(look->tail, plain + size - look->tail_size, look->tail_size);
+    explicit_bzero(plain, sizeof plain);
+    return NULL;
+}
+
+/* False when the call is answered. */
+static bool open_sealed(struct call *call, const struct file_view *file, struct look *look) {
+    const char *fault = NULL;
+    if (look->sealed == NULL) {
+        return true;
+    }
+    if (look->sealed->envelope == NULL) {
+        fault = open_start(call, file, look);
+    } else if (look->legs[LEG_END].started) {
+        fault = open_end(file, look);
+    }
+    if (fault != NULL) {
+        counter_add(COUNT_UPLOADS_REFUSED, 1);
+        call_problem(call, PROBLEM_BAD_ENVELOPE, fault);
+    }
+    return fault == NULL;
+}
+
+static uint64_t stored_bytes(const struct file_view *file) {
+    return file->sealed ? envelope_sealed_bytes((uint64_t)file->size_bytes, ENVELOPE_CHUNK_BYTES)
+                        : (uint64_t)file->size_bytes;
 }
 
 static void judge(struct call *call, struct file_view *file, struct look *look) {
@@ -166,13 +249,15 @@ static void judge(struct call *call, struct file_view *file, struct look *look) 
         call_problem(call, PROBLEM_STORAGE_UNAVAILABLE, "The store does not tell the object's size.");
     } else if (look->size_bytes == 0) {
         refuse(call, PROBLEM_EMPTY_FILE, NULL);
-    } else if (look->size_bytes != (uint64_t)file->size_bytes) {
+    } else if (look->size_bytes != stored_bytes(file)) {
         refuse(call, PROBLEM_SIZE_MISMATCH,
-               json_pack("{s:I,s:I}", "declared_bytes", (json_int_t)file->size_bytes, "stored_bytes",
+               json_pack("{s:I,s:I}", "declared_bytes", (json_int_t)stored_bytes(file), "stored_bytes",
                          (json_int_t)look->size_bytes));
     } else if (!is_same_object(look)) {
         call_problem(call, PROBLEM_OBJECT_CHANGED, NULL);
-    } else if (!needs_end(look)) {
+    } else if (!open_sealed(call, file, look)) {
+        return;
+    } else if (!needs_end(file, look)) {
         look_inside(call, look);
     } else if (start_leg(call, look, LEG_END, file->key) != 0) {
         fatal("a presigned URL does not fit its buffer");
@@ -206,6 +291,15 @@ static void head_done(void *context, const struct http_client_reply *reply) {
 static void start_done(void *context, const struct http_client_reply *reply) {
     struct leg *leg = context;
     struct look *look = ((struct file_view *)leg->call->state)->work;
+    if (look->sealed != NULL) {
+        struct sealed_look *sealed = look->sealed;
+        sealed->start_size = reply->body_size < sizeof sealed->start ? reply->body_size : sizeof sealed->start;
+        if (sealed->start_size > 0) {
+            memcpy(sealed->start, reply->body, sealed->start_size);
+        }
+        leg_done(leg, reply);
+        return;
+    }
     look->head_size = reply->body_size < sizeof look->head ? reply->body_size : sizeof look->head;
     if (look->head_size > 0) {
         memcpy(look->head, reply->body, look->head_size);
@@ -216,7 +310,13 @@ static void start_done(void *context, const struct http_client_reply *reply) {
 static void end_done(void *context, const struct http_client_reply *reply) {
     struct leg *leg = context;
     struct look *look = ((struct file_view *)leg->call->state)->work;
-    if (reply->status == 206 && reply->body_size > 0 && reply->body_size <= sizeof look->tail) {
+    if (look->sealed != NULL) {
+        struct sealed_look *sealed = look->sealed;
+        if (reply->status == 206 && reply->body_size <= sizeof sealed->end) {
+            sealed->end_size = reply->body_size;
+            memcpy(sealed->end, reply->body, sealed->end_size);
+        }
+    } else if (reply->status == 206 && reply->body_size > 0 && reply->body_size <= sizeof look->tail) {
         look->tail_size = reply->body_size;
         memcpy(look->tail, reply->body, look->tail_size);
     }
@@ -236,8 +336,22 @@ static const struct leg_row leg_rows[LEGS] = {
     [LEG_END] = {"GET", (const char *const[]){"Range: bytes=-65536", NULL}, end_done},
 };
 
+/* Of an encrypted object: whole chunks. */
+static void sealed_range(const struct file_view *file, size_t index, char *target, size_t size) {
+    uint64_t chunks = envelope_chunks((uint64_t)file->size_bytes, ENVELOPE_CHUNK_BYTES);
+    if (index == LEG_START) {
+        (void)text_format(target, size, "Range: bytes=0-%u", ENVELOPE_HEADER_BYTES + SEALED_CHUNK - 1);
+    } else {
+        (void)text_format(target, size, "Range: bytes=%llu-",
+                          (unsigned long long)(ENVELOPE_HEADER_BYTES + (chunks - 2) * SEALED_CHUNK));
+    }
+}
+
 static int start_leg(struct call *call, struct look *look, size_t index, const char *key) {
     const struct leg_row *row = &leg_rows[index];
+    char range[64];
+    const char *sealed_headers[] = {range, NULL};
+    sealed_range(call->state, index, range, sizeof range);
     char url[STORAGE_URL_MAX];
     if (storage_presign(
             call->gateway->storage,
@@ -249,11 +363,11 @@ static int start_leg(struct call *call, struct look *look, size_t index, const c
     const struct http_client_request request = {
         .method = row->method,
         .url = url,
-        .headers = row->headers,
+        .headers = look->sealed != NULL && index != LEG_HEAD ? sealed_headers : row->headers,
         .upload_fd = -1,
         .sink_fd = -1,
-        .max_bytes = (uint64_t)IDENTIFY_HEAD_BYTES * 2,
-        .max_body = IDENTIFY_HEAD_BYTES,
+        .max_bytes = look->sealed != NULL ? 2 * SEALED_CHUNK : (uint64_t)IDENTIFY_HEAD_BYTES * 2,
+        .max_body = look->sealed != NULL ? 2 * SEALED_CHUNK : IDENTIFY_HEAD_BYTES,
         .timeout_ms = LOOK_TIMEOUT_MS,
     };
     look->legs[index].call = call;
@@ -270,6 +384,9 @@ static void plan_read(struct call *call, const struct database_answer *answer) {
     struct file_view *file = call->state;
     struct look *look = file->work;
     look->plan_rows = json_loads(result_text(answer->results[0], 0, "plan"), 0, NULL);
+    if (look->sealed != NULL && result_rows(answer->results[1]) > 0) {
+        (void)text_copy(look->sealed->seal, sizeof look->sealed->seal, result_text(answer->results[1], 0, "seal"));
+    }
     look->outstanding--;
     if (look->outstanding == 0) {
         judge(call, file, look);
@@ -277,7 +394,12 @@ static void plan_read(struct call *call, const struct database_answer *answer) {
 }
 
 static void clear_look(void *work) {
-    json_decref(((struct look *)work)->plan_rows);
+    struct look *look = work;
+    json_decref(look->plan_rows);
+    if (look->sealed != NULL) {
+        envelope_free(look->sealed->envelope);
+        free(look->sealed);
+    }
 }
 
 static void same_jobs(struct call *call, const struct database_answer *answer) {
@@ -298,12 +420,16 @@ static void look_at_object(struct call *call, struct file_view *file) {
     file->work = look;
     file->work_clear = clear_look;
     look->size_bytes = UINT64_MAX;
+    look->sealed = file->sealed ? memory_new(sizeof *look->sealed) : NULL;
     if (start_leg(call, look, LEG_HEAD, file->key) != 0 || start_leg(call, look, LEG_START, file->key) != 0) {
         fatal("a presigned URL does not fit its buffer");
     }
-    const struct query query = {.statement = &statements[STATEMENT_PLAN_OF_FILE], .values = {file->id}};
+    const struct query queries[] = {
+        {.statement = &statements[STATEMENT_PLAN_OF_FILE], .values = {file->id}},
+        {.statement = &seal_of_file, .values = {file->id}},
+    };
     look->outstanding++;
-    call_read(call, &query, 1, plan_read);
+    call_read(call, queries, file->sealed ? 2 : 1, plan_read);
 }
 
 void handle_file_finalize(struct call *call) {

@@ -10,6 +10,7 @@
 #include "lib/counters.h"
 #include "lib/log.h"
 #include "lib/memory.h"
+#include "storage/keyring.h"
 #include "storage/keys.h"
 #include "storage/portal_paths.h"
 #include <openssl/evp.h>
@@ -25,8 +26,22 @@ struct upload {
     char url[STORAGE_URL_MAX];
     char sha256[65];   /* "" when not given */
     char checksum[48]; /* the same in base64 */
+    char seal[KEYRING_SEAL_MAX]; /* "": the bytes come plain */
     char *answer;
 };
+
+static const struct field encryption_fields[] = {
+    {"algorithm", FIELD_CHOICE, true, 0, 0, "AES-256-GCM-STREAM", ""},
+    {"wrapped_key", FIELD_TEXT, true, 1, 200, NULL, ""},
+};
+
+/* The key that came is wrapped anew, by a master key and for this object alone. */
+static const struct statement insert_seal = {
+    "upload_insert_seal",
+    "with f as (update files set sealed = true where id = $1::uuid returning id, r2_key_original) "
+    "insert into object_keys (key, file_id, seal, stored_bytes, by_client) select r2_key_original, id, $2, $3::bigint, "
+    "true from f",
+    3};
 
 static void clear_upload(void *state) {
     struct upload *upload = state;
@@ -66,7 +81,10 @@ static int presign(struct call *call, struct upload *upload, const char *mime, i
                                .key = upload->key,
                                .expires_s = call->gateway->settings.upload_url_seconds,
                                .content_type = mime,
-                               .content_length = size_bytes,
+                               .content_length = upload->seal[0] == '\0'
+                                                     ? size_bytes
+                                                     : (int64_t)envelope_sealed_bytes((uint64_t)size_bytes,
+                                                                                      ENVELOPE_CHUNK_BYTES),
                                .checksum_sha256 = upload->checksum[0] != '\0' ? upload->checksum : NULL,
                            },
                            upload->url, sizeof upload->url);
@@ -130,12 +148,43 @@ static bool refused(struct call *call, const struct database_answer *answer) {
     return mine;
 }
 
+/* False when the call is answered. */
+static bool take_encryption(struct call *call, struct upload *upload, const json_t *encryption) {
+    const struct field_rows rows = {encryption_fields, sizeof encryption_fields / sizeof encryption_fields[0], 0};
+    unsigned char key[ENVELOPE_KEY_BYTES];
+    if (encryption == NULL) {
+        return true;
+    }
+    json_t *details = fields_check(&rows, encryption);
+    if (details != NULL) {
+        call_problem_with(call, PROBLEM_BAD_REQUEST, NULL,
+                          json_pack("{s:s,s:o}", "member", "encryption", "details", details));
+        return false;
+    }
+    if (keyring_is_empty(call->gateway->keyring)) {
+        call_problem(call, PROBLEM_NOT_ENCRYPTED, NULL);
+        return false;
+    }
+    if (keyring_receive(call->gateway->keyring, json_text_member(encryption, "wrapped_key"), key) != 0) {
+        call_problem(call, PROBLEM_BAD_ENVELOPE, "wrapped_key is not encrypted to a key of this server.");
+        return false;
+    }
+    int status = keyring_wrap(call->gateway->keyring, upload->key, key, upload->seal);
+    explicit_bzero(key, sizeof key);
+    upload->checksum[0] = '\0'; /* the hash is of the plain bytes: the store can't check it */
+    if (status != 0) {
+        call_problem(call, PROBLEM_INTERNAL, NULL);
+    }
+    return status == 0;
+}
+
 void handle_file_init(struct call *call) {
     const char *filename = json_text_member(call->body, "filename");
     const char *mime = json_text_member(call->body, "mime");
     const char *visibility = json_text_member(call->body, "visibility");
     int64_t size_bytes = json_integer_value(json_object_get(call->body, "size_bytes"));
     char size[24];
+    char stored[24];
     char minutes[24];
     struct upload *upload = call_state(call, sizeof *upload, clear_upload);
     text_uuid7(upload->file);
@@ -145,7 +194,14 @@ void handle_file_init(struct call *call) {
     text_copy(upload->tenant, sizeof upload->tenant, json_text_member(call->body, "tenant_id"));
     fields_lower(upload->tenant);
     take_checksum(upload, json_text_member(call->body, "sha256"));
-    if (make_key(call, upload, filename) != 0 || presign(call, upload, mime, size_bytes) != 0) {
+    if (make_key(call, upload, filename) != 0) {
+        call_problem(call, PROBLEM_INTERNAL, NULL);
+        return;
+    }
+    if (!take_encryption(call, upload, json_object_get(call->body, "encryption"))) {
+        return;
+    }
+    if (presign(call, upload, mime, size_bytes) != 0) {
         call_problem(call, PROBLEM_INTERNAL, NULL);
         return;
     }
@@ -153,15 +209,20 @@ void handle_file_init(struct call *call) {
     (void)text_format(size, sizeof size, "%lld", (long long)size_bytes);
     (void)text_format(minutes, sizeof minutes, "%lld",
                       (long long)call->gateway->settings.upload_expiry_minutes);
-    const struct query query = {
-        .statement = &statements[STATEMENT_FILE_INSERT],
-        .values = {upload->file, upload->tenant, visibility != NULL ? visibility : "private", upload->key,
-                   mime, size, upload->sha256[0] != '\0' ? upload->sha256 : NULL, filename, minutes,
-                   json_text_member(call->body, "retention_class")},
+    (void)text_format(stored, sizeof stored, "%llu",
+                      (unsigned long long)envelope_sealed_bytes((uint64_t)size_bytes, ENVELOPE_CHUNK_BYTES));
+    const struct query queries[] = {
+        {
+            .statement = &statements[STATEMENT_FILE_INSERT],
+            .values = {upload->file, upload->tenant, visibility != NULL ? visibility : "private", upload->key,
+                       mime, size, upload->sha256[0] != '\0' ? upload->sha256 : NULL, filename, minutes,
+                       json_text_member(call->body, "retention_class")},
+        },
+        {.statement = &insert_seal, .values = {upload->file, upload->seal, stored}},
     };
     call_write(call, &(struct call_effect){
-                         .queries = &query,
-                         .count = 1,
+                         .queries = queries,
+                         .count = upload->seal[0] != '\0' ? 2 : 1,
                          .on_answer = inserted,
                          .on_refusal = refused,
                          .known_status = 200,

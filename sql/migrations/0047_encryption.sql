@@ -33,4 +33,5 @@ create policy user_adds on object_keys for insert to filemill_gateway
   with check (by_client and exists (select 1 from files f where f.id = file_id and f.r2_key_original = object_keys.key
                                        and f.owner_user_id = filemill_user() and f.status = 'uploading'));
 grant select, insert on object_keys to filemill_gateway;
+grant update (sealed) on files to filemill_gateway;
 grant select, insert, update, delete on object_keys to filemill_scheduler;

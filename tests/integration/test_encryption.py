@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Encryption at rest, from outside: what lies in the store is no plain text, what comes out is what went in, and what
 was changed does not come out at all."""
+import contextlib
 import hashlib
 import io
 import os
+import tempfile
 import zipfile
+from pathlib import Path
 
 import pytest
-from system import System, fetch, one_page_pdf
+from system import System, eventually, fetch, one_page_pdf
 
 pytest.importorskip("cryptography", reason="python3-cryptography is not installed")
 import sealed  # noqa: E402
@@ -24,10 +27,7 @@ class Keys:
     def __init__(self, directory):
         self.path = directory / "keys"
         self.write(OLD)
-        directory.chmod(0o755)
-        for parent in list(directory.parents)[:2]:
-            if os.geteuid() == 0:
-                parent.chmod(0o755)
+        directory.chmod(0o755)  # as root the services are another user
 
     def write(self, *keys):
         self.path.write_text("# master keys\n" + "\n".join(keys) + "\n")
@@ -35,8 +35,9 @@ class Keys:
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory):
-    return Keys(tmp_path_factory.mktemp("keys"))
+def keys():
+    with tempfile.TemporaryDirectory(prefix="fm-keys-") as directory:
+        yield Keys(Path(directory))
 
 
 @pytest.fixture(scope="module")
@@ -198,3 +199,176 @@ def test_nothing_comes_of_a_changed_chunk(system, user, long_text):
     finally:
         put(good)
     assert content(user, long_text["file_id"], "office_text").body == plain
+
+
+# ---- uploads that the client has encrypted ----
+
+
+def init_sealed(user, key, plain, filename="sealed.pdf", mime="application/pdf", **more):
+    public = user.call("GET", "/v1/encryption/key").json
+    assert public["algorithm"] == "AES-256-GCM-STREAM" and public["key"]["crv"] == "X25519"
+    init = user.init(filename, mime, len(plain), encryption={"algorithm": public["algorithm"],
+                                                             "wrapped_key": sealed.wrap(public, key)}, **more)
+    assert init.status in (200, 201), init
+    return init.json
+
+
+def send_sealed(user, key, plain, data=None, **more):
+    init = init_sealed(user, key, plain, **more)
+    assert user.put(init, data if data is not None else sealed.seal(key, plain)).status in (200, 204)
+    return init, user.finalize(init["file_id"])
+
+
+def test_a_client_encrypts_what_it_uploads(system, user):
+    key, plain = os.urandom(32), one_page_pdf(MARK)
+    init, answer = send_sealed(user, key, plain, sha256=hashlib.sha256(plain).hexdigest())
+    assert answer.status == 200, answer
+    file = user.wait(init["file_id"])
+    assert file["status"] == "ready" and file["detected_mime"] == "application/pdf" and file["size_bytes"] == len(plain)
+    assert MARK.encode() not in raw(system, init["r2_key"]) and sealed.open_sealed(key, raw(system, init["r2_key"])) == plain
+    assert content(user, init["file_id"]).body == plain
+    assert MARK.encode() in content(user, init["file_id"], "pdf_text").body
+    link = user.call("GET", f"/v1/files/{init['file_id']}/download").json["download_url"]
+    assert fetch("GET", link).body == plain
+
+
+def test_a_long_zip_is_recognised_by_its_end(user):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_STORED) as package:
+        package.writestr("padding.bin", os.urandom(200000))
+        package.writestr("[Content_Types].xml", "<Types/>")
+    key = os.urandom(32)
+    init, answer = send_sealed(user, key, data.getvalue(), filename="a.zip", mime="application/zip")
+    assert answer.status == 200, answer
+    assert content(user, init["file_id"], Range="bytes=65500-131100").body == data.getvalue()[65500:131101]
+
+
+def test_uploads_that_are_not_as_announced_are_refused(user):
+    key, plain = os.urandom(32), one_page_pdf(MARK)
+    good = sealed.seal(key, plain)
+    for data in (sealed.seal(os.urandom(32), plain), sealed.seal(key, plain, 4096)[:len(good)].ljust(len(good), b"\0"),
+                 good[:50] + bytes([good[50] ^ 1]) + good[51:], b"%PDF" + good[4:]):
+        answer = send_sealed(user, key, plain, data)[1]
+        assert answer.status == 422 and answer.json["error"] == "bad_envelope", answer
+    short = user.put(init_sealed(user, key, plain), plain)
+    assert short.status >= 400, "the URL binds the length of the sealed object"
+    wrapped = sealed.wrap(user.call("GET", "/v1/encryption/key").json, key)
+    for wrong in (wrapped[:-4] + "AAAA", "A" * len(wrapped), wrapped[:-8]):
+        refused = user.init("a.pdf", "application/pdf", 10,
+                            encryption={"algorithm": "AES-256-GCM-STREAM", "wrapped_key": wrong})
+        assert refused.status == 422 and refused.json["error"] == "bad_envelope", refused
+    assert user.init("a.pdf", "application/pdf", 10, encryption={"algorithm": "ROT13", "wrapped_key": wrapped}).status == 400
+
+
+def test_a_changed_upload_fails_its_job_with_a_reason(system, user):
+    key, plain = os.urandom(32), LONG
+    init, answer = send_sealed(user, key, plain, filename="long.txt", mime="text/plain")
+    assert answer.status == 200
+    good = raw(system, init["r2_key"])
+    system.s3().put_object(Bucket=system.bucket, Key=init["r2_key"], Body=good[:200000] + b"\0" + good[200001:])
+    system.sql("update files set etag = null where id = %s", init["file_id"])
+    assert user.call("POST", f"/v1/files/{init['file_id']}/jobs", {"type": "extract_office"}).status in (200, 201, 202)
+    file = user.wait(init["file_id"])
+    assert "decrypt_failed" in [job["error_code"] for job in file["jobs"] if job["type"] == "extract_office"], file
+
+
+def test_a_portals_job_from_a_sealed_photo_to_a_sealed_package(system, user):
+    pytest.importorskip("PIL", reason="python3-pil is not installed")
+    from PIL import Image
+    photo = Image.radial_gradient("L").resize((500, 600)).convert("RGB")
+    out = io.BytesIO()
+    photo.save(out, "JPEG")
+    key = os.urandom(32)
+    init, answer = send_sealed(user, key, out.getvalue(), filename="me.jpg", mime="image/jpeg", layout="raw")
+    assert answer.status == 200 and init["r2_key"].startswith("raw/"), answer
+    accepted = user.call("POST", "/jobs", {"portal_schema": {"name": "NEET 2026"}, "input": {"file_id": init["file_id"]}})
+    assert accepted.status == 202, accepted
+    path = f"/jobs/{accepted.json['job_id']}"
+    job = eventually(lambda: (lambda found: found if found["status"] in ("completed", "failed") else None)(
+        user.call("GET", path).json), 60, what="the portal's job")
+    assert job["status"] == "completed", job
+    assert job["artifacts"]["output_path"].endswith("_output.zip.enc")
+    for name in ("master_path", "preview_path", "output_path"):
+        assert raw(system, job["artifacts"][name])[:6] == b"FMSEAL", name
+    package = zipfile.ZipFile(io.BytesIO(fetch("GET", job["download_url"]).body))
+    assert package.testzip() is None and package.namelist()
+    document = user.call("GET", f"/v1/documents/{job['artifacts']['document_id']}").json
+    for artifact in document["artifacts"]:
+        data = fetch("GET", artifact["download_url"]).body
+        assert artifact["encrypted"] and hashlib.sha256(data).hexdigest() == artifact["sha256"], artifact
+        again = user.call("GET", f"/v1/jobs/{document['job_id']}/artifacts/{artifact['kind']}/content")
+        assert again.body == data
+    stranger = system.user().bootstrap()
+    assert stranger.call("GET", f"/v1/jobs/{document['job_id']}/artifacts/master/content").status == 404
+
+
+# ---- master keys: the last of this file, since they change the system ----
+
+
+def test_no_key_is_in_logs_or_figures_or_in_processes_without_it(system, user, pdf):
+    """The master keys are in the gateways' and the scheduler's memory alone, a task's key nowhere in runners'."""
+    secret = OLD.split(":")[1]
+    places = [system.log(), system.command("stats").stdout]
+    assert not [place for place in places if secret in place or "data_key" in place]
+    assert not [row_ for row_ in system.sql("select result::text as text from jobs") if secret in (row_["text"] or "")]
+    for pid, name in system.descendants():
+        if name in ("filemill-worker", "filemill-nursery", "filemill-store", "filemill-identify", "postgres"):
+            assert not memory_has(pid, [secret.encode(), bytes.fromhex(secret)]), name
+    if os.geteuid() == 0:
+        assert memory_has(system.pids("filemill-gateway")[0], [bytes.fromhex(secret)]), "the search finds what is there"
+
+
+def memory_has(pid, needles):
+    """Whether the memory that a core file would hold has one of these."""
+    try:
+        with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+            for line in maps:
+                span, mode = line.split()[:2]
+                if "w" not in mode or "r" not in mode:
+                    continue
+                first, last = (int(part, 16) for part in span.split("-"))
+                if last - first > 256 << 20:
+                    continue
+                with contextlib.suppress(OSError):
+                    memory.seek(first)
+                    data = memory.read(last - first)
+                    if any(needle in data for needle in needles):
+                        return True
+    except OSError:
+        return False
+    return False
+
+
+def test_rotation_needs_no_byte_of_an_object(system, user, pdf, keys):
+    item = derivative(pdf, "pdf_text")
+    before, seal = raw(system, item["r2_key"]), row(system, item["r2_key"])["seal"]
+    assert seal.startswith("old:")
+    keys.write(NEW, OLD)
+    said = system.command("rotate-keys").stdout
+    total = system.sql("select count(*) as n from object_keys")[0]["n"]
+    assert said.startswith(f"{total} keys wrapped by new; 0 wrapped by a key that is not here; 0 broken"), said
+    assert not system.sql("select key from object_keys where seal not like 'new:%'")
+    assert system.command("rotate-keys").stdout.startswith("0 keys")
+    assert raw(system, item["r2_key"]) == before
+    # what runs has the old keys alone: it says so, and sends nothing
+    refused = content(user, pdf["file_id"], "pdf_text")
+    assert refused.status == 503 and refused.json["error"] == "key_unavailable", refused
+    keys.write(NEW)
+    system.terminate()
+    system.start()
+    assert MARK.encode() in content(user, pdf["file_id"], "pdf_text").body
+    again = user.wait(user.send("again.pdf", "application/pdf", one_page_pdf("after the rotation")))
+    assert row(system, derivative(again, "pdf_text")["r2_key"])["seal"].startswith("new:")
+
+
+def test_without_its_key_nothing_starts_or_says_why(system, keys):
+    keys.write(OLD)
+    wrong = system.command("rotate-keys", check=False)
+    assert wrong.returncode == 1 and "0 keys wrapped by old" in wrong.stdout, wrong
+    keys.write("old:1234")
+    wrong = system.command("rotate-keys", check=False)
+    assert wrong.returncode == 2 and "encryption-keys-file: a key must be 64 hex digits" in wrong.stderr
+    keys.path.unlink()
+    wrong = system.command("rotate-keys", check=False)
+    assert wrong.returncode == 2 and "can't be opened" in wrong.stderr
+    keys.write(NEW)
