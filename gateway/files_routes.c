@@ -12,7 +12,7 @@ static const struct field init_fields[] = {
     {"size_bytes", FIELD_INTEGER, true, 0, FIELD_MAX_UPLOAD, NULL, "Exact size; the upload URL binds it."},
     {"sha256", FIELD_SHA256, false, 0, 0, NULL, "SHA-256 of the bytes, in hex; then checked."},
     {"encryption", FIELD_OBJECT, false, 0, 0, NULL,
-     "The bytes come encrypted: {algorithm: AES-256-GCM-STREAM, wrapped_key}; size_bytes and sha256 are of the plain ones."},
+     "The bytes come encrypted: {algorithm, wrapped_key}; size_bytes and sha256 are of the plain ones."},
     {"layout", FIELD_CHOICE, false, 0, 0, "raw",
      "raw: kept at raw/{user}/{id}/…, as document portals have it."},
     {"retention_class", FIELD_CHOICE, false, 0, 0, "document-uploads",
