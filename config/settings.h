@@ -80,6 +80,18 @@ struct settings {
     int64_t content_streams;
     char *spaces_region;
     char *b2_region;
+    /* publishing: a bucket of its own, and where its media comes from */
+    char *publish_endpoint;
+    char *publish_region;
+    char *publish_bucket;
+    char *publish_access_key;
+    char *publish_secret_key;
+    char *publish_cache_control;
+    char *cdn_base_url;
+    int64_t publish_attempts;
+    char *source_endpoint;
+    char *source_secret; /* workers only */
+    int64_t source_max_bytes;
     char *store_address;
     int64_t store_port;
     char *metrics_address;

@@ -117,24 +117,27 @@ static int presign(struct call *call, const char *key, const char *filename, cha
     return result;
 }
 
-/* <public-base-url>/<key> */
-static int public_url(const struct settings *settings, const char *key, char url[STORAGE_URL_MAX]) {
-    size_t length = strlen(settings->public_base_url);
-    length -= length > 0 && settings->public_base_url[length - 1] == '/' ? 1 : 0;
-    return text_format(url, STORAGE_URL_MAX, "%.*s/%s", (int)length, settings->public_base_url, key);
+/* <base>/<key> */
+static int public_url(const char *base, const char *key, char url[STORAGE_URL_MAX]) {
+    size_t length = strlen(base);
+    length -= length > 0 && base[length - 1] == '/' ? 1 : 0;
+    return text_format(url, STORAGE_URL_MAX, "%.*s/%s", (int)length, base, key);
 }
 
 /* 0, and whether the link expires; -1 when there is none. What is encrypted has one to this gateway. */
 static int make_link(struct call *call, const struct file_view *file, const struct file_link *link,
                      char url[STORAGE_URL_MAX], bool *expires) {
     const struct settings *settings = &call->gateway->settings;
+    const char *base = key_is_published(link->key)               ? settings->cdn_base_url
+                       : strcmp(file->visibility, "public") == 0 ? settings->public_base_url
+                                                                 : NULL;
     *expires = true;
     if (link->sealed) {
         return content_link(call, link->of, file->id, link->kind, settings->download_url_seconds, url);
     }
-    if (strcmp(file->visibility, "public") == 0 && settings->public_base_url != NULL) {
+    if (base != NULL) {
         *expires = false;
-        return public_url(settings, link->key, url);
+        return public_url(base, link->key, url);
     }
     return presign(call, link->key, link->filename, url);
 }
@@ -144,7 +147,11 @@ void file_answer_link(struct call *call, const struct file_view *file, const str
     json_t *body = extra != NULL ? extra : json_object();
     const char *redirect = call_query_value(call, "redirect");
     bool expires;
-    if (make_link(call, file, link, url, &expires) != 0) {
+    bool elsewhere = key_source(link->key) != NULL ||
+                     (key_is_published(link->key) && call->gateway->settings.cdn_base_url == NULL);
+    if (elsewhere) { /* where nothing is signed here */
+        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+    } else if (make_link(call, file, link, url, &expires) != 0) {
         call_problem(call, link->sealed ? PROBLEM_KEY_UNAVAILABLE : PROBLEM_INTERNAL, NULL);
     } else if (redirect != NULL && strcmp(redirect, "1") == 0) {
         call_redirect(call, url);

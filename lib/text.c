@@ -224,3 +224,16 @@ bool text_equal_secret(const char *left, const char *right) {
     }
     return difference == 0;
 }
+
+static size_t origin_size(const char *url) {
+    const char *host = strstr(url, "://");
+
+    return host == NULL ? 0 : (size_t)(host - url) + 3 + strcspn(host + 3, "/?#");
+}
+
+bool text_has_same_origin(const char *url, const char *other) {
+    size_t size = origin_size(url);
+
+    return size > 0 && (text_starts_with(url, "https://") || text_starts_with(url, "http://")) &&
+           size == origin_size(other) && strncmp(url, other, size) == 0;
+}

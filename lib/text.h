@@ -49,4 +49,7 @@ bool text_is_uuid(const char *text); /* 8-4-4-4-12 hex digits, any version, eith
 /* Constant-time comparison of two texts of any length. */
 bool text_equal_secret(const char *left, const char *right);
 
+/* Whether two http(s) URLs have the same scheme, host and port, as texts: "https://a/" and "https://a:443/" differ. */
+bool text_has_same_origin(const char *url, const char *other);
+
 #endif

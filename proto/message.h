@@ -23,6 +23,7 @@
 #define MESSAGE_MAX_BYTES (256u * 1024u)
 #define MESSAGE_MAX_OUTPUTS 8
 #define MESSAGE_MAX_URLS 64
+#define MESSAGE_SOURCE "source:" /* before an input URL: not signed, of the source outside */
 #define MESSAGE_MAX_PARTS 64
 #define MESSAGE_ENGINES_SIZE 1024
 #define MESSAGE_SPLIT_SIZE 2048

@@ -20,8 +20,16 @@ enum processor_profile {
 enum processor_class { CLASS_RUNNER, CLASS_LIGHT, CLASS_NETWORK, CLASS_COUNT };
 
 /* Where an output's object lies: with its file (storage/keys.h), or as document portals have it
- * (storage/portal_paths.h), where it belongs to its job alone; or in the retention class of exports. */
-enum processor_place { PLACE_DERIVED, PLACE_MASTER, PLACE_OUTPUT, PLACE_STAMPED_OUTPUT, PLACE_EXPORT };
+ * (storage/portal_paths.h), where it belongs to its job alone; or in the retention class of exports; or in the
+ * bucket that media is published to, under a key of its own shape. */
+enum processor_place {
+    PLACE_DERIVED,
+    PLACE_MASTER,
+    PLACE_OUTPUT,
+    PLACE_STAMPED_OUTPUT,
+    PLACE_EXPORT,
+    PLACE_PUBLISHED
+};
 
 struct processor_output {
     const char *kind;

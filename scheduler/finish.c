@@ -13,6 +13,7 @@
 #include "proto/catalog.h"
 #include "scheduler/children.h"
 #include "scheduler/json_text.h"
+#include "scheduler/publish.h"
 #include "scheduler/remember.h"
 #include "scheduler/results.h"
 #include "scheduler/usage.h"
@@ -34,6 +35,7 @@ struct ending {
     const char *maker;                   /* of its outputs: workers_maker; "" unknown */
     const char *input_sha256;
     const char *copied_from; /* the job that made them; NULL: this one */
+    const struct scheduler *publisher;   /* of published outputs; else NULL */
     bool memorable;          /* may be copied in its turn */
 };
 
@@ -120,6 +122,8 @@ static int append_success(struct buffer *buffer, const struct finish *finish, co
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
         if (figures[i].value > 0)
             broken |= json_member_number(buffer, figures[i].name, (int64_t)figures[i].value);
+    if (ending->publisher != NULL)
+        broken |= published_append_urls(buffer, ending->publisher, result);
     if (result->output_count > 0)
         broken |= append_provenance(buffer, finish, ending);
     return broken | json_close(buffer, '}');
@@ -187,8 +191,9 @@ static const struct processor_output *find_own(const struct lease *lease,
 
 /* NULL also when a worker names an object that is not this lease's: *foreign tells. Parts are none of these.
  */
-static char *write_outputs(const struct lease *lease, const struct message_result *result,
+static char *write_outputs(const struct scheduler *scheduler, const struct lease *lease, const struct message_result *result,
                            struct buffer *parts, bool *foreign) {
+    char url[PUBLISHED_URL_MAX];
     struct buffer buffer;
     int broken = 0;
 
@@ -214,7 +219,9 @@ static char *write_outputs(const struct lease *lease, const struct message_resul
         broken |= json_member_number(&buffer, "size", (int64_t)output->size_bytes);
         broken |= json_member_text(&buffer, "sha256", output->sha256);
         broken |= json_member_text(&buffer, "metadata", output->metadata);
-        if (row->place != PLACE_DERIVED)
+        if (row->place == PLACE_PUBLISHED)
+            broken |= json_member_text(&buffer, "url", published_url(url, scheduler, output->key));
+        else if (row->place != PLACE_DERIVED)
             broken |= json_member_number(&buffer, "own", 1);
         if (output->seal[0] != '\0') {
             broken |= json_member_text(&buffer, "seal", output->seal);
@@ -265,7 +272,7 @@ static char *write_hash(const struct lease *lease, const char *sha256) {
     struct buffer buffer;
     int broken;
 
-    if (lease->sha256[0] != '\0' || sha256[0] == '\0' || lease->derived)
+    if (lease->outside || lease->sha256[0] != '\0' || sha256[0] == '\0' || lease->derived)
         return NULL;
     buffer_init(&buffer, ELEMENT_MAX);
     broken = json_open(&buffer, '{') | json_member_text(&buffer, "file", lease->file) |
@@ -351,14 +358,15 @@ static void finish_done(struct scheduler *scheduler, struct lease *lease,
                             .maker = maker,
                             .input_sha256 =
                                 result->input_sha256[0] != '\0' ? result->input_sha256 : lease->sha256,
-                            .copied_from = lease->remembered == NULL ? NULL : lease->remembered->source};
+                            .copied_from = lease->remembered == NULL ? NULL : lease->remembered->source,
+                            .publisher = lease_publishes(lease) ? scheduler : NULL};
     struct message_result failed = *result;
     bool foreign;
     struct buffer parts;
     char *outputs;
 
     buffer_init(&parts, ELEMENT_MAX);
-    outputs = write_outputs(lease, result, &parts, &foreign);
+    outputs = write_outputs(scheduler, lease, result, &parts, &foreign);
     if (foreign) {
         buffer_clear(&parts);
         failed.crash = false;
@@ -430,7 +438,7 @@ static void finish_copied(struct scheduler *scheduler, struct lease *lease,
 }
 
 void finish_result(struct scheduler *scheduler, struct lease *lease, const struct message_result *result) {
-    bool other_bytes = lease->sha256[0] != '\0' && result->input_sha256[0] != '\0' &&
+    bool other_bytes = !lease->outside && lease->sha256[0] != '\0' && result->input_sha256[0] != '\0' &&
                        strcmp(lease->sha256, result->input_sha256) != 0;
     const char *code = result->error[0] != '\0' ? result->error : "failed";
 

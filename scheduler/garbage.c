@@ -94,9 +94,11 @@ static void deletion_add(const struct garbage *garbage, struct deletion *deletio
                                    .expires_s = DELETE_URL_SECONDS,
                                    .internal = true,
                                    .content_length = -1};
+    const struct storage *storage =
+        key_is_published(key) ? garbage->scheduler->published : garbage->scheduler->storage;
 
     if (at == MESSAGE_MAX_URLS || text_copy(deletion->keys[at], KEY_MAX, key) != 0 || !key_is_valid(key) ||
-        storage_presign(garbage->scheduler->storage, &sign, deletion->urls[at], STORAGE_URL_MAX) != 0) {
+        storage == NULL || storage_presign(storage, &sign, deletion->urls[at], STORAGE_URL_MAX) != 0) {
         log_warn("key=\"%s\" state=not_deleted reason=\"no key of ours\"", key);
         return;
     }

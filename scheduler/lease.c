@@ -70,6 +70,11 @@ static char *take_field(const struct database_result *result, size_t row, const 
     return text == NULL ? NULL : memory_copy_text(text);
 }
 
+bool lease_publishes(const struct lease *lease) {
+    return lease->processor != NULL && lease->processor->output_count > 0 &&
+           lease->processor->outputs[0].place == PLACE_PUBLISHED;
+}
+
 static void lease_fill(struct lease *lease, const struct database_result *result, size_t row,
                        const struct settings *settings) {
     int64_t own_crashes = result_number(result, row, "crashes");
@@ -91,6 +96,8 @@ static void lease_fill(struct lease *lease, const struct database_result *result
     lease->planned = result_bool(result, row, "planned");
     lease->attempts = result_number(result, row, "attempts");
     lease->max_attempts = result_number(result, row, "max_attempts");
+    if (lease->max_attempts <= 0 && lease->processor != NULL && lease_publishes(lease))
+        lease->max_attempts = settings->publish_attempts;
     if (lease->max_attempts <= 0 && lease->processor != NULL)
         lease->max_attempts = (int64_t)lease->processor->max_attempts;
     if (lease->max_attempts <= 0)
@@ -108,6 +115,7 @@ static void lease_fill(struct lease *lease, const struct database_result *result
     lease->seal = take_field(result, row, "seal");
     lease->seals = settings->encryption_key != NULL || settings->encryption_keys_file != NULL;
     lease->key = take_field(result, row, "key");
+    lease->outside = lease->key != NULL && key_source(lease->key) != NULL;
     lease->mime = take_field(result, row, "mime");
     lease->etag = take_field(result, row, "etag");
     lease->payload = take_field(result, row, "payload");
@@ -284,13 +292,15 @@ int lease_key(char *target, const struct lease *lease, const struct processor_ou
                                     .extension = output->extension,
                                     .job = lease->job,
                                     .epoch = epoch,
-                                    .first = lease->generation == 0 && epoch == 1 && lease->planned &&
-                                             !lease->is_range};
+                                    .first = output->place != PLACE_PUBLISHED && lease->generation == 0 &&
+                                             epoch == 1 && lease->planned && !lease->is_range,
+                                    .published = output->place == PLACE_PUBLISHED};
 
     if (output->place == PLACE_EXPORT)
         return key_retained_output(target, KEY_MAX, EXPORT_CLASS, lease->owner, &parts);
-    return output->place == PLACE_DERIVED ? key_derivative(target, KEY_MAX, &parts)
-                                          : lease_portal_path(target, lease, output, epoch);
+    return output->place == PLACE_DERIVED || output->place == PLACE_PUBLISHED
+               ? key_derivative(target, KEY_MAX, &parts)
+               : lease_portal_path(target, lease, output, epoch);
 }
 
 int lease_sealed_key(char *target, const struct lease *lease, const struct processor_output *output,

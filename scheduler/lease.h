@@ -34,6 +34,7 @@ struct lease {
     bool rescued;        /* taken over from a dead owner, which had the epoch before this one */
     int64_t unowned_ms;  /* since when it is SENT without a worker; 0: it isn't */
     bool file_gone;
+    bool outside; /* the file lies at a source outside (storage/keys.h): its bytes may change */
     bool is_long;     /* as its type was when it was claimed (usage.h) */
     double charge_ms; /* what its tenant is charged while it is held */
     bool planned; /* by finalize: only such a job's first objects have plain names, so that none is overwritten */
@@ -68,6 +69,9 @@ void leases_remove(struct leases *leases, struct lease *lease);
 void lease_free_input(struct lease *lease);
 struct lease *leases_first(const struct leases *leases); /* then ->next */
 size_t leases_count(const struct leases *leases);
+
+/* Its outputs go to the bucket that media is published to. */
+bool lease_publishes(const struct lease *lease);
 
 /* Claimed leases in their order, until a worker takes them: one line for each class. */
 void leases_push_ready(struct leases *leases, struct lease *lease);

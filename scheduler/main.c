@@ -23,6 +23,7 @@
 #include "scheduler/outbox.h"
 #include "scheduler/pause.h"
 #include "scheduler/progress.h"
+#include "scheduler/publish.h"
 #include "scheduler/results.h"
 #include "scheduler/tick.h"
 #include "scheduler/workers.h"
@@ -69,10 +70,8 @@ static void on_bad(void *context, const struct channel_peer *peer, const char *e
 }
 
 static void on_signal(void *context, int signal_number) {
-    struct scheduler *scheduler = context;
-
     (void)signal_number;
-    drain_begin(scheduler->drain);
+    drain_begin(((struct scheduler *)context)->drain);
 }
 
 static void name_scheduler(struct scheduler *scheduler, const struct settings *settings) {
@@ -156,11 +155,9 @@ static void stop_modules(struct scheduler *scheduler) {
 int main(void) {
     struct settings settings;
     struct scheduler scheduler = {.settings = &settings};
-    const char *url;
-    int status;
 
     settings_load(&settings, "scheduler");
-    url = database_url(&settings);
+    const char *url = database_url(&settings);
     if (settings.channel_endpoint == NULL) {
         log_error("state=refused error=\"channel (FILEMILL_CHANNEL_ENDPOINT) is not set\"");
         return 2;
@@ -168,6 +165,7 @@ int main(void) {
     counters_attach();
     name_scheduler(&scheduler, &settings);
     open_storage(&scheduler, &settings);
+    scheduler.published = publish_open(&settings);
     scheduler.loop = loop_new();
     scheduler.database = database_new(
         scheduler.loop,
@@ -190,12 +188,13 @@ int main(void) {
     log_info("owner=%s channel=%s state=ready", scheduler.owner, settings.channel_endpoint);
     counter_note(scheduler.owner);
     process_report_ready();
-    status = loop_run(scheduler.loop);
+    int status = loop_run(scheduler.loop);
     stop_modules(&scheduler);
     channel_free(scheduler.channel, LINGER_MS);
     loop_free(scheduler.loop);
     keyring_free(scheduler.keyring);
     storage_free(scheduler.storage);
+    storage_free(scheduler.published);
     settings_clear(&settings);
     return status;
 }

@@ -105,6 +105,7 @@ static void on_answer(void *context, const struct database_answer *answer) {
 static bool is_eligible(const struct scheduler *scheduler, const struct lease *lease) {
     return scheduler->settings->remember_results && lease->sha256[0] != '\0' && lease->generation == 0 &&
            lease->processor->output_count > 0 && !lease->joins && !lease->is_range && lease->remembered == NULL &&
+           !lease_publishes(lease) &&
            (lease->derived || (lease->etag != NULL && lease->etag[0] != '\0'));
 }
 

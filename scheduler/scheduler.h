@@ -38,6 +38,7 @@ struct scheduler {
     struct channel *channel;
     struct storage *storage;
     struct keyring *keyring; /* storage/keyring.h */
+    struct storage *published; /* where media is published to; NULL: nowhere */
     struct retry_limits retry;
     char generation[37];
     char node_prefix[80]; /* "node:" */

@@ -277,10 +277,12 @@ const struct statement statements[STATEMENT_COUNT] = {
      * pointed to before. An output of its job's own (`own`) stays beside those of the file's other jobs. */
     [STATEMENT_DERIVATIVES] = {"derivatives",
         "with d as materialized (select d.*, j.file_id, coalesce(jsonb_build_object('provenance',"
-        "           j.result->'provenance' || jsonb_build_object('output_sha256', d.sha256)), '{}') as provenance,"
+        "           j.result->'provenance' || jsonb_build_object('output_sha256', d.sha256)), '{}')"
+        "           || jsonb_strip_nulls(jsonb_build_object('cdn_url', d.url)) as provenance,"
         "        (f.generation = j.generation or own is not null) and f.status <> 'deleted' as wanted"
         "   from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, kind text, key text, mime text,"
-        "        size bigint, sha256 text, metadata text, own int, seal text, stored_size bigint, stored_sha256 text)"
+        "        size bigint, sha256 text, metadata text, own int, seal text, stored_size bigint, stored_sha256 text,"
+        "        url text)"
         "   join jobs j on j.id = d.job and j.lease_epoch = d.epoch and j.status::text = 'done'"
         "   join files f on f.id = j.file_id)"
         ", gone as (insert into object_deletions (key)"
@@ -500,7 +502,8 @@ const struct statement statements[STATEMENT_COUNT] = {
         ", u as (update files f set purged_at = now() from p where f.id = p.id returning f.id,"
         " f.r2_key_original)"
         " insert into object_deletions (key)"
-        " select r2_key_original from u union select d.r2_key from file_derivatives d join u on u.id ="
+        " select r2_key_original from u where not starts_with(r2_key_original, 'source:')"
+        " union select d.r2_key from file_derivatives d join u on u.id ="
         " d.file_id union select a.r2_key from document_artifacts a join u on u.id = a.file_id"
         " on conflict (key) do nothing", 1},
 

@@ -9,6 +9,7 @@
 #include "lib/text.h"
 #include "scheduler/children.h"
 #include "scheduler/finish.h"
+#include "scheduler/publish.h"
 #include "scheduler/remember.h"
 #include "scheduler/workers.h"
 #include "storage/keyring.h"
@@ -37,6 +38,8 @@ void tasks_accept(struct scheduler *scheduler, struct lease *lease) {
     if (lease->processor == NULL) {
         text_format(code, sizeof code, "unknown_job_type:%s", lease->type);
         finish_refused(scheduler, lease, code, NULL);
+    } else if (publish_refuse(scheduler, lease)) {
+        return;
     } else if (lease->file_gone) {
         finish_refused(scheduler, lease, "file_deleted", NULL);
     } else if (lease->attempts >= lease->max_attempts) {
@@ -63,11 +66,23 @@ static int sign(const struct scheduler *scheduler, const char *method, const cha
     return storage_presign(scheduler->storage, &what, url, STORAGE_URL_MAX);
 }
 
+static int sign_input(const struct scheduler *scheduler, const struct lease *lease, char url[STORAGE_URL_MAX]) {
+    return lease->outside ? publish_source_url(scheduler->settings, lease->key, url)
+                          : sign(scheduler, "GET", lease->key, NULL, url);
+}
+
+static int sign_output(const struct scheduler *scheduler, const struct processor_output *output, const char *key,
+                       char url[STORAGE_URL_MAX]) {
+    return output->place == PLACE_PUBLISHED ? publish_sign(scheduler, key, output->mime, url)
+                                            : sign(scheduler, "PUT", key, output->mime, url);
+}
+
 /* ---- sealed objects ---- */
 
+/* What is published is for everybody. */
 static bool is_sealed(const struct settings *settings, const struct processor_output *output) {
     if (strcmp(settings->encrypt_outputs, "all") == 0)
-        return !output->is_part;
+        return !output->is_part && output->place != PLACE_PUBLISHED;
     return strcmp(settings->encrypt_outputs, "portal") == 0 &&
            (output->place == PLACE_MASTER || output->place == PLACE_STAMPED_OUTPUT);
 }
@@ -101,7 +116,7 @@ static int task_sign_output(const struct scheduler *scheduler, const struct leas
     unsigned char key[ENVELOPE_KEY_BYTES];
 
     if ((sealed ? lease_sealed_key : lease_key)(texts->keys[i], lease, row, lease->epoch) != 0 ||
-        sign(scheduler, "PUT", texts->keys[i], row->mime, texts->urls[i]) != 0)
+        sign_output(scheduler, row, texts->keys[i], texts->urls[i]) != 0)
         return -1;
     task->outputs[i] = (struct message_output){
         .kind = row->kind, .key = texts->keys[i], .mime = row->mime, .url = texts->urls[i]};
@@ -146,10 +161,12 @@ static int task_sign(const struct scheduler *scheduler, const struct lease *leas
 
     if (lease->remembered != NULL)
         return task_sign_copies(scheduler, lease, texts, task);
-    if (lease->key == NULL || (!no_input && sign(scheduler, "GET", lease->key, NULL, texts->input_url) != 0))
+    if (lease->key == NULL || (!no_input && sign_input(scheduler, lease, texts->input_url) != 0))
         return -1;
     if (unseal(scheduler, lease->key, lease->seal, texts->input_key) != 0)
         return TASK_WITHOUT_KEY;
+    if (lease->outside)
+        task->input_bytes = (uint64_t)scheduler->settings->source_max_bytes; /* at most */
     task->input_url = no_input ? "" : texts->input_url;
     task->input_key = texts->input_key;
     for (size_t i = 0; i < lease->processor->output_count; i++) {

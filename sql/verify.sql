@@ -59,6 +59,7 @@ wanted_columns(tab, columns) as (values
                     confidence,cost,created_at}'),
   ('llm_prices', '{model,prompt_per_million,completion_per_million}'),
   ('upload_cooldowns', '{user_id,last_upload_at,cooldown_until}'),
+  ('publish_assets', '{file_id,asset_group_id,variant,created_at}'),
   ('schema_migrations', '{version,name,checksum,applied_at}')),
 wanted_enums(name, labels) as (values
   ('visibility_t', '{public,private,internal}'::text[]),
@@ -116,7 +117,9 @@ wanted_functions(name, definer) as (values
   ('events_newest', true), ('tenant_members_guard', false), ('filemill_time', false),
   ('compute_route', true), ('compute_report', true), ('compute_submit_failed', true),
   ('portal_slug', false), ('portal_schemas_guard', false), ('document_of_master', false), ('portal_error', false),
-  ('portal_state', false), ('classify_submit', false), ('job_derived', false)),
+  ('portal_state', false), ('classify_submit', false), ('job_derived', false), ('publish_file', false), ('publish_source', false), ('publish_jobs_insert', true),
+  ('publish_jobs_update', true), ('publish_jobs_delete', true), ('auction_files_insert', true),
+  ('auction_files_update', true)),
 programs(name) as (values ('filemill_gateway'), ('filemill_scheduler'), ('filemill_definer')),
 tables as (
   select w.tab, w.columns, c.oid, c.relrowsecurity, c.relforcerowsecurity, c.relowner
@@ -177,7 +180,7 @@ problems(sort, name, detail) as (
          (select string_agg(g.privilege_type, ', ') from information_schema.role_table_grants g
            where g.table_schema = current_schema() and g.table_name = x.tab and g.grantee = 'filemill_gateway')
     from (values ('llm_metrics'), ('llm_prices'), ('credit_reservations'), ('credit_admins'), ('service_admins'), ('schedules'), ('cpu_usage'), ('metrics'), ('object_deletions'), ('quarantine'), ('paused_types'), ('paused_tenants'), ('job_limits'),
-                 ('job_starts'), ('tenant_usage'), ('job_parts'), ('schema_migrations')) x(tab)
+                 ('job_starts'), ('tenant_usage'), ('job_parts'), ('publish_assets'), ('schema_migrations')) x(tab)
   union all
   select 10, 'function ' || w.name || ' has a fixed search_path',
          case when p.oid is null then 'missing'

@@ -10,6 +10,7 @@
 #define EXTENSION_MAX 16
 #define KIND_MAX 64
 #define CLASS_MAX 63
+#define PUBLISHED "published/"
 #define UUID_LENGTH (UUID_TEXT_SIZE - 1)
 
 void key_extension(char *target, size_t size, const char *filename) {
@@ -37,9 +38,10 @@ int key_original(char *target, size_t size, const char *tenant, const char *owne
 }
 
 int key_derivative(char *target, size_t size, const struct key_parts *parts) {
-    int result = parts->first ? text_format(target, size, "t/%s/derived/%s/%s.%s", parts->tenant, parts->file,
+    const char *root = parts->published ? PUBLISHED : "t/", *folder = parts->published ? "" : "derived/";
+    int result = parts->first ? text_format(target, size, "%s%s/%s%s/%s.%s", root, parts->tenant, folder, parts->file,
                                             parts->kind, parts->extension)
-                              : text_format(target, size, "t/%s/derived/%s/%s.%s-%llu.%s", parts->tenant,
+                              : text_format(target, size, "%s%s/%s%s/%s.%s-%llu.%s", root, parts->tenant, folder,
                                             parts->file, parts->kind, parts->job,
                                             (unsigned long long)parts->epoch, parts->extension);
 
@@ -109,10 +111,12 @@ static bool is_original(const char *key) {
 
 static bool is_derivative(const char *key) {
     static const char kind_alphabet[] = "abcdefghijklmnopqrstuvwxyz0123456789_-";
+    bool published = key_is_published(key);
     const char *rest;
 
-    if (!take_text(&key, "t/") || !take_uuid(&key) || !take_text(&key, "/derived/") || !take_uuid(&key) ||
-        !take_text(&key, "/") || !take_word(&key, kind_alphabet, KIND_MAX))
+    if (!take_text(&key, published ? PUBLISHED : "t/") || !take_uuid(&key) ||
+        !take_text(&key, published ? "/" : "/derived/") || !take_uuid(&key) || !take_text(&key, "/") ||
+        !take_word(&key, kind_alphabet, KIND_MAX))
         return false;
     rest = key;
     if (take_extension(&rest) && is_end(rest))
@@ -136,6 +140,14 @@ static bool is_retained(const char *key) {
         return true;
     return take_text(&key, ".") && take_uuid(&key) && take_text(&key, "-") &&
            take_word(&key, "0123456789", 20) && take_extension(&key) && *key == '\0';
+}
+
+const char *key_source(const char *key) {
+    return take_text(&key, SOURCE_PREFIX) && take_uuid(&key) && take_text(&key, "/") && *key != '\0' ? key : NULL;
+}
+
+bool key_is_published(const char *key) {
+    return strncmp(key, PUBLISHED, sizeof PUBLISHED - 1) == 0;
 }
 
 bool key_is_valid(const char *key) {

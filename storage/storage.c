@@ -327,6 +327,29 @@ struct storage *storage_new(const struct settings *settings, char *error, size_t
     return storage;
 }
 
+/* The variables of the bucket for publishing take the places of the others; what is wrong is named as it is set. */
+struct storage *storage_new_published(const struct settings *settings, char *error, size_t error_size) {
+    const struct settings view = {
+        .storage_provider = settings->publish_endpoint == NULL ? "b2" : NULL,
+        .storage_endpoint = settings->publish_endpoint,
+        .storage_region = settings->publish_region,
+        .b2_region = settings->publish_region,
+        .storage_bucket = settings->publish_bucket,
+        .storage_access_key = settings->publish_access_key,
+        .storage_secret_key = settings->publish_secret_key,
+    };
+    char fault[200] = "";
+    struct storage *storage;
+
+    error[0] = '\0';
+    if (!is_set(settings->publish_bucket))
+        return NULL;
+    storage = storage_new(&view, fault, sizeof fault);
+    if (storage == NULL)
+        (void)text_format(error, error_size, "publish: %s", text_starts_with(fault, "storage-") ? fault + 8 : fault);
+    return storage;
+}
+
 void storage_free(struct storage *storage) {
     if (storage == NULL)
         return;
@@ -405,6 +428,7 @@ int storage_presign(const struct storage *storage, const struct storage_presign 
             (void)text_format(length, sizeof(length), "%lld", (long long)what->content_length);
             sign_header(&request, "content-length", length);
         }
+        sign_header(&request, "cache-control", what->cache_control);
         sign_header(&request, "content-type", what->content_type);
         sign_header(&request, "x-amz-checksum-sha256",
                     storage->provider->checksum_header ? what->checksum_sha256 : NULL);

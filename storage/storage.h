@@ -17,6 +17,8 @@ struct storage;
 /* Resolves provider preset, endpoint, region, bucket, addressing and credentials from the settings; -1 with one
  * line in `error` naming the option at fault. */
 struct storage *storage_new(const struct settings *settings, char *error, size_t error_size);
+/* The same of the bucket that media is published to. NULL with an empty `error` where none is named. */
+struct storage *storage_new_published(const struct settings *settings, char *error, size_t error_size);
 void storage_free(struct storage *storage);
 const char *storage_provider_name(const struct storage *storage);
 const char *storage_bucket(const struct storage *storage);
@@ -34,6 +36,7 @@ struct storage_presign {
     const char *content_type;
     int64_t content_length;       /* -1: not bound */
     const char *checksum_sha256;  /* base64, NULL: not bound; ignored where the provider can't */
+    const char *cache_control;    /* NULL: not bound */
     bool create_only;             /* If-None-Match: * where the provider can */
     /* GET: response-content-disposition / -type overrides, NULL for none */
     const char *response_disposition;

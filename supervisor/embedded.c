@@ -139,6 +139,7 @@ char *embedded_bootstrap(const struct variables *secrets) {
         "create role filemill_gateway nologin;\n"
         "create role filemill_scheduler nologin;\n"
         "create role filemill_definer nologin;\n"
+        "create role filemill_publisher nologin;\n"
         "grant filemill_gateway, filemill_scheduler, filemill_definer to filemill with admin option;\n"
         "create role filemill_gateway_login login in role filemill_gateway password '%s';\n"
         "create role filemill_scheduler_login login in role filemill_scheduler password '%s';\n"

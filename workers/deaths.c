@@ -44,6 +44,10 @@ const struct reason_row reason_rows[] = {
     {.code = "input_missing", .sources = REASON_BY_WORKER},
     {.code = "input_changed", .sources = REASON_BY_WORKER},
     {.code = "decrypt_failed", .sources = REASON_BY_WORKER},
+    {.code = "source_missing", .sources = REASON_BY_WORKER},
+    {.code = "source_too_large", .sources = REASON_BY_WORKER},
+    {.code = "source_refused", .retryable = true, .sources = REASON_BY_WORKER},
+    {.code = "source_unavailable", .retryable = true, .sources = REASON_BY_WORKER},
     {.code = "storage_unavailable", .retryable = true, .sources = REASON_BY_WORKER},
     {.code = "storage_refused", .retryable = true, .sources = REASON_BY_WORKER},
     /* what the worker found at a service that it asked */

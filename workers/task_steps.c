@@ -9,6 +9,7 @@
 #include "lib/counters.h"
 #include "lib/log.h"
 #include "lib/text.h"
+#include "workers/source.h"
 #include "workers/task_internal.h"
 #include "workers/transfer.h"
 
@@ -115,12 +116,16 @@ static void one_fetched(struct task *task) {
 
 static void on_fetched(void *context, const struct http_client_reply *reply) {
     struct task *task = context;
-    const struct reason_row *reason = transfer_target_reason(
-        &task->target, reply, task->order.input_bytes, task->order.input_sha256, task->input_sha256);
+    const struct reason_row *reason =
+        source_is(&task->order) ? source_reason(reply)
+                                : transfer_target_reason(&task->target, reply, task->order.input_bytes,
+                                                         task->order.input_sha256, task->input_sha256);
 
     task->fetch = NULL;
     task->input_bytes = task->target.sink == NULL ? reply->received_bytes : task->order.input_bytes;
     counter_add(COUNT_TRANSFER_BYTES_IN, reply->received_bytes);
+    if (source_is(&task->order) && reply->sha256 != NULL)
+        (void)text_copy(task->input_sha256, sizeof task->input_sha256, reply->sha256);
     if (reason == NULL && document_seal_input(&task->document, task->input_bytes) != 0)
         reason = reason_find("memory_limit");
     if (reason != NULL)
@@ -279,10 +284,11 @@ void task_begin(struct task *task) {
     task->fetches_pending++;
     task->target.fd = task->document.input;
     task->target.sink = transfer_sink(task->order.input_key, task->target.fd, task->order.input_bytes);
-    task->fetch =
-        transfer_fetch(tasks->host.http, tasks->host.settings, &task->order, &task->target, on_fetched, task);
+    task->fetch = (source_is(&task->order) ? source_fetch : transfer_fetch)(
+        tasks->host.http, tasks->host.settings, &task->order, &task->target, on_fetched, task);
     if (task->fetch == NULL)
-        task_fail(task, reason_find("storage_refused"), "fetch", "unusable URL");
+        task_fail(task, reason_find(source_is(&task->order) ? "source_refused" : "storage_refused"), "fetch",
+                  "unusable URL");
 }
 
 /* --- run -------------------------------------------------------------------------------------------------- */
@@ -382,6 +388,9 @@ static int store_output(struct task *task, size_t i) {
     struct tasks *tasks = task->tasks;
     int fd = task->document.outputs[output->index];
     uint64_t bytes = task->document.output_bytes[output->index];
+    bool published = task->row->outputs[output->index].place == PLACE_PUBLISHED;
+    struct transfer_source source = {
+        .fd = fd, .bytes = bytes, .cache_control = published ? tasks->host.settings->publish_cache_control : NULL};
 
     output->made = was_made(task, output->index);
     if (!output->made)
@@ -390,9 +399,9 @@ static int store_output(struct task *task, size_t i) {
         return -1;
     if (seal_output(output, &task->order.outputs[i], fd, bytes) != 0)
         return -1;
-    output->transfer = transfer_store(
-        tasks->host.http, tasks->host.settings, &task->order.outputs[i],
-        (struct transfer_source){.fd = fd, .bytes = bytes, .sealed = output->sealed}, on_stored, output);
+    source.sealed = output->sealed;
+    output->transfer = transfer_store(tasks->host.http, tasks->host.settings, &task->order.outputs[i], source,
+                                      on_stored, output);
     task->stores_pending += output->transfer != NULL;
     return output->transfer == NULL ? -1 : 0;
 }

@@ -207,7 +207,8 @@ struct http_transfer *transfer_store(struct http_client *client, const struct se
                                      const struct message_output *output, struct transfer_source source,
                                      http_client_done_fn *done, void *context) {
     char type[HEADER_SIZE];
-    const char *headers[] = {type, NULL};
+    char cache[HEADER_SIZE];
+    const char *headers[] = {type, NULL, NULL};
     struct http_client_request request = {
         .method = "PUT",
         .url = output->url,
@@ -225,6 +226,11 @@ struct http_transfer *transfer_store(struct http_client *client, const struct se
 
     if (text_format(type, sizeof type, "Content-Type: %s", output->mime) != 0)
         return NULL;
+    if (source.cache_control != NULL) { /* as the URL's signature has it */
+        if (text_format(cache, sizeof cache, "Cache-Control: %s", source.cache_control) != 0)
+            return NULL;
+        headers[1] = cache;
+    }
     return http_client_start(client, &request, done, context);
 }
 

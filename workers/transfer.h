@@ -52,6 +52,7 @@ struct transfer_source {
     int fd;
     uint64_t bytes;
     struct envelope_source *sealed; /* NULL: as it is. Borrowed until done */
+    const char *cache_control; /* NULL: none */
 };
 
 /* One that seals with `key` (64 hex digits); NULL when that can't be. */

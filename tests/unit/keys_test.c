@@ -84,6 +84,35 @@ static void keys_of_two_leases_differ(void **state) {
     assert_string_not_equal(first, second);
 }
 
+static void published_keys_are_keys_of_the_other_bucket(void **state) {
+    const struct key_parts parts = {.tenant = TENANT,
+                                    .file = FILE_ID,
+                                    .kind = "published_thumb",
+                                    .extension = "webp",
+                                    .job = JOB,
+                                    .epoch = 3,
+                                    .published = true};
+    char key[KEY_MAX];
+
+    (void)state;
+    assert_int_equal(key_derivative(key, sizeof(key), &parts), 0);
+    assert_string_equal(key, "published/" TENANT "/" FILE_ID "/published_thumb." JOB "-3.webp");
+    assert_true(key_is_valid(key) && key_is_published(key));
+    assert_false(key_is_published("t/" TENANT "/u/" OWNER "/" FILE_ID ".pdf"));
+    assert_false(key_is_valid("published/" TENANT "/" FILE_ID "/../x.webp"));
+    assert_false(key_is_valid("published/" TENANT "/derived/" FILE_ID "/x.webp"));
+    assert_false(key_is_valid("published/" FILE_ID "/x.webp"));
+}
+
+static void sources_outside_are_no_keys(void **state) {
+    (void)state;
+    assert_string_equal(key_source("source:" FILE_ID "/lots/12/a b.jpg"), "lots/12/a b.jpg");
+    assert_null(key_source("source:" FILE_ID "/"));
+    assert_null(key_source("source:lots/12"));
+    assert_null(key_source("t/" TENANT "/u/" OWNER "/" FILE_ID ".pdf"));
+    assert_false(key_is_valid("source:" FILE_ID "/lots/12/a.jpg"));
+}
+
 static void bad_parts_make_no_key(void **state) {
     char key[KEY_MAX];
     char small[40];
@@ -169,6 +198,8 @@ int main(void) {
         cmocka_unit_test(extensions_are_cleaned),    cmocka_unit_test(keys_have_the_layout_of_the_api),
         cmocka_unit_test(keys_of_two_leases_differ), cmocka_unit_test(bad_parts_make_no_key),
         cmocka_unit_test(only_keys_pass_for_keys),   cmocka_unit_test(classes_have_folders_of_their_own),
+        cmocka_unit_test(published_keys_are_keys_of_the_other_bucket),
+        cmocka_unit_test(sources_outside_are_no_keys),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

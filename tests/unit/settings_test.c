@@ -106,17 +106,25 @@ static void an_env_file_of_the_other_systems_works(void **state) {
                      "B2_REGION=us-west-004",
                      "CDN_BASE_URL=https://cdn.example",
                      "WORKER_POLL_INTERVAL=15000",
-                     "MAX_RETRIES=5",
+                     "MAX_RETRIES=4",
+                     "RAID_PUBLISHER_SECRET=bearer",
+                     "RAID_PUB_ENDPOINT=https://raid.example/pub/download",
                      "LOG_LEVEL=warn",
                      "CONCURRENCY=3",
                      NULL};
     assert_int_equal(load(&settings, media, error), 0);
-    assert_string_equal(settings.storage_access_key, "key");
-    assert_string_equal(settings.storage_secret_key, "secret");
-    assert_string_equal(settings.b2_region, "us-west-004");
-    assert_string_equal(settings.public_base_url, "https://cdn.example");
+    assert_string_equal(settings.publish_access_key, "key");
+    assert_string_equal(settings.publish_secret_key, "secret");
+    assert_string_equal(settings.publish_bucket, "media");
+    assert_string_equal(settings.publish_endpoint, "s3.us-west-004.backblazeb2.com");
+    assert_string_equal(settings.publish_region, "us-west-004");
+    assert_string_equal(settings.cdn_base_url, "https://cdn.example");
+    assert_string_equal(settings.source_endpoint, "https://raid.example/pub/download");
+    assert_string_equal(settings.source_secret, "bearer");
+    assert_null(settings.storage_bucket); /* what is published lies elsewhere than what is kept */
     assert_int_equal(settings.poll_ms, 15000);
-    assert_int_equal(settings.max_attempts, 5);
+    assert_int_equal(settings.publish_attempts, 4);
+    assert_int_equal(settings.max_attempts, 10);
     assert_int_equal(settings.worker_slots, 3);
     assert_string_equal(settings.log_level, "warn");
     settings_clear(&settings);

@@ -218,12 +218,50 @@ static void urls_are_for_whom_they_are_meant(void **state) {
     storage_free(NULL);
 }
 
+static void the_bucket_for_publishing_is_another_one(void **state) {
+    struct settings settings = with_keys((struct settings){.storage_endpoint = "http://10.0.0.5:9000"});
+    const struct storage_presign what = {.method = "PUT",
+                                         .key = "k",
+                                         .expires_s = 60,
+                                         .internal = true,
+                                         .content_type = "image/webp",
+                                         .cache_control = "public",
+                                         .content_length = -1};
+    char error[256];
+    char url[STORAGE_URL_MAX];
+    struct storage *storage;
+
+    (void)state;
+    assert_null(storage_new_published(&settings, error, sizeof(error)));
+    assert_string_equal(error, "");
+    settings.publish_bucket = "IBA-Lot-Media";
+    settings.publish_region = "us-west-004";
+    assert_null(storage_new_published(&settings, error, sizeof(error)));
+    assert_string_equal(error, "publish: access-key: must be set");
+    settings.publish_access_key = "other";
+    settings.publish_secret_key = "secret of the other";
+    storage = storage_new_published(&settings, error, sizeof(error));
+    assert_non_null(storage);
+    assert_string_equal(storage_provider_name(storage), "b2");
+    assert_int_equal(storage_presign(storage, &what, url, sizeof(url)), 0);
+    assert_true(text_starts_with(url, "https://s3.us-west-004.backblazeb2.com/IBA-Lot-Media/k?"));
+    assert_non_null(strstr(url, "X-Amz-SignedHeaders=cache-control%3Bcontent-type%3Bhost&"));
+    assert_non_null(strstr(url, "X-Amz-Credential=other%2F"));
+    storage_free(storage);
+    settings.publish_endpoint = "s3.us-west-004.backblazeb2.com";
+    storage = storage_new_published(&settings, error, sizeof(error));
+    assert_non_null(storage);
+    assert_string_equal(storage_provider_name(storage), "b2");
+    storage_free(storage);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(providers_are_told_from_the_settings),
         cmocka_unit_test(errors_name_the_option),
         cmocka_unit_test(signed_headers_follow_what_the_provider_enforces),
         cmocka_unit_test(urls_are_for_whom_they_are_meant),
+        cmocka_unit_test(the_bucket_for_publishing_is_another_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -341,6 +341,24 @@ static void random_bytes_fill_the_whole_target(void **state) {
         assert_int_not_equal(seen[i], 0);
 }
 
+static void origins_are_compared_whole(void **state) {
+    static const struct {
+        const char *url;
+        bool same;
+    } rows[] = {
+        {"https://raid.example/pub?key=1", true},   {"https://raid.example", true},
+        {"https://raid.example?x", true},           {"https://raid.example:444/pub", false},
+        {"http://raid.example/pub", false},         {"https://raid.example.evil/pub", false},
+        {"https://raid.example@evil/pub", false},   {"https://user@raid.example/pub", false},
+        {"https://raid.example\\@evil/pub", false}, {"ftp://raid.example/pub", false},
+        {"raid.example/pub", false},                {"", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_int_equal(text_has_same_origin(rows[i].url, "https://raid.example/pub/download"), rows[i].same);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(formatting_reports_what_did_not_fit),
@@ -358,6 +376,7 @@ int main(void) {
         cmocka_unit_test(version_7_carries_the_time_and_sorts_by_making),
         cmocka_unit_test(uuid_texts_are_checked_whole),
         cmocka_unit_test(secrets_compare_like_texts),
+        cmocka_unit_test(origins_are_compared_whole),
         cmocka_unit_test(random_bytes_fill_the_whole_target),
     };
 

@@ -15,6 +15,7 @@ static const struct {
     {"extract_pdf", {engine_poppler}},
     {"thumbnail", {engine_vips, engine_poppler}},
     {"image_variants", {engine_vips}},
+    {"publish_image", {engine_vips}},
     {"portal_photo", {engine_vips}},
     {"ocr", {engine_tesseract, engine_poppler, engine_vips}},
     {"waveform", {engine_libav}},
