@@ -191,7 +191,8 @@ static const struct processor_output *find_own(const struct lease *lease,
 
 /* NULL also when a worker names an object that is not this lease's: *foreign tells. Parts are none of these.
  */
-static char *write_outputs(const struct scheduler *scheduler, const struct lease *lease, const struct message_result *result,
+static char *write_outputs(const struct scheduler *scheduler, const struct lease *lease,
+                           const struct message_result *result,
                            struct buffer *parts, bool *foreign) {
     char url[PUBLISHED_URL_MAX];
     struct buffer buffer;

@@ -11,7 +11,8 @@ const struct statement outbox_statements[OUTBOX_STATEMENT_COUNT] = {
     /* $1: owner, $2: lease in ms, $3: how many at most. Endpoints with something pending are found by jumping
      * from one to the next in webhook_deliveries_due_idx, however much waits for each; each gives what its
      * concurrency leaves, in order of time, one after the other until $3 are found. One that keeps failing gets
-     * one attempt at a time. The trace is that of the job that is told of, or of the file's last. Plan: Index Only Scans on due_idx below Recursive Union and Nested Loops. */
+     * one attempt at a time. The trace is that of the job that is told of, or of the file's last. Plan: Index Only
+     * Scans on due_idx below Recursive Union and Nested Loops. */
     [OUTBOX_CLAIM] = {"outbox_claim",
         "with recursive h(endpoint) as ("
         "   (select endpoint_id from webhook_deliveries where state = 'pending' order by endpoint_id limit 1)"

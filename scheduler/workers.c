@@ -405,7 +405,8 @@ void workers_maker(const struct workers *workers, const struct peer *peer, const
         if (strncmp(at, type, length) != 0 || at[length] != '=')
             continue;
         at += length + 1;
-        (void)text_format(target, MESSAGE_ENGINES_SIZE, "%u %.*s", row == NULL ? 1u : row->version, (int)strcspn(at, ";"), at);
+        (void)text_format(target, MESSAGE_ENGINES_SIZE, "%u %.*s", row == NULL ? 1u : row->version,
+                          (int)strcspn(at, ";"), at);
         return;
     }
 }

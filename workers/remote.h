@@ -48,7 +48,8 @@ struct remote {
     enum remote_step (*request)(struct processor_context *context, const struct settings *settings,
                                 struct remote_request *request);
     /* The service answered 2xx: checks the answer and writes outputs and facts. 0, or -1 after
-     * processor_fail, or REMOTE_AGAIN having written nothing, once; an answer that is not what it should be is "backend_bad_answer". */
+     * processor_fail, or REMOTE_AGAIN having written nothing, once; an answer that is not what it should be is
+     * "backend_bad_answer". */
     int (*answer)(struct processor_context *context, const struct settings *settings,
                   const struct remote_answer *answer);
 };

@@ -208,7 +208,8 @@ static void on_ended(void *context, const struct nursery_end *end) {
         json_array_append_new(metadata, parsed(result.metadata[i]));
     answer(json_pack("{sI ss ss ss ss sI so so so sI sI sI sI si}", "id", (json_int_t)end->id, "reason",
                      reason == NULL ? "" : reason->code, "detail", result.detail, "end", end->detail,
-                     "split", result.split, "pages", (json_int_t)result.pages, "metrics", parsed(result.metrics), "metadata", metadata, "sizes",
+                     "split", result.split, "pages", (json_int_t)result.pages, "metrics", parsed(result.metrics),
+                     "metadata", metadata, "sizes",
                      sizes, "cpu_us", (json_int_t)end->cpu_us, "rss", (json_int_t)end->peak_rss_bytes, "wall_ms",
                      (json_int_t)end->wall_ms, "us", (json_int_t)took_us, "pid", (int)end->pid));
     job_end(job);

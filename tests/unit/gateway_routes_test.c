@@ -98,7 +98,8 @@ static void a_kind_has_at_most_64_letters(void **state) {
 
 /* Who may come without a token is listed here, too, so that nobody opens a route by forgetting a flag. */
 static const char *const open_operations[] = {"health",  "ready",        "openapi",       "consoleElsewhere",
-                                              "console", "consoleAsset", "consoleSession", "reportPortalJob", "readByLink"};
+                                              "console", "consoleAsset", "consoleSession", "reportPortalJob",
+                                              "readByLink"};
 
 static bool is_open(const struct route *route) {
     for (size_t i = 0; i < sizeof open_operations / sizeof open_operations[0]; i++) {

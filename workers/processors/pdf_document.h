@@ -10,8 +10,8 @@
 /* Appends text as a JSON string; bytes that are not UTF-8 make it empty. 0, or -1 when the buffer is full. */
 int pdf_json_string(struct buffer *json, const char *text, size_t size);
 
-/* Appends `"properties":{…},"outline":[…],"attachments":[…]`. What can't be read is left out. 0, or -1 when the buffer is
- * full. */
+/* Appends `"properties":{…},"outline":[…],"attachments":[…]`. What can't be read is left out. 0, or -1 when the
+ * buffer is full. */
 int pdf_document_json(struct buffer *json, struct pdf *pdf);
 
 #endif
