@@ -176,8 +176,8 @@ static void test_content_types(void **state) {
         "multipart/mixed; boundary=a",
         "multipart/form-data; boundary=\"a \"",
         "multipart/form-data boundary=a",
-        "multipart/form-data; boundary=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+        ("multipart/form-data; boundary=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")};
     struct form *form = form_new("Multipart/Form-Data; charset=utf-8; Boundary=\"a b\"", 1);
 
     (void)state;
