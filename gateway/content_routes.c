@@ -151,9 +151,14 @@ static void handle_artifact_content(struct call *call) {
 
 /* ---- signed links ---- */
 
-static void link_text(char *target, size_t size, const char *of, const char *id, const char *kind,
-                      const char *user, const char *expires) {
-    (void)text_format(target, size, "content\n%s\n%s\n%s\n%s\n%s", of, id, kind, user, expires);
+/* What a link says, and so what its signature covers. */
+struct link {
+    const char *of, *id, *kind, *user, *expires;
+};
+
+static void link_text(char *target, size_t size, const struct link *link) {
+    (void)text_format(target, size, "content\n%s\n%s\n%s\n%s\n%s", link->of, link->id, link->kind, link->user,
+                      link->expires);
 }
 
 #define LINK_TEXT_MAX 256 /* a choice, two UUIDs, a name of 64 and a number */
@@ -164,7 +169,8 @@ int content_link(const struct call *call, enum content_kind of, const char *id, 
     char text[LINK_TEXT_MAX], signature[KEYRING_LINK_TEXT], expires[24], own[96];
     const char *base = settings->public_url;
     (void)text_format(expires, sizeof expires, "%lld", (long long)(clock_wall_ms() / 1000 + expires_s));
-    link_text(text, sizeof text, kind_names[of], id, kind, call->user, expires);
+    const struct link link = {kind_names[of], id, kind, call->user, expires};
+    link_text(text, sizeof text, &link);
     if (keyring_link(call->gateway->keyring, text, signature) != 0) {
         return -1;
     }
@@ -194,8 +200,9 @@ static void handle_link(struct call *call) {
     uint64_t until;
     (void)text_copy(call->parameters[0], sizeof call->parameters[0], call_query_value(call, "id"));
     (void)text_copy(call->parameters[1], sizeof call->parameters[1], call_query_value(call, "kind"));
-    link_text(text, sizeof text, of, call->parameters[0], call->parameters[1], call_query_value(call, "user"),
-              expires);
+    const struct link link = {of, call->parameters[0], call->parameters[1], call_query_value(call, "user"),
+                              expires};
+    link_text(text, sizeof text, &link);
     if (text_parse_u64(expires, 0, INT64_MAX, &until) != 0 || until < (uint64_t)(clock_wall_ms() / 1000) ||
         !keyring_link_is_good(call->gateway->keyring, text, call_query_value(call, "signature"))) {
         call_problem(call, PROBLEM_LINK_REFUSED, NULL);

@@ -4,7 +4,6 @@
 #include "proto/classify.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +16,8 @@
 #define JUDGED_LEAST 4
 #define SCALE_MAX 1e6
 #define HEAD_SIZE 64
+#define HEAD_NUMBERS 5
+#define HEAD_NUMBER_BYTES 15
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 static const double scales[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512};
@@ -432,25 +433,44 @@ static int parse_term(struct classify_model *model, size_t term, const struct bo
     return 0;
 }
 
+/* The five numbers behind the version; NULL if it is another or one is no number, else where they end. */
+static const char *read_head(const char *text, double values[HEAD_NUMBERS]) {
+    const char *at = text + 2;
+
+    if (strncmp(text, "1 ", 2) != 0)
+        return NULL;
+    for (size_t i = 0; i < HEAD_NUMBERS; i++) {
+        char *end;
+        values[i] = strtod(at, &end);
+        if (end == at || end - at > HEAD_NUMBER_BYTES || *end != ' ')
+            return NULL;
+        at = end + 1;
+    }
+    return at;
+}
+
 struct classify_model *classify_model_parse(const char *text, size_t labels) {
     struct bounds bounds;
     struct classify_model *model;
     size_t count, term = 0;
-    double scale;
-    int head = 0;
+    double head[HEAD_NUMBERS], scale;
     const char *at;
 
     if (labels < 2 || labels > CLASSIFY_MAX_LABELS || strlen(text) >= CLASSIFY_WEIGHTS_TEXT ||
-        sscanf(text, "1 %6zu %15lf %15lf %15lf %15lf %n", &count, &scale, &bounds.weight_low, &bounds.weight_high,
-               &bounds.idf_high, &head) != 5 ||
-        head <= 0 || count > CLASSIFY_WEIGHTS_TEXT || !(scale > 0 && scale < SCALE_MAX) ||
-        !(fabs(bounds.weight_low) < SCALE_MAX) || !(fabs(bounds.weight_high) < SCALE_MAX) ||
+        (at = read_head(text, head)) == NULL || !(head[0] >= 0 && head[0] <= CLASSIFY_WEIGHTS_TEXT))
+        return NULL;
+    count = (size_t)head[0];
+    scale = head[1];
+    bounds.weight_low = head[2];
+    bounds.weight_high = head[3];
+    bounds.idf_high = head[4];
+    if (!(scale > 0 && scale < SCALE_MAX) || !(fabs(bounds.weight_low) < SCALE_MAX) || !(fabs(bounds.weight_high) < SCALE_MAX) ||
         !(bounds.idf_high >= 0 && bounds.idf_high < SCALE_MAX) ||
-        strlen(text + head) != count * (6 + 2 * labels))
+        strlen(at) != count * (6 + 2 * labels))
         return NULL;
     model = model_new(count, labels);
     model->scale = scale;
-    for (at = text + head; term < count && parse_term(model, term, &bounds, &at) == 0; term++) {
+    for (; term < count && parse_term(model, term, &bounds, &at) == 0; term++) {
     }
     if (term == count)
         return model;

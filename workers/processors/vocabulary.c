@@ -149,23 +149,30 @@ static bool is_letter(UChar32 point) {
     return u_isalpha(point) || (U_GET_GC_MASK(point) & U_GC_M_MASK) != 0;
 }
 
+static void read_point(struct vocabulary *vocabulary, struct word *word, UChar32 point) {
+    if (point >= 0 && is_letter(point) && (word->letters > 0 || u_isalpha(point))) {
+        word_add(word, point);
+        return;
+    }
+    word_end(vocabulary, word);
+    if (point == '.' || point == '!' || point == '?' || point == ':' || point == '\n')
+        vocabulary->is_inside = false;
+}
+
+/* The character at `*at`, which is moved behind it; below 0 where there is none. */
+static UChar32 next_point(const char *text, int32_t *at, int32_t end) {
+    UChar32 point;
+
+    U8_NEXT((const uint8_t *)text, *at, end, point);
+    return point;
+}
+
 void vocabulary_read(struct vocabulary *vocabulary, const char *text, size_t size) {
     struct word word = {.letters = 0};
     int32_t at = 0, end = size > INT32_MAX ? INT32_MAX : (int32_t)size;
 
-    while (at < end) {
-        UChar32 point;
-        U8_NEXT((const uint8_t *)text, at, end, point);
-        if (point < 0) {
-            word_end(vocabulary, &word);
-        } else if (is_letter(point) && (word.letters > 0 || u_isalpha(point))) {
-            word_add(&word, point);
-        } else {
-            word_end(vocabulary, &word);
-            if (point == '.' || point == '!' || point == '?' || point == ':' || point == '\n')
-                vocabulary->is_inside = false;
-        }
-    }
+    while (at < end)
+        read_point(vocabulary, &word, next_point(text, &at, end));
     word_end(vocabulary, &word);
 }
 
