@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The baseline of bench/documents.py: what a short program on libvips alone makes of the same pictures, without
+ * The baseline of bench/per_document.py: what a short program on libvips alone makes of the same pictures, without
  * sandbox, limits or a process per document. `images_plain QUALITY FILE…` writes nothing but the count. */
 #include <stdio.h>
 #include <stdlib.h>

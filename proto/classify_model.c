@@ -464,7 +464,8 @@ struct classify_model *classify_model_parse(const char *text, size_t labels) {
     bounds.weight_low = head[2];
     bounds.weight_high = head[3];
     bounds.idf_high = head[4];
-    if (!(scale > 0 && scale < SCALE_MAX) || !(fabs(bounds.weight_low) < SCALE_MAX) || !(fabs(bounds.weight_high) < SCALE_MAX) ||
+    if (!(scale > 0 && scale < SCALE_MAX) || !(fabs(bounds.weight_low) < SCALE_MAX) ||
+        !(fabs(bounds.weight_high) < SCALE_MAX) ||
         !(bounds.idf_high >= 0 && bounds.idf_high < SCALE_MAX) ||
         strlen(at) != count * (6 + 2 * labels))
         return NULL;
