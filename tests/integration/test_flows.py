@@ -172,8 +172,8 @@ def test_two_schedulers_end_the_last_two_at_once(stage, queue, postgres):
     here, there = stage.scheduler(), stage.scheduler(node="node-b")
     workers = [stage.peer(here), stage.peer(there)]
     flows = [flow(queue) for _ in range(40)]
-    for worker in workers:
-        worker.credit(40)
+    for worker in workers:  # more than half of them each: some room is kept for short work
+        worker.credit(60)
     pending, held = {child for _, kids in flows for child in kids}, []
 
     def all_held():
