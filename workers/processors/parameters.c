@@ -2,6 +2,7 @@
  * Parameters by tables. */
 #include "workers/processors/parameters.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "lib/text.h"
@@ -71,6 +72,14 @@ int parameter_read_word(struct processor_context *context, const struct paramete
 
     *member = parameter_word(context, field->name, field->words, value);
     return *member < 0 ? -1 : 0;
+}
+
+int parameter_read_flag(struct processor_context *context, const struct parameter_field *field,
+                        const json_t *value, void *target) {
+    if (!json_is_boolean(value))
+        return processor_fail(context, "bad_parameters", "%s: true or false", field->name);
+    *(bool *)(void *)((char *)target + field->offset) = json_is_true(value);
+    return 0;
 }
 
 int parameter_read_colour(struct processor_context *context, const struct parameter_field *field,

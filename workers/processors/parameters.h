@@ -31,6 +31,8 @@ int parameter_read_int(struct processor_context *context, const struct parameter
                        const json_t *value, void *target); /* int */
 int parameter_read_word(struct processor_context *context, const struct parameter_field *field,
                         const json_t *value, void *target); /* int */
+int parameter_read_flag(struct processor_context *context, const struct parameter_field *field,
+                        const json_t *value, void *target); /* bool */
 int parameter_read_colour(struct processor_context *context, const struct parameter_field *field,
                           const json_t *value,
                           void *target); /* unsigned char[3]: "#rrggbb", "white", "black" */

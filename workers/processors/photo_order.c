@@ -115,14 +115,6 @@ static int read_crop(struct processor_context *context, const struct parameter_f
     return 0;
 }
 
-static int read_flag(struct processor_context *context, const struct parameter_field *field,
-                     const json_t *value, void *target) {
-    if (!json_is_boolean(value))
-        return processor_fail(context, "bad_parameters", "%s: true or false", field->name);
-    *(bool *)((char *)target + field->offset) = json_is_true(value);
-    return 0;
-}
-
 int photo_filename_read(struct processor_context *context, const struct parameter_field *field,
                         const json_t *value, void *target) {
     const char *name = json_string_value(value);
@@ -152,7 +144,7 @@ static const struct parameter_field order_fields[] = {
      .offset = offsetof(struct photo_order, clahe),
      .words = choice_words},
     {.name = "filename", .read = photo_filename_read, .offset = offsetof(struct photo_order, filename)},
-    {.name = "ocr", .read = read_flag, .offset = offsetof(struct photo_order, ocr)},
+    {.name = "ocr", .read = parameter_read_flag, .offset = offsetof(struct photo_order, ocr)},
     {.name = NULL},
 };
 

@@ -43,14 +43,6 @@ struct waveform {
 
 /* --- parameters ----------------------------------------------------------------------------------------- */
 
-static int read_flag(struct processor_context *context, const struct parameter_field *field,
-                     const json_t *value, void *target) {
-    if (!json_is_boolean(value))
-        return processor_fail(context, "bad_parameters", "%s: true or false", field->name);
-    *(bool *)(void *)((char *)target + field->offset) = json_is_true(value);
-    return 0;
-}
-
 #define MEMBER(field) .name = #field, .offset = offsetof(struct options, field)
 
 static const struct parameter_field fields[] = {
@@ -58,7 +50,7 @@ static const struct parameter_field fields[] = {
     {MEMBER(bits), .read = parameter_read_int, .least = 8, .most = 16},
     {MEMBER(width), .read = parameter_read_int, .least = 1, .most = 8192},
     {MEMBER(height), .read = parameter_read_int, .least = 1, .most = 2048},
-    {MEMBER(split_channels), .read = read_flag},
+    {MEMBER(split_channels), .read = parameter_read_flag},
     {.name = NULL},
 };
 
