@@ -71,10 +71,17 @@ def finish_range(worker, task, pages=8):
 
 
 def flow(queue, rule=None, count=2, file=None):
-    """A waiting job of one file and `count` jobs of other files that it waits for."""
-    payload = {} if rule is None else {"on_child_failure": rule}
-    parent = queue.job(file, kind="noop", status="waiting", payload=json.dumps(payload))
-    return parent, [queue.job(kind="noop", parent=parent) for _ in range(count)]
+    """A waiting job of one file and `count` jobs of other files that it waits for, in one statement: a scheduler that
+    looks in between would find a job that waits for nobody, and wake it."""
+    files = [queue.file() for _ in range(count)]
+    rows = queue.postgres.query(
+        "with one as (insert into jobs (tenant_id, file_id, type, status, payload) values (%s, %s, 'noop', 'waiting', %s)"
+        " returning id), others as (insert into jobs (tenant_id, file_id, type, parent)"
+        " select %s, file, 'noop', one.id from one, unnest(%s::uuid[]) as file returning id)"
+        " select one.id::text as parent, others.id::text as child from one, others",
+        (queue.tenant, file or queue.file(), json.dumps({} if rule is None else {"on_child_failure": rule}),
+         queue.tenant, files))
+    return rows[0]["parent"], [row["child"] for row in rows]
 
 
 def test_a_long_document_is_cut_and_joined(stage, queue, postgres):
