@@ -244,12 +244,12 @@ def test_one_that_goes_on_does(stage, queue):
 
 def test_nobody_is_left_waiting(stage, queue, postgres):
     """Children that end without any scheduler: cancelled, or their rows gone. And a flow of flows."""
-    scheduler = stage.scheduler(lease_ms=3000)
-    worker = stage.peer(scheduler)
     lost, kids = flow(queue, rule="go_on")
     strict, strict_kids = flow(queue)
     outer = queue.job(kind="noop", status="waiting")
     postgres.execute("update jobs set parent = %s where id = %s", (outer, strict))
+    scheduler = stage.scheduler(lease_ms=3000)
+    worker = stage.peer(scheduler)
     postgres.execute("delete from jobs where id = any (%s::uuid[])", (kids,))
     postgres.execute("update jobs set status = 'cancelled' where id = any (%s::uuid[])", (strict_kids,))
     worker.credit(10)
