@@ -143,6 +143,7 @@ static const struct field_row result_fields[] = {
     TEXT(17, message_result, metrics, MAX_JSON),
     LIST(18, message_result, outputs, output_count, MESSAGE_MAX_OUTPUTS, output_fields),
     TEXT(19, message_result, split, MESSAGE_SPLIT_SIZE - 1),
+    TEXT(20, message_result, calls, MESSAGE_CALLS_SIZE - 1),
 };
 
 static const struct field_row release_fields[] = {

@@ -312,6 +312,25 @@ const struct statement statements[STATEMENT_COUNT] = {
         "   join jobs j on j.id = d.job and j.lease_epoch = d.epoch and j.status::text = 'done'"
         "  where j.parent is not null on conflict (key) do nothing", 1},
 
+    /* $1: array of jobs that ended here, each with what models were asked for it. The price is that of the model
+     * when it was asked; where nobody has said it, or how many tokens it were, there is none. */
+    [STATEMENT_CALLS] = {"calls",
+        "insert into llm_metrics (job_id, user_id, agent_type, epoch, call, model, prompt_tokens, completion_tokens,"
+        "        total_tokens, latency_ms, confidence, error_code, cost)"
+        " select j.id, j.user_id, j.type, d.epoch, c.n, c.e->>'model', t.prompt, t.completion, t.total, t.latency,"
+        "        (c.e->>'confidence')::numeric / 100, c.e->>'error', case when t.total > 0 then"
+        "        round((t.prompt * p.prompt_per_million + t.completion * p.completion_per_million) / 1000000, 8) end"
+        "   from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, status text, calls text)"
+        "   join jobs j on j.id = d.job and j.lease_epoch = d.epoch and j.status::text = d.status"
+        "  cross join lateral jsonb_array_elements(d.calls::jsonb) with ordinality as c(e, n)"
+        "  cross join lateral (select least((c.e->>'prompt')::numeric, 2147483647)::int as prompt,"
+        "        least((c.e->>'completion')::numeric, 2147483647)::int as completion,"
+        "        least(greatest((c.e->>'total')::numeric, (c.e->>'prompt')::numeric + (c.e->>'completion')::numeric),"
+        "        2147483647)::int as total, least((c.e->>'latency')::numeric, 2147483647)::int as latency) t"
+        "   left join lateral (select q.prompt_per_million, q.completion_per_million from llm_prices q"
+        "         where q.model = c.e->>'model' and q.valid_from <= now() order by q.valid_from desc limit 1) p on true"
+        " on conflict (job_id, epoch, call) do nothing", 1},
+
     /* $1: array of jobs that may follow those that are done, if a number among their metrics says so, the
      * file's plan has nothing against it, and nobody has asked for one already. */
     [STATEMENT_FOLLOW] = {"follow",

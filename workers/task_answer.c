@@ -135,6 +135,7 @@ static int send_result(struct task *task) {
         .pages = task->result.pages,
         .metrics = task->result.metrics,
         .split = task->result.split,
+        .calls = task->calls,
     };
     if (task->reason == NULL)
         fill_outputs(task, result);
