@@ -321,6 +321,10 @@ static const struct option_row rows[] = {
     {ROW_TEXT("admins", "ADMINS", admins, NULL), .audience = FOR_MIGRATE | FOR_TOKEN, .heading = "Administration",
      .description = "Users who run the service: their ids, comma separated. Unset with embedded keys: one is made up, "
                     "for `filemill admin`."},
+    {ROW_NUMBER("client-priority", "CLIENT_PRIORITY", client_priority, "1", 0, 3, NULL),
+     .audience = FOR_MIGRATE,
+     .description = "First band of the queue (0 to 3) that jobs of clients may be in; tenants may have one of "
+                    "their own, admins are not bound."},
 
     {ROW_BOOL("credits", "CREDITS", credits, "off"), .audience = FOR_MIGRATE | FOR_GATEWAY | FOR_SCHEDULER,
      .heading = "Credits",

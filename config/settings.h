@@ -163,6 +163,7 @@ struct settings {
     /* credits */
     bool credits;
     char *credit_admins;
+    int64_t client_priority;
     char *admins;
     /* webhooks */
     int64_t webhook_timeout_ms;

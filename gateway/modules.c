@@ -4,6 +4,7 @@
 
 extern const struct gateway_module health_module, openapi_module, tenants_module, files_module, jobs_module;
 extern const struct gateway_module processing_module, plans_module;
+extern const struct gateway_module orders_module;
 extern const struct gateway_module webhooks_module, credits_module;
 extern const struct gateway_module portal_module;
 extern const struct gateway_module classify_module;
@@ -15,6 +16,7 @@ extern const struct gateway_module wordlists_module;
 const struct gateway_module *const gateway_modules[] = {
     &health_module, &openapi_module, &tenants_module, &files_module, &jobs_module,
     &processing_module,
+    &orders_module,
     &plans_module,
     &webhooks_module,
     &credits_module,

@@ -336,7 +336,8 @@ const struct statement statements[STATEMENT_COUNT] = {
     [STATEMENT_FOLLOW] = {"follow",
         "with n as (insert into jobs (id, parent, tenant_id, file_id, type, generation, priority, trace, payload)"
         " select d.id, j.parent, j.tenant_id, j.file_id, d.type, j.generation,"
-        "        coalesce((f.followers->d.type->>'priority')::smallint, d.priority), j.trace,"
+        "        greatest(coalesce((f.followers->d.type->>'priority')::smallint, d.priority),"
+        "                 priority_first(j.tenant_id)), j.trace,"
         "        coalesce(f.followers->d.type->'parameters', d.payload::jsonb)"
         "   from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, id uuid, fact text, type text,"
         "        payload text, priority smallint)"

@@ -18,6 +18,7 @@ wanted_columns(tab, columns) as (values
   ('paused_types', '{type,paused_at}'),
   ('paused_tenants', '{tenant_id,paused_at}'),
   ('job_limits', '{name,type,tenant_id,user_id,per_type,per_tenant,per_user,max_running,max_per_minute,updated_at}'),
+  ('priority_bounds', '{tenant_id,first_priority}'),
   ('job_starts', '{limit_name,type,tenant_id,user_id,jobs,at}'),
   ('tenant_usage', '{tenant_id,cpu_ms,updated_at}'),
   ('idempotency_keys', '{user_id,key,request_hash,status,body,created_at}'),
@@ -69,6 +70,7 @@ wanted_enums(name, labels) as (values
 wanted_indexes(name, definition) as (values
   ('jobs_pick_idx', '%(priority, run_after, id)%queued%retry%'),
   ('jobs_lane_idx', '%(tenant_id, type, priority, COALESCE(user_id%run_after, id)%queued%retry%'),
+  ('priority_bounds_tenant_key', 'CREATE UNIQUE%COALESCE(tenant_id%'),
   ('job_starts_idx', '%(limit_name, at)%'),
   ('jobs_running_idx', '%(lease_until)%running%'),
   ('jobs_finished_idx', '%(finished_at)%done%failed%cancelled%'),
@@ -104,6 +106,9 @@ wanted_functions(name, definer) as (values
   ('admin_jobs', true), ('admin_retry', true), ('admin_cancel', true), ('admin_queue', true), ('admin_pause', true),
   ('admin_schedules', true), ('wordlist_limit_ensure', true), ('admin_limits', true), ('admin_limit_set', true), ('admin_limit_drop', true),
   ('admin_pause_tenant', true), ('admin_schedule', true), ('schedules_run', false), ('service_admins_set', false),
+  ('priority_first', true), ('jobs_priority_bound', false), ('priority_bound_set', false), ('admin_priority_set', true),
+  ('admin_priorities', true), ('jobs_stop', false), ('jobs_lock_files', false), ('orders_files', false),
+  ('jobs_order', false), ('admin_orders_files', true), ('admin_order', true),
   ('jobs_running', false), ('job_room', false), ('jobs_admit', false), ('limits_set', false), ('limits_drop', false),
   ('tenant_pause', false), ('tenant_resume', false),
   ('retention_refusal', false), ('files_retention_guard', false), ('wordlist_pairs_fit', false),
@@ -180,7 +185,7 @@ problems(sort, name, detail) as (
   select 9, 'the gateway has no business with ' || x.tab,
          (select string_agg(g.privilege_type, ', ') from information_schema.role_table_grants g
            where g.table_schema = current_schema() and g.table_name = x.tab and g.grantee = 'filemill_gateway')
-    from (values ('llm_metrics'), ('llm_prices'), ('credit_reservations'), ('credit_admins'), ('service_admins'), ('schedules'), ('cpu_usage'), ('metrics'), ('object_deletions'), ('quarantine'), ('paused_types'), ('paused_tenants'), ('job_limits'),
+    from (values ('llm_metrics'), ('llm_prices'), ('credit_reservations'), ('credit_admins'), ('service_admins'), ('schedules'), ('cpu_usage'), ('metrics'), ('object_deletions'), ('quarantine'), ('paused_types'), ('paused_tenants'), ('job_limits'), ('priority_bounds'),
                  ('job_starts'), ('tenant_usage'), ('job_parts'), ('publish_assets'), ('schema_migrations')) x(tab)
   union all
   select 10, 'function ' || w.name || ' has a fixed search_path',
