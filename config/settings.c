@@ -276,7 +276,8 @@ static const struct option_row rows[] = {
      .audience = FOR_LIMITS, .description = "Output of one document; 0: as the processor says."},
     {ROW_NUMBER("limit-no-progress", "LIMIT_NO_PROGRESS_MS", limit_no_progress_ms, "0", 0, DAY_MS, "ms"),
      .audience = FOR_LIMITS,
-     .description = "Longest silence of a running document; 0: as the processor says."},
+     .description = "Longest silence of a running document, and most processor time that one step (a page) "
+                    "may take; 0: as the processor says."},
     {ROW_NUMBER("range-pages", "RANGE_PAGES", range_pages, "8", 0, 1000000, "pages"), .audience = FOR_SCHEDULER,
      .description = "Long documents are read in ranges of so many pages, by all workers at once; 0: never."},
     {ROW_NUMBER("ranges", "RANGES", ranges, "64", 1, 64, "ranges"), .audience = FOR_SCHEDULER,
