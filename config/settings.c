@@ -359,7 +359,7 @@ static const struct option_row rows[] = {
      .description = "Networks that webhooks may go to beside public addresses: CIDRs, comma separated."},
 
     {ROW_TEXT("publish-endpoint", "PUBLISH_ENDPOINT", publish_endpoint, NULL), .aliases = "B2_ENDPOINT",
-     .audience = FOR_SCHEDULER, .heading = "Publishing",
+     .audience = FOR_SCHEDULER | FOR_WORKER, .heading = "Publishing",
      .description = "S3 endpoint of the bucket that media is published to, [scheme://]host[:port]. Unset: made from "
                     "publish-region for Backblaze B2."},
     {ROW_TEXT("publish-region", "PUBLISH_REGION", publish_region, NULL), .aliases = "B2_REGION",

@@ -149,7 +149,7 @@ static void stored(void *context, const struct http_client_reply *reply) {
     struct call *call = context;
     struct upload *upload = &((struct state *)call->state)->upload;
     if (reply->error != HTTP_CLIENT_OK || reply->status < 200 || reply->status > 299) {
-        counter_add(COUNT_STORAGE_ERRORS, 1);
+        storage_count_error(call->gateway->storage);
         log_warn("request=%s storage=failed step=form error=%s status=%d", call->request_id,
                  http_client_error_name(reply->error), reply->status);
         refuse(call, PROBLEM_STORAGE_UNAVAILABLE, NULL, NULL);

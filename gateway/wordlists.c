@@ -164,7 +164,7 @@ static void fetched(void *context, const struct http_client_reply *reply) {
     struct result_look *look = context;
     struct call *call = look->call;
     if (reply->error != HTTP_CLIENT_OK || reply->status != 200) {
-        counter_add(COUNT_STORAGE_ERRORS, 1);
+        storage_count_error(call->gateway->storage);
         call_problem(call, reply->status == 404 ? PROBLEM_WORDLIST_NOT_READY : PROBLEM_STORAGE_UNAVAILABLE,
                      NULL);
     } else if (look->seal[0] != '\0') {

@@ -21,6 +21,8 @@ struct storage *storage_new(const struct settings *settings, char *error, size_t
 struct storage *storage_new_published(const struct settings *settings, char *error, size_t error_size);
 void storage_free(struct storage *storage);
 const char *storage_provider_name(const struct storage *storage);
+/* Counts a request to it that failed, by the provider's name. */
+void storage_count_error(const struct storage *storage);
 const char *storage_bucket(const struct storage *storage);
 /* Whether a presigned PUT of this provider binds checksum_sha256 and create_only: only then must (and may) the
  * client send x-amz-checksum-sha256 and If-None-Match: *. */

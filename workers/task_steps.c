@@ -9,6 +9,7 @@
 #include "lib/counters.h"
 #include "lib/log.h"
 #include "lib/text.h"
+#include "storage/provider.h"
 #include "workers/source.h"
 #include "workers/task_internal.h"
 #include "workers/transfer.h"
@@ -93,10 +94,16 @@ void task_fail(struct task *task, const struct reason_row *reason, const char *s
 
 /* --- fetch ------------------------------------------------------------------------------------------------ */
 
-static void fail_fetch(struct task *task, const struct reason_row *reason, const struct http_client_reply *reply) {
+static void count_storage_error(const struct task *task, const char *url) {
+    counter_add(provider_of_url(task->tasks->host.settings, url)->errors, 1);
+}
+
+static void fail_fetch(struct task *task, const struct reason_row *reason, const struct http_client_reply *reply,
+                       const char *url) {
     char detail[200];
 
-    counter_add(COUNT_STORAGE_ERRORS, 1);
+    if (!text_starts_with(url, MESSAGE_SOURCE))
+        count_storage_error(task, url);
     (void)snprintf(detail, sizeof detail, "GET %s, status %d, %llu bytes", http_client_error_name(reply->error),
                    reply->status, (unsigned long long)reply->received_bytes);
     task_fail(task, reason, "fetch", detail);
@@ -129,7 +136,7 @@ static void on_fetched(void *context, const struct http_client_reply *reply) {
     if (reason == NULL && document_seal_input(&task->document, task->input_bytes) != 0)
         reason = reason_find("memory_limit");
     if (reason != NULL)
-        fail_fetch(task, reason, reply);
+        fail_fetch(task, reason, reply, task->order.input_url);
     else
         one_fetched(task);
 }
@@ -143,7 +150,7 @@ static void on_part_fetched(void *context, const struct http_client_reply *reply
     part->transfer = NULL;
     counter_add(COUNT_TRANSFER_BYTES_IN, reply->received_bytes);
     if (reason != NULL)
-        fail_fetch(task, reason, reply);
+        fail_fetch(task, reason, reply, order->url);
     else
         one_fetched(task);
 }
@@ -219,6 +226,7 @@ static void on_copied(void *context, const struct http_client_reply *reply) {
                                     sizeof task->result.metadata[output->index], order->metadata) != 0)
         reason = reason_find("bad_result");
     if (reason != NULL) {
+        count_storage_error(task, order->source);
         (void)snprintf(detail, sizeof detail, "GET of a copy %s, status %d", http_client_error_name(reply->error),
                        reply->status);
         task_fail(task, reason, "fetch", detail);
@@ -355,7 +363,7 @@ static void on_stored(void *context, const struct http_client_reply *reply) {
     output->transfer = NULL;
     task->stores_pending--;
     if (reason != NULL) {
-        counter_add(COUNT_STORAGE_ERRORS, 1);
+        count_storage_error(task, task->order.outputs[output - task->outputs].url);
         (void)snprintf(detail, sizeof detail, "PUT %s, status %d", http_client_error_name(reply->error), reply->status);
         task_fail(task, reason, "store", detail);
         return;
