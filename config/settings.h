@@ -61,6 +61,7 @@ struct settings {
     char *database_url;           /* owner; NULL: embedded */
     char *gateway_database_url;   /* NULL: database_url with SET LOCAL ROLE */
     char *scheduler_database_url; /* NULL: database_url with SET LOCAL ROLE */
+    char *database_direct_url;    /* past a pooler; NULL: none is in between */
     int64_t database_pool;
     bool database_prepare; /* protocol-level prepared statements; off behind PgBouncer < 1.21 */
     /* storage */
