@@ -123,8 +123,8 @@ static const struct option_row rows[] = {
          "Postgres as the scheduler logs in. Unset: database-url, changing role in each transaction."},
     {ROW_TEXT("database-direct-url", "DATABASE_DIRECT_URL", database_direct_url, NULL), .aliases = "DIRECT_URL",
      .audience = FOR_SCHEDULER, .secret = true,
-     .description = "The same Postgres past its pooler, where the other URLs go through one: schedulers listen there for "
-                    "other nodes' jobs. Unset behind a pooler: they are found by looking, once a second."},
+     .description = "The same Postgres past its pooler, where the other URLs go through one: schedulers listen there "
+                    "for other nodes' jobs. Unset behind a pooler: they are found by looking, once a second."},
     {ROW_NUMBER("database-pool", "DATABASE_POOL", database_pool, "24", 1, 100, "connections"),
      .audience = FOR_GATEWAY | FOR_SCHEDULER,
      .description = "Connections of one process to Postgres at most, opened when needed. Each waits for its own "
