@@ -76,6 +76,8 @@ static const struct option_row rows[] = {
                     "most (OCR, variants of pictures, transcripts)."},
     {ROW_NUMBER("output-url", "OUTPUT_URL_SECONDS", output_url_seconds, "86400", 1, 604800, "s"),
      .audience = FOR_GATEWAY, .description = "How long the link to a portal job's output works."},
+    {ROW_BOOL("portal-ocr", "PORTAL_OCR", portal_ocr, "on"), .audience = FOR_GATEWAY,
+     .description = "Portals' jobs tell how surely the text of the upload can be read (metrics.ocr_confidence)."},
     {ROW_TEXT("webhook-secret", "WEBHOOK_SECRET", webhook_secret, NULL), .aliases = "WEBHOOK_SECRET",
      .audience = FOR_GATEWAY, .secret = true,
      .description = "What services outside send as X-Webhook-Secret when they end a job. Unset: each has its own, or "

@@ -44,6 +44,7 @@ struct settings {
     int64_t upload_url_seconds;
     int64_t download_url_seconds;
     int64_t output_url_seconds;
+    bool portal_ocr;
     char *webhook_secret, *compute_url, *compute_key;
     int64_t compute_concurrency, compute_per_minute, compute_timeout_ms;
     char *cors_origins; /* comma separated or * */

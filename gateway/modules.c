@@ -6,7 +6,7 @@ extern const struct gateway_module health_module, openapi_module, tenants_module
 extern const struct gateway_module processing_module, plans_module;
 extern const struct gateway_module orders_module;
 extern const struct gateway_module webhooks_module, credits_module;
-extern const struct gateway_module portal_module;
+extern const struct gateway_module portal_module, portal_admin_module;
 extern const struct gateway_module classify_module;
 extern const struct gateway_module admin_module, admin_rules_module;
 extern const struct gateway_module console_module;
@@ -21,6 +21,7 @@ const struct gateway_module *const gateway_modules[] = {
     &webhooks_module,
     &credits_module,
     &portal_module,
+    &portal_admin_module,
     &classify_module,
     &admin_module,
     &admin_rules_module,
