@@ -159,6 +159,9 @@ class World:
                   "output_format": "jpeg", "background": "#ffffff", "filename_pattern": "{job_id}"}
         retry = {"job_id": self.job, "type": "noop", "error": "x", "since": "2026-01-01T00:00:00Z"}
         hook = {"url": f"https://{MARK}.example.com/", "description": "d", "event_types": ["file.ready"], "concurrency": 2}
+        order = {"type": "ocr", "parameters": {"pages": "1", "outputs": ["text"], "dpi": 200}, "priority": 1,
+                 "unique_key": "k", "run_after": "2030-01-01T00:00:00Z"}
+        orders = {"jobs": [{"file_id": self.file, **order}]}
         return {
             ("POST", "/v1/tenants/bootstrap"): {"name": "n"},
             ("POST", "/v1/tenants/{id}/members"): {"user_id": str(uuid.uuid4()), "role": "member"},
@@ -168,8 +171,10 @@ class World:
                 "sha256": "0" * 64, "encryption": {"algorithm": "AES-256-GCM-STREAM", "wrapped_key": "A" * 107}, "layout": "raw",
                 "retention_class": "document-uploads"},
             ("POST", "/v1/files/finalize"): {"file_id": self.fresh},
-            ("POST", "/v1/files/{id}/jobs"): {"type": "ocr", "parameters": {"pages": "1", "outputs": ["text"], "dpi": 200},
-                                              "priority": 1, "unique_key": "k", "run_after": "2030-01-01T00:00:00Z"},
+            ("POST", "/v1/files/{id}/jobs"): order,
+            ("POST", "/v1/jobs"): orders,
+            ("POST", "/v1/admin/jobs"): orders,
+            ("PUT", "/v1/admin/tenants/{id}/priority"): {"first_priority": 1},
             ("PUT", "/v1/tenants/{id}/plan"): {"plan": [{"media_type": "image/*", "jobs": [
                 {"type": "ocr", "parameters": {"dpi": 200}, "priority": 2}]}]},
             ("POST", "/v1/tenants/{id}/webhooks"): hook,
