@@ -60,6 +60,7 @@ static const struct field_row part_fields[] = {
     NEED_TEXT(1, message_part, url, MAX_URL),
     NUMBER(2, message_part, size_bytes, MAX_NUMBER),
     SHA256(3, message_part, sha256),
+    SHA256(4, message_part, key),
 };
 
 static const struct field_row hello_fields[] = {

@@ -28,7 +28,8 @@ const struct database_local statement_locals[] = {
     " u.parent, u.payload ? 'range' as is_range, t.key is not null as derived, "     \
     IS_JOIN " and t.key is null as joins, case when u.parent is not null then (select p.file_id from jobs"   \
     " p where p.id = u.parent) end as parent_file, case when " IS_JOIN " then (select string_agg(x.key ||"   \
-    " ' ' || x.size_bytes || ' ' || x.sha256, E'\n' order by x.key) from job_parts x where x.parent = u.id)" \
+    " ' ' || x.size_bytes || ' ' || x.sha256 || ' ' || coalesce(s.seal, '-'), E'\n' order by x.key)"         \
+    " from job_parts x left join object_keys s on s.key = x.key where x.parent = u.id)"                       \
     " end as parts, case when f.sealed or t.key is not null then coalesce((select s.seal from object_keys s"  \
     " where s.key = coalesce(t.key, f.r2_key_original)), case when t.key is null then '' end) end as seal,"   \
     " coalesce(t.key, f.r2_key_original) as key, coalesce(t.size_bytes, f.size_bytes) as size_bytes,"        \
@@ -306,11 +307,16 @@ const struct statement statements[STATEMENT_COUNT] = {
 
     /* $1: array of what done jobs made for those that wait for them. */
     [STATEMENT_PARTS] = {"parts",
-        "insert into job_parts (key, parent, job, size_bytes, sha256)"
-        " select d.key, j.parent, j.id, d.size, d.sha256"
-        "   from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, key text, size bigint, sha256 text)"
+        "with d as materialized (select d.*, j.parent, j.file_id"
+        "   from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, key text, size bigint, sha256 text,"
+        "        seal text, stored_size bigint, stored_sha256 text)"
         "   join jobs j on j.id = d.job and j.lease_epoch = d.epoch and j.status::text = 'done'"
-        "  where j.parent is not null on conflict (key) do nothing", 1},
+        "  where j.parent is not null)"
+        ", k as (insert into object_keys (key, file_id, seal, stored_bytes, stored_sha256)"
+        "   select key, file_id, seal, stored_size, stored_sha256 from d where seal is not null order by key"
+        "   on conflict (key) do nothing)"
+        " insert into job_parts (key, parent, job, size_bytes, sha256)"
+        " select key, parent, job, size, sha256 from d on conflict (key) do nothing", 1},
 
     /* $1: array of jobs that ended here, each with what models were asked for it. The price is that of the model
      * when it was asked; where nobody has said it, or how many tokens it were, there is none. */

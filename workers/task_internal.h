@@ -26,7 +26,7 @@ struct task_output {
 struct task_part {
     struct task *task;
     struct http_transfer *transfer;
-    uint64_t offset; /* in the document's parts */
+    struct transfer_target target; /* its place in the document's parts */
 };
 
 struct task {
