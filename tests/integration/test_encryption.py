@@ -5,8 +5,12 @@ import contextlib
 import hashlib
 import io
 import os
+import random
 import shutil
+import signal
+import subprocess
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -14,6 +18,7 @@ import pytest
 from system import System, eventually, fetch, one_page_pdf
 
 pytest.importorskip("cryptography", reason="python3-cryptography is not installed")
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: E402
 import scans  # noqa: E402
 import sealed  # noqa: E402
 
@@ -363,6 +368,73 @@ def memory_has(pid, needles):
     except OSError:
         return False
     return False
+
+
+MANY = 6000  # a dozen transactions
+
+
+def master_of(key):
+    name, digits = key.split(":")
+    return name, AESGCM(bytes.fromhex(digits))
+
+
+def open_seal(object_key, seal):
+    name, wrapped = seal.split(":")
+    nonce, rest = bytes.fromhex(wrapped[:24]), bytes.fromhex(wrapped[24:])
+    return dict(map(master_of, (OLD, NEW)))[name].decrypt(nonce, rest, f"{name}\0{object_key}".encode())
+
+
+def test_rotation_may_be_killed_at_any_point(system, user, pdf, keys):
+    """kill -9 twenty times, back and forth: each data key is there after each, and a run that is left alone ends it."""
+    import psycopg2
+    import psycopg2.extras
+    chance = random.Random(20)
+    name, master = master_of(OLD)
+    data_keys = {f"t/none/rotation/{number:05d}": os.urandom(32) for number in range(MANY)}
+    rows = []
+    for key, data_key in data_keys.items():
+        nonce = os.urandom(12)
+        rows.append((key, pdf["file_id"], f"{name}:{(nonce + master.encrypt(nonce, data_key, f'{name}{chr(0)}{key}'.encode())).hex()}"))
+    order, midway = [OLD, NEW], 0
+    connection = psycopg2.connect(system.shell["PSQL_URL"])
+    connection.autocommit = True
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        psycopg2.extras.execute_values(cursor, "insert into object_keys (key, file_id, seal) values %s", rows, page_size=1000)
+
+        def count(key):
+            cursor.execute("select count(*) from object_keys where starts_with(key, 't/none/') and starts_with(seal, %s)",
+                           (key.split(":")[0] + ":",))
+            return cursor.fetchone()[0]
+
+        def all_are_readable():
+            cursor.execute("select key, seal from object_keys where starts_with(key, 't/none/')")
+            found = dict(cursor.fetchall())
+            assert found.keys() == data_keys.keys()
+            assert not [key for key, seal in found.items() if open_seal(key, seal) != data_keys[key]]
+
+        for turn in range(20):
+            if count(order[0]) in (0, MANY):  # all that there was to do is done: back again
+                order.reverse()
+                keys.write(*order)
+            before = count(order[0])
+            rotation = subprocess.Popen([system.programs / "filemill", "rotate-keys"], env=system.environment,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            while rotation.poll() is None and count(order[0]) < before + chance.choice((1, 1, 1000, 2500)):
+                pass
+            time.sleep(chance.uniform(0, 0.004))
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(rotation.pid, signal.SIGKILL)
+            rotation.wait()
+            midway += 0 < count(order[0]) < MANY
+            all_are_readable()
+        assert midway >= 5, "the kills came in the middle"
+        keys.write(OLD, NEW)
+        assert "; 0 wrapped by a key that is not here; 0 broken" in system.command("rotate-keys").stdout
+        assert count(OLD) == MANY and system.command("rotate-keys").stdout.startswith("0 keys")
+        all_are_readable()
+        assert MARK.encode() in content(user, pdf["file_id"], "pdf_text").body
+        cursor.execute("delete from object_keys where starts_with(key, 't/none/')")
+    keys.write(OLD)
 
 
 def test_rotation_needs_no_byte_of_an_object(system, user, pdf, keys):
