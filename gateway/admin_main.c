@@ -41,6 +41,9 @@ static const struct column job_columns[] = {{"id", "ID", 0},
                                             {NULL, NULL, 0}};
 static const struct column schedule_columns[] = {{"name", "NAME", 40},
                                                  {"every_seconds", "EVERY S", 0},
+                                                 {"cron", "CRON", 30},
+                                                 {"time_zone", "ZONE", 24},
+                                                 {"next_run", "NEXT RUN", 19},
                                                  {"enabled", "ON", 0},
                                                  {"last_run", "LAST RUN", 19},
                                                  {"last_result", "RESULT", 40},
@@ -76,9 +79,11 @@ static const struct option limit_options[] = {{"--running", "max_running"},
                                               {"--per", "per"},
                                               {NULL, NULL}};
 static const struct option priority_options[] = {{"--first", "first_priority"}, {NULL, NULL}};
+static const struct option schedule_options[] = {
+    {"--cron", "cron"}, {"--zone", "time_zone"}, {"--every", "every_seconds"}, {NULL, NULL}};
 static const struct option no_options[] = {{NULL, NULL}};
 
-enum shape { SHAPE_OK, SHAPE_TABLE, SHAPE_RETRIED, SHAPE_ORDERS };
+enum shape { SHAPE_OK, SHAPE_TABLE, SHAPE_RETRIED, SHAPE_ORDERS, SHAPE_SCHEDULED };
 
 static const struct verb {
     const char *name;
@@ -110,6 +115,7 @@ static const struct verb {
     {"priority", "PUT", "/v1/admin/tenants/%/priority", "TENANT", NULL, NULL, priority_options, SHAPE_OK, NULL, NULL},
     {"enqueue", "POST", "/v1/admin/jobs", NULL, NULL, NULL, no_options, SHAPE_ORDERS, NULL, NULL},
     {"limit", "PUT", "/v1/admin/limits/%", "NAME", NULL, NULL, limit_options, SHAPE_OK, NULL, NULL},
+    {"schedule", "POST", "/v1/admin/schedules/%", "NAME", NULL, NULL, schedule_options, SHAPE_SCHEDULED, NULL, NULL},
     {"run-schedule", "POST", "/v1/admin/schedules/%", "NAME", NULL, "{\"run_now\":true}", no_options,
      SHAPE_OK, NULL, NULL},
 };
@@ -133,6 +139,7 @@ static int usage(void) {
                 "  priority TENANT [--first N]  the first band that its jobs may be in; without N the service's own\n"
                 "  priorities                   of those who have one; - is the service's\n"
                 "  schedules                    work that comes round\n"
+                "  schedule NAME [--cron '30 3 * * *' [--zone Europe/Berlin]] [--every SECONDS]\n"
                 "  run-schedule NAME            as soon as a scheduler looks\n"
                 "  limits                       on what runs at once, or starts in a minute\n"
                 "  limit NAME [--running N] [--per-minute N] [--type T] [--tenant ID] [--user ID] [--per "
@@ -161,7 +168,8 @@ static void set_member(json_t *members, const char *name, const char *value) {
 
     if (strcmp(name, "per") == 0 && text_format(flag, sizeof flag, "per_%s", value) == 0) {
         json_object_set_new(members, flag, json_true());
-    } else if ((text_starts_with(name, "max_") || strcmp(name, "first_priority") == 0) &&
+    } else if ((text_starts_with(name, "max_") || strcmp(name, "first_priority") == 0 ||
+                strcmp(name, "every_seconds") == 0) &&
                text_parse_u64(value, 0, INT32_MAX, &number) == 0) {
         json_object_set_new(members, name, json_integer((json_int_t)number));
     } else {
@@ -292,7 +300,8 @@ static int print_answer(const struct order *order, const struct http_client_repl
         printf("%s\n", reply->body);
     } else if (status != 0) {
         const char *error = json_text_member(answer, "error");
-        const char *title = json_text_member(answer, "title");
+        const char *detail = json_text_member(answer, "detail");
+        const char *title = detail != NULL ? detail : json_text_member(answer, "title");
         (void)fprintf(stderr, "filemill: %s%s%s\n", error != NULL ? error : "no answer that can be read",
                       title != NULL ? ": " : "", title != NULL ? title : "");
         admin_orders_tell(&order->orders, answer, status);
@@ -300,6 +309,9 @@ static int print_answer(const struct order *order, const struct http_client_repl
         print_table(json_object_get(answer, order->verb->list), order->verb->columns);
     } else if (order->verb->shape == SHAPE_RETRIED) {
         printf("%lld queued again\n", (long long)json_integer_value(json_object_get(answer, "retried")));
+    } else if (order->verb->shape == SHAPE_SCHEDULED) {
+        const char *next = json_text_member(answer, "next_run");
+        printf("next run %s\n", next != NULL ? next : "-");
     } else if (order->verb->shape == SHAPE_ORDERS) {
         admin_orders_tell(&order->orders, answer, status);
     } else {
