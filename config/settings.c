@@ -76,6 +76,8 @@ static const struct option_row rows[] = {
                     "most (OCR, variants of pictures, transcripts)."},
     {ROW_NUMBER("output-url", "OUTPUT_URL_SECONDS", output_url_seconds, "86400", 1, 604800, "s"),
      .audience = FOR_GATEWAY, .description = "How long the link to a portal job's output works."},
+    {ROW_BOOL("portal-ocr", "PORTAL_OCR", portal_ocr, "on"), .audience = FOR_GATEWAY,
+     .description = "Portals' jobs tell how surely the text of the upload can be read (metrics.ocr_confidence)."},
     {ROW_TEXT("webhook-secret", "WEBHOOK_SECRET", webhook_secret, NULL), .aliases = "WEBHOOK_SECRET",
      .audience = FOR_GATEWAY, .secret = true,
      .description = "What services outside send as X-Webhook-Secret when they end a job. Unset: each has its own, or "
@@ -121,6 +123,10 @@ static const struct option_row rows[] = {
      .audience = FOR_SCHEDULER, .secret = true,
      .description =
          "Postgres as the scheduler logs in. Unset: database-url, changing role in each transaction."},
+    {ROW_TEXT("database-direct-url", "DATABASE_DIRECT_URL", database_direct_url, NULL), .aliases = "DIRECT_URL",
+     .audience = FOR_SCHEDULER, .secret = true,
+     .description = "The same Postgres past its pooler, where the other URLs go through one: schedulers listen there "
+                    "for other nodes' jobs. Unset behind a pooler: they are found by looking, once a second."},
     {ROW_NUMBER("database-pool", "DATABASE_POOL", database_pool, "24", 1, 100, "connections"),
      .audience = FOR_GATEWAY | FOR_SCHEDULER,
      .description = "Connections of one process to Postgres at most, opened when needed. Each waits for its own "
@@ -276,7 +282,8 @@ static const struct option_row rows[] = {
      .audience = FOR_LIMITS, .description = "Output of one document; 0: as the processor says."},
     {ROW_NUMBER("limit-no-progress", "LIMIT_NO_PROGRESS_MS", limit_no_progress_ms, "0", 0, DAY_MS, "ms"),
      .audience = FOR_LIMITS,
-     .description = "Longest silence of a running document; 0: as the processor says."},
+     .description = "Longest silence of a running document, and most processor time that one step (a page) "
+                    "may take; 0: as the processor says."},
     {ROW_NUMBER("range-pages", "RANGE_PAGES", range_pages, "8", 0, 1000000, "pages"), .audience = FOR_SCHEDULER,
      .description = "Long documents are read in ranges of so many pages, by all workers at once; 0: never."},
     {ROW_NUMBER("ranges", "RANGES", ranges, "64", 1, 64, "ranges"), .audience = FOR_SCHEDULER,
@@ -321,6 +328,10 @@ static const struct option_row rows[] = {
     {ROW_TEXT("admins", "ADMINS", admins, NULL), .audience = FOR_MIGRATE | FOR_TOKEN, .heading = "Administration",
      .description = "Users who run the service: their ids, comma separated. Unset with embedded keys: one is made up, "
                     "for `filemill admin`."},
+    {ROW_NUMBER("client-priority", "CLIENT_PRIORITY", client_priority, "1", 0, 3, NULL),
+     .audience = FOR_MIGRATE,
+     .description = "First band of the queue (0 to 3) that jobs of clients may be in; tenants may have one of "
+                    "their own, admins are not bound."},
 
     {ROW_BOOL("credits", "CREDITS", credits, "off"), .audience = FOR_MIGRATE | FOR_GATEWAY | FOR_SCHEDULER,
      .heading = "Credits",
@@ -354,7 +365,7 @@ static const struct option_row rows[] = {
      .description = "Networks that webhooks may go to beside public addresses: CIDRs, comma separated."},
 
     {ROW_TEXT("publish-endpoint", "PUBLISH_ENDPOINT", publish_endpoint, NULL), .aliases = "B2_ENDPOINT",
-     .audience = FOR_SCHEDULER, .heading = "Publishing",
+     .audience = FOR_SCHEDULER | FOR_WORKER, .heading = "Publishing",
      .description = "S3 endpoint of the bucket that media is published to, [scheme://]host[:port]. Unset: made from "
                     "publish-region for Backblaze B2."},
     {ROW_TEXT("publish-region", "PUBLISH_REGION", publish_region, NULL), .aliases = "B2_REGION",
@@ -440,13 +451,10 @@ static const struct option_row rows[] = {
     {ROW_NUMBER("classify-text", "CLASSIFY_TEXT_BYTES", classify_text_bytes, "12000", 500, 1000000, "bytes"),
      .audience = FOR_WORKER,
      .description = "Of a longer text the chat server is told the head, the middle and the tail, so much in all."},
-    {ROW_NUMBER("form-bytes", "FORM_BYTES", form_bytes, "5368709120", 1024, INT64_C(5497558138880), "bytes"),
-     .audience = FOR_GATEWAY,
-     .description = "Largest multipart/form-data request; each file in it at most max-upload."},
-    {ROW_NUMBER("form-memory", "FORM_MEMORY_BYTES", form_memory_bytes, "5242880", 5242880, GIB, "bytes"),
-     .audience = FOR_GATEWAY,
-     .description = "How much of a file a gateway holds of each such request; larger files are stored in parts of this "
-                    "size, 10000 at most."},
+    {ROW_NUMBER("form-bytes", "FORM_BYTES", form_bytes, "268435456", 1024, GIB, "bytes"), .audience = FOR_GATEWAY,
+     .description = "Largest multipart/form-data request."},
+    {ROW_NUMBER("form-file", "FORM_FILE_BYTES", form_file_bytes, "33554432", 1, GIB, "bytes"), .audience = FOR_GATEWAY,
+     .description = "Largest file in one; a gateway holds one of each request in memory."},
     {ROW_NUMBER("form-parts", "FORM_PARTS", form_parts, "64", 1, 1000, "parts"), .audience = FOR_GATEWAY,
      .description = "Most files and fields in one."},
     {ROW_NUMBER("form-requests", "FORM_REQUESTS", form_requests, "4", 1, 1000, "requests"), .audience = FOR_GATEWAY,

@@ -44,6 +44,7 @@ struct settings {
     int64_t upload_url_seconds;
     int64_t download_url_seconds;
     int64_t output_url_seconds;
+    bool portal_ocr;
     char *webhook_secret, *compute_url, *compute_key;
     int64_t compute_concurrency, compute_per_minute, compute_timeout_ms;
     char *cors_origins; /* comma separated or * */
@@ -61,6 +62,7 @@ struct settings {
     char *database_url;           /* owner; NULL: embedded */
     char *gateway_database_url;   /* NULL: database_url with SET LOCAL ROLE */
     char *scheduler_database_url; /* NULL: database_url with SET LOCAL ROLE */
+    char *database_direct_url;    /* past a pooler; NULL: none is in between */
     int64_t database_pool;
     bool database_prepare; /* protocol-level prepared statements; off behind PgBouncer < 1.21 */
     /* storage */
@@ -137,7 +139,7 @@ struct settings {
     int64_t wordlist_cooldown_seconds, wordlist_text_bytes;
     char *classify_backend; /* embedded or chat */
     int64_t classify_least, classify_text_bytes, classify_examples;
-    int64_t form_bytes, form_memory_bytes, form_parts, form_requests;
+    int64_t form_bytes, form_file_bytes, form_parts, form_requests;
     char *chat_url, *chat_key, *chat_model, *chat_temperature;
     int64_t chat_concurrency, chat_per_minute, chat_timeout_ms;
     int64_t service_connect_timeout_ms, service_attempts, service_retry_after_ms, service_answer_bytes;
@@ -163,6 +165,7 @@ struct settings {
     /* credits */
     bool credits;
     char *credit_admins;
+    int64_t client_priority;
     char *admins;
     /* webhooks */
     int64_t webhook_timeout_ms;

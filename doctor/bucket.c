@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "doctor/doctor.h"
 #include "http/client.h"
@@ -18,6 +19,8 @@
 #define REPLY_MAX 65536
 #define ASK_MS 10000
 #define EXPIRED_MS 2500
+#define SKEW_USUAL_S 10
+#define SKEW_MOST_S 600
 
 struct bucket {
     struct doctor *doctor;
@@ -27,13 +30,25 @@ struct bucket {
     int status; /* of the last answer; 0: none came */
     enum http_client_error error;
     bool same; /* its body is what was sent */
+    bool told; /* it had a date, and so much is the store's clock before ours: */
+    int64_t skew_s;
 };
+
+static void note_date(struct bucket *bucket, const char *date) {
+    struct tm parts = {0};
+
+    if (strptime(date, "%a, %d %b %Y %H:%M:%S GMT", &parts) == NULL)
+        return;
+    bucket->told = true;
+    bucket->skew_s = (int64_t)timegm(&parts) - (int64_t)time(NULL);
+}
 
 static void on_reply(void *context, const struct http_client_reply *reply) {
     struct bucket *bucket = context;
 
     bucket->error = reply->error;
     bucket->status = reply->error == HTTP_CLIENT_OK ? reply->status : 0;
+    note_date(bucket, reply->date);
     bucket->same = reply->body_size == strlen(BODY) && memcmp(reply->body, BODY, strlen(BODY)) == 0;
     loop_stop(bucket->doctor->loop, 0);
 }
@@ -229,6 +244,19 @@ static void check_cors(struct bucket *bucket) {
     free(origins);
 }
 
+/* Signatures are good for a quarter of an hour around the store's own time. */
+static void check_clock(struct bucket *bucket) {
+    int64_t distance_s = bucket->skew_s < 0 ? -bucket->skew_s : bucket->skew_s;
+
+    if (bucket->told)
+        doctor_note(bucket->doctor, "bucket.clock",
+                    distance_s > SKEW_MOST_S    ? VERDICT_FAIL
+                    : distance_s > SKEW_USUAL_S ? VERDICT_WARN
+                                                : VERDICT_OK,
+                    "Let this machine follow NTP: URLs are signed by its clock and expire by the store's.",
+                    "the store's is %lld s from ours", (long long)bucket->skew_s);
+}
+
 /* ---- all ---- */
 
 static void check_bucket(struct bucket *bucket) {
@@ -242,6 +270,7 @@ static void check_bucket(struct bucket *bucket) {
                 "Check endpoint, region, bucket and key, that the key may write, and this machine's clock.",
                 "%s: %s %d", storage_provider_name(bucket->storage),
                 bucket->status == 0 ? http_client_error_name(bucket->error) : "status", bucket->status);
+    check_clock(bucket);
     if (bucket->status / 100 != 2)
         return;
     ask_key(bucket, "GET", bucket->key, 300);

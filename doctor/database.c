@@ -93,7 +93,7 @@ static void check_schema(struct doctor *doctor) {
                     "not looked at: only the owner may");
         return;
     }
-    status = doctor_program("filemill-migrate", arguments, said, sizeof said);
+    status = doctor_program("filemill-migrate", arguments, -1, said, sizeof said);
     wrong = strstr(said, "FAIL ");
     doctor_note(doctor, "database.schema", status == 0 ? VERDICT_OK : VERDICT_FAIL,
                 "Run `filemill migrate`, then `filemill migrate --verify`.", "%.*s",
@@ -129,6 +129,8 @@ void doctor_database(struct doctor *doctor) {
     database_run(database, NULL, &query, 1, on_looked, doctor);
     status = loop_run(doctor->loop);
     database_free(database);
-    if (status == 0)
+    if (status == 0) {
+        doctor_pooler(doctor, options.url);
         check_schema(doctor);
+    }
 }

@@ -29,11 +29,14 @@ void doctor_note(struct doctor *doctor, const char *check, enum verdict verdict,
 
 void doctor_machine(struct doctor *doctor);
 void doctor_sandbox(struct doctor *doctor);
+void doctor_engines(struct doctor *doctor);
 void doctor_database(struct doctor *doctor);
+/* What is between us and Postgres, which answers at `url`. */
+void doctor_pooler(struct doctor *doctor, const char *url);
 void doctor_bucket(struct doctor *doctor);
 
-/* Runs a program of ours with nothing on standard input, at most 30 s; what it prints goes into `text`, cut
- * at its size. Returns its exit status; -1 if it could not be run, was killed, or took too long. */
-int doctor_program(const char *name, const char *const *arguments, char *text, size_t size);
+/* Runs a program of ours with `input` on standard input (-1: nothing), at most 30 s; what it prints goes into
+ * `text`, cut at its size. Returns its exit status; -1 if it could not be run, was killed, or took too long. */
+int doctor_program(const char *name, const char *const *arguments, int input, char *text, size_t size);
 
 #endif

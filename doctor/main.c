@@ -67,6 +67,7 @@ int main(int count, char **arguments) {
     doctor.checks = json_array();
     doctor_machine(&doctor);
     doctor_sandbox(&doctor);
+    doctor_engines(&doctor);
     doctor_database(&doctor);
     doctor_bucket(&doctor);
     print_end(&doctor);

@@ -38,7 +38,7 @@ static bool read_all(int fd, char *text, size_t size) {
     }
 }
 
-int doctor_program(const char *name, const char *const *arguments, char *text, size_t size) {
+int doctor_program(const char *name, const char *const *arguments, int input, char *text, size_t size) {
     char path[4096], *list[ARGUMENTS_MAX + 2] = {path};
     int ends[2], pidfd = -1, status = 0;
     size_t count = 1;
@@ -51,12 +51,13 @@ int doctor_program(const char *name, const char *const *arguments, char *text, s
         return -1;
     for (; arguments[count - 1] != NULL && count <= ARGUMENTS_MAX; count++)
         list[count] = (char *)(uintptr_t)arguments[count - 1];
-    const struct process_descriptor descriptors[] = {{ends[1], STDOUT_FILENO}, {ends[1], STDERR_FILENO}};
+    const struct process_descriptor descriptors[] = {
+        {ends[1], STDOUT_FILENO}, {ends[1], STDERR_FILENO}, {input, STDIN_FILENO}};
     const struct process_plan plan = {.path = path,
                                       .arguments = list,
                                       .environment = environ,
                                       .descriptors = descriptors,
-                                      .descriptor_count = 2};
+                                      .descriptor_count = input >= 0 ? 3 : 2};
     pid = process_spawn(&plan, &pidfd);
     close(ends[1]);
     complete = pid > 0 && read_all(ends[0], text, size);

@@ -65,7 +65,7 @@ void doctor_sandbox(struct doctor *doctor) {
         const char *const arguments[] = {"selftest", "--input", "/dev/null", "--param", parameter, NULL};
         (void)text_format(parameter, sizeof parameter, "probe=%s", probes[i]);
         (void)text_format(check, sizeof check, "sandbox.%s", probes[i]);
-        (void)doctor_program("filemill-run", arguments, answer, sizeof answer);
+        (void)doctor_program("filemill-run", arguments, -1, answer, sizeof answer);
         if (is_refused(answer))
             doctor_note(doctor, check, VERDICT_OK, "", "refused");
         else

@@ -9,6 +9,7 @@
 #include "gateway/scheduler_link.h"
 #include "gateway/statements.h"
 #include "lib/memory.h"
+#include <stdlib.h>
 #include <string.h>
 
 #define SEARCH(function, column)                                                                             \
@@ -34,6 +35,14 @@ static const struct statement retry_statement = {
 static const struct statement cancel_statement = {
     "admin_cancel", "select job::text, file::text from admin_cancel(array[$1::uuid])", 1};
 static const struct statement pause_statement = {"admin_pause", "select admin_pause($1, $2::boolean)", 2};
+static const struct statement schedule_time_statement = {
+    "admin_schedule_time",
+    "select case when $2::jsonb ?| array['cron', 'time_zone', 'every_seconds'] then "
+    "admin_schedule_time($1, $2::jsonb) end",
+    2};
+static const struct statement schedule_next_statement = {
+    "admin_schedule_next",
+    "select s->>'next_run' as next from jsonb_array_elements(admin_schedules()) s where s->>'name' = $1", 1};
 static const struct statement schedule_statement = {
     "admin_schedule", "select admin_schedule($1, $2::boolean, $3::boolean) as found", 3};
 
@@ -191,23 +200,39 @@ static void handle_resume(struct call *call) {
 }
 
 static void scheduled(struct call *call, const struct database_answer *answer) {
-    if (result_bool(answer->results[0], 0, "found")) {
-        call_respond(call, 200, "{\"ok\":true}");
+    if (result_rows(answer->results[2]) > 0) {
+        const char *next = result_text(answer->results[2], 0, "next");
+        call_respond_take(call, 200, memory_format("{\"ok\":true,\"next_run\":\"%s\"}", next));
     } else {
         call_problem(call, PROBLEM_NOT_FOUND, NULL);
     }
 }
 
+/* FM066: what is wrong with a time, in words that are for people (0066_cron.sql). */
+static bool refused_time(struct call *call, const struct database_answer *answer) {
+    if (strcmp(answer->sqlstate, "FM066") != 0) {
+        return refused(call, answer);
+    }
+    call_problem(call, PROBLEM_BAD_SCHEDULE, answer->message);
+    return true;
+}
+
 static void handle_schedule(struct call *call) {
     const json_t *enabled = json_object_get(call->body, "enabled");
-    const struct query query = {
-        .statement = &schedule_statement,
-        .values = {call->parameters[0],
-                   json_is_true(json_object_get(call->body, "run_now")) ? "true" : "false",
-                   enabled == NULL         ? NULL
-                   : json_is_true(enabled) ? "true"
-                                           : "false"}};
-    write_one(call, &query, scheduled);
+    char *change = json_encode(call->body);
+    const struct query queries[] = {
+        {.statement = &schedule_time_statement, .values = {call->parameters[0], change}},
+        {.statement = &schedule_statement,
+         .values = {call->parameters[0],
+                    json_is_true(json_object_get(call->body, "run_now")) ? "true" : "false",
+                    enabled == NULL         ? NULL
+                    : json_is_true(enabled) ? "true"
+                                            : "false"}},
+        {.statement = &schedule_next_statement, .values = {call->parameters[0]}},
+    };
+    call_write(call, &(struct call_effect){
+                         .queries = queries, .count = 3, .on_answer = scheduled, .on_refusal = refused_time});
+    free(change);
 }
 
 /* ---- what it serves ---- */
@@ -238,6 +263,9 @@ static const struct field type_fields[] = {{"type", FIELD_TEXT, true, 1, 64, NUL
 static const struct field schedule_fields[] = {
     {"run_now", FIELD_BOOLEAN, false, 0, 0, NULL, "Run it as soon as a scheduler looks."},
     {"enabled", FIELD_BOOLEAN, false, 0, 0, NULL, "Switch it on or off."},
+    {"cron", FIELD_TEXT, false, 1, 200, NULL, "When it runs: five fields as in cron(5), or @daily and the like."},
+    {"time_zone", FIELD_TEXT, false, 1, 64, NULL, "Whose clock that is, as Europe/Berlin; UTC at first."},
+    {"every_seconds", FIELD_INTEGER, false, 1, 315360000, NULL, "How often it runs, instead of cron."},
 };
 
 static const struct route routes[] = {
@@ -314,10 +342,10 @@ static const struct route routes[] = {
      .flags = ROUTE_POSTS | ROUTE_BODY,
      .handler = handle_schedule,
      ROUTE_FIELDS(schedule_fields),
-     .summary = "Run a schedule now, or switch it (admins).",
+     .summary = "Run a schedule now, switch it, or give it another time (admins).",
      .success = 200,
-     .response = "Ok",
-     .problems = {PROBLEM_FORBIDDEN, PROBLEM_NOT_FOUND}},
+     .response = "Scheduled",
+     .problems = {PROBLEM_FORBIDDEN, PROBLEM_NOT_FOUND, PROBLEM_BAD_SCHEDULE}},
     {.method = "GET",
      .pattern = "/v1/tenants/:id/jobs",
      .operation = "tenantJobs",
@@ -355,9 +383,11 @@ static const struct answer_row answers[] = {
     {.name = "FoundJobs", .members = "jobs:[FoundJob]"},
     {.name = "Retried", .members = "ok:true retried:integer"},
     {.name = "ScheduleRow",
-     .members = "name:text every_seconds:integer function?:text job?:object enabled:boolean next_run:Time "
+     .members = "name:text every_seconds?:integer cron?:text time_zone:text function?:text "
+                "job?:object enabled:boolean next_run:Time "
                 "last_run?:Time "
                 "last_ms?:integer last_result?:text failures:integer"},
+    {.name = "Scheduled", .members = "ok:true next_run:Time"},
     {.name = "Schedules", .members = "schedules:[ScheduleRow]"},
 };
 

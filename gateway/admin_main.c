@@ -3,6 +3,7 @@
  * instance's own key, for the first of the option admins; with keys that are elsewhere, FILEMILL_ADMIN_TOKEN
  * is used. Prints a table, or with --json the answer as it came. */
 #include "config/settings.h"
+#include "gateway/admin_orders.h"
 #include "gateway/json.h"
 #include "gateway/token_make.h"
 #include "http/client.h"
@@ -40,6 +41,9 @@ static const struct column job_columns[] = {{"id", "ID", 0},
                                             {NULL, NULL, 0}};
 static const struct column schedule_columns[] = {{"name", "NAME", 40},
                                                  {"every_seconds", "EVERY S", 0},
+                                                 {"cron", "CRON", 30},
+                                                 {"time_zone", "ZONE", 24},
+                                                 {"next_run", "NEXT RUN", 19},
                                                  {"enabled", "ON", 0},
                                                  {"last_run", "LAST RUN", 19},
                                                  {"last_result", "RESULT", 40},
@@ -54,6 +58,9 @@ static const struct column limit_columns[] = {{"name", "NAME", 40},
                                               {"per_user", "PER USER", 0},
                                               {"tenant_id", "TENANT", 0},
                                               {NULL, NULL, 0}};
+
+static const struct column priority_columns[] = {
+    {"tenant_id", "TENANT", 0}, {"first_priority", "FIRST", 0}, {NULL, NULL, 0}};
 
 /* Options become members of the body, or parameters of the query. */
 struct option {
@@ -71,9 +78,12 @@ static const struct option limit_options[] = {{"--running", "max_running"},
                                               {"--user", "user_id"},
                                               {"--per", "per"},
                                               {NULL, NULL}};
+static const struct option priority_options[] = {{"--first", "first_priority"}, {NULL, NULL}};
+static const struct option schedule_options[] = {
+    {"--cron", "cron"}, {"--zone", "time_zone"}, {"--every", "every_seconds"}, {NULL, NULL}};
 static const struct option no_options[] = {{NULL, NULL}};
 
-enum shape { SHAPE_OK, SHAPE_TABLE, SHAPE_RETRIED };
+enum shape { SHAPE_OK, SHAPE_TABLE, SHAPE_RETRIED, SHAPE_ORDERS, SHAPE_SCHEDULED };
 
 static const struct verb {
     const char *name;
@@ -95,12 +105,17 @@ static const struct verb {
     {"schedules", "GET", "/v1/admin/schedules", NULL, NULL, NULL, no_options, SHAPE_TABLE, "schedules",
      schedule_columns},
     {"limits", "GET", "/v1/admin/limits", NULL, NULL, NULL, no_options, SHAPE_TABLE, "limits", limit_columns},
+    {"priorities", "GET", "/v1/admin/limits", NULL, NULL, NULL, no_options, SHAPE_TABLE, "priorities",
+     priority_columns},
     {"drop-limit", "DELETE", "/v1/admin/limits/%", "NAME", NULL, NULL, no_options, SHAPE_OK, NULL, NULL},
     {"pause-tenant", "POST", "/v1/admin/tenants/%/pause", "TENANT", NULL, "{}", no_options, SHAPE_OK, NULL,
      NULL},
     {"resume-tenant", "POST", "/v1/admin/tenants/%/resume", "TENANT", NULL, "{}", no_options, SHAPE_OK, NULL,
      NULL},
+    {"priority", "PUT", "/v1/admin/tenants/%/priority", "TENANT", NULL, NULL, priority_options, SHAPE_OK, NULL, NULL},
+    {"enqueue", "POST", "/v1/admin/jobs", NULL, NULL, NULL, no_options, SHAPE_ORDERS, NULL, NULL},
     {"limit", "PUT", "/v1/admin/limits/%", "NAME", NULL, NULL, limit_options, SHAPE_OK, NULL, NULL},
+    {"schedule", "POST", "/v1/admin/schedules/%", "NAME", NULL, NULL, schedule_options, SHAPE_SCHEDULED, NULL, NULL},
     {"run-schedule", "POST", "/v1/admin/schedules/%", "NAME", NULL, "{\"run_now\":true}", no_options,
      SHAPE_OK, NULL, NULL},
 };
@@ -111,6 +126,7 @@ struct order {
     const char *word;
     bool json;
     json_t *members; /* of the body, or the query */
+    struct admin_orders orders;
 };
 
 static int usage(void) {
@@ -119,7 +135,11 @@ static int usage(void) {
                 "  jobs [--type T] [--state S] [--tenant ID] [--error CODE] [--since TIME] [--limit N]\n"
                 "  retry JOB | all [--type T] [--tenant ID] [--error CODE] [--since TIME]\n"
                 "  cancel JOB                   and what it waits for\n"
+                "  enqueue < ORDERS             a JSON object per line: file_id, type, parameters, …\n"
+                "  priority TENANT [--first N]  the first band that its jobs may be in; without N the service's own\n"
+                "  priorities                   of those who have one; - is the service's\n"
                 "  schedules                    work that comes round\n"
+                "  schedule NAME [--cron '30 3 * * *' [--zone Europe/Berlin]] [--every SECONDS]\n"
                 "  run-schedule NAME            as soon as a scheduler looks\n"
                 "  limits                       on what runs at once, or starts in a minute\n"
                 "  limit NAME [--running N] [--per-minute N] [--type T] [--tenant ID] [--user ID] [--per "
@@ -148,7 +168,9 @@ static void set_member(json_t *members, const char *name, const char *value) {
 
     if (strcmp(name, "per") == 0 && text_format(flag, sizeof flag, "per_%s", value) == 0) {
         json_object_set_new(members, flag, json_true());
-    } else if (text_starts_with(name, "max_") && text_parse_u64(value, 0, INT32_MAX, &number) == 0) {
+    } else if ((text_starts_with(name, "max_") || strcmp(name, "first_priority") == 0 ||
+                strcmp(name, "every_seconds") == 0) &&
+               text_parse_u64(value, 0, INT32_MAX, &number) == 0) {
         json_object_set_new(members, name, json_integer((json_int_t)number));
     } else {
         json_object_set_new(members, name, json_string(value));
@@ -278,13 +300,20 @@ static int print_answer(const struct order *order, const struct http_client_repl
         printf("%s\n", reply->body);
     } else if (status != 0) {
         const char *error = json_text_member(answer, "error");
-        const char *title = json_text_member(answer, "title");
+        const char *detail = json_text_member(answer, "detail");
+        const char *title = detail != NULL ? detail : json_text_member(answer, "title");
         (void)fprintf(stderr, "filemill: %s%s%s\n", error != NULL ? error : "no answer that can be read",
                       title != NULL ? ": " : "", title != NULL ? title : "");
+        admin_orders_tell(&order->orders, answer, status);
     } else if (order->verb->shape == SHAPE_TABLE) {
         print_table(json_object_get(answer, order->verb->list), order->verb->columns);
     } else if (order->verb->shape == SHAPE_RETRIED) {
         printf("%lld queued again\n", (long long)json_integer_value(json_object_get(answer, "retried")));
+    } else if (order->verb->shape == SHAPE_SCHEDULED) {
+        const char *next = json_text_member(answer, "next_run");
+        printf("next run %s\n", next != NULL ? next : "-");
+    } else if (order->verb->shape == SHAPE_ORDERS) {
+        admin_orders_tell(&order->orders, answer, status);
     } else {
         (void)puts("ok");
     }
@@ -344,6 +373,23 @@ static int ask(const struct settings *settings, const struct order *order, const
     return status;
 }
 
+/* One request per piece of the input; the first that fails is the last. */
+static int ask_orders(const struct settings *settings, struct order *order, const char *token) {
+    int status = 0;
+
+    while (status == 0) {
+        json_t *list = admin_orders_read(&order->orders, stdin);
+        if (list == NULL || json_array_size(list) == 0) {
+            status = list == NULL ? 1 : 0;
+            json_decref(list);
+            break;
+        }
+        json_object_set_new(order->members, "jobs", list);
+        status = ask(settings, order, token);
+    }
+    return status;
+}
+
 int main(int count, char **arguments) {
     struct settings settings;
     struct order order = {.members = json_object()};
@@ -368,7 +414,9 @@ int main(int count, char **arguments) {
                     "FILEMILL_ADMIN_TOKEN\n",
                     stderr);
     }
-    int status = token != NULL ? ask(&settings, &order, token) : 1;
+    int status = token == NULL                          ? 1
+                 : order.verb->shape == SHAPE_ORDERS ? ask_orders(&settings, &order, token)
+                                                     : ask(&settings, &order, token);
     free(token);
     json_decref(order.members);
     settings_clear(&settings);

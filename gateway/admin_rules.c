@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * /v1/admin/limits and pauses of tenants: how much may run at once or start in a minute, by type, tenant and
- * user. The functions of 0053_admin_rules.sql check who asks. */
+ * /v1/admin/limits, pauses and priorities of tenants: how much may run at once or start in a minute, by type,
+ * tenant and user. The functions of 0053_admin_rules.sql and 0065_orders.sql check who asks. */
 #include "gateway/call.h"
 #include "gateway/json.h"
 #include "gateway/module.h"
@@ -9,12 +9,15 @@
 #include <string.h>
 
 static const struct statement limits_statement = {
-    "admin_limits", "select jsonb_build_object('limits', admin_limits())::text as answer", 0};
+    "admin_limits", "select jsonb_build_object('limits', admin_limits(), 'priorities', "
+                                                  "admin_priorities())::text as answer", 0};
 static const struct statement set_statement = {"admin_limit_set", "select admin_limit_set($1, $2::jsonb)", 2};
 static const struct statement drop_statement = {"admin_limit_drop", "select admin_limit_drop($1) as found",
                                                 1};
 static const struct statement pause_statement = {"admin_pause_tenant",
                                                  "select admin_pause_tenant($1::uuid, $2::boolean)", 2};
+static const struct statement priority_statement = {
+    "admin_priority_set", "select admin_priority_set($1::uuid, ($2::jsonb->>'first_priority')::int)", 2};
 
 static bool refused(struct call *call, const struct database_answer *answer) {
     if (strcmp(answer->sqlstate, "42501") == 0) {
@@ -67,6 +70,13 @@ static void handle_limit_drop(struct call *call) {
     write_one(call, &query, dropped);
 }
 
+static void handle_priority(struct call *call) {
+    char *wanted = json_encode(call->body);
+    const struct query query = {.statement = &priority_statement, .values = {call->parameters[0], wanted}};
+    write_one(call, &query, done);
+    free(wanted);
+}
+
 static void pause_or_resume(struct call *call, const char *pause) {
     const struct query query = {.statement = &pause_statement, .values = {call->parameters[0], pause}};
     write_one(call, &query, done);
@@ -93,6 +103,10 @@ static const struct field limit_fields[] = {
     {"per_type", FIELD_BOOLEAN, false, 0, 0, NULL, "Each type has the room for itself."},
     {"per_tenant", FIELD_BOOLEAN, false, 0, 0, NULL, "Each tenant has the room for itself."},
     {"per_user", FIELD_BOOLEAN, false, 0, 0, NULL, "Each user has the room for himself."},
+};
+
+static const struct field priority_fields[] = {
+    {"first_priority", FIELD_INTEGER, false, 0, 3, NULL, "The first band; the service's own bound if absent."},
 };
 
 static const struct route routes[] = {
@@ -124,6 +138,16 @@ static const struct route routes[] = {
      .success = 200,
      .response = "Ok",
      .problems = {PROBLEM_FORBIDDEN, PROBLEM_NOT_FOUND}},
+    {.method = "PUT",
+     .pattern = "/v1/admin/tenants/:id/priority",
+     .operation = "adminPriority",
+     .flags = ROUTE_CHANGES | ROUTE_BODY,
+     .handler = handle_priority,
+     ROUTE_FIELDS(priority_fields),
+     .summary = "The first band of the queue that a tenant's jobs may be in (admins).",
+     .success = 200,
+     .response = "Ok",
+     .problems = {PROBLEM_FORBIDDEN}},
     {.method = "POST",
      .pattern = "/v1/admin/tenants/:id/pause",
      .operation = "adminPauseTenant",
@@ -149,7 +173,8 @@ static const struct answer_row answers[] = {
      .members =
          "name:text max_running?:integer max_per_minute?:integer type?:text tenant_id?:Uuid user_id?:Uuid "
          "per_type:boolean per_tenant:boolean per_user:boolean"},
-    {.name = "Limits", .members = "limits:[LimitRow]"},
+    {.name = "PriorityRow", .members = "tenant_id?:Uuid first_priority:integer"},
+    {.name = "Limits", .members = "limits:[LimitRow] priorities:[PriorityRow]"},
 };
 
 const struct gateway_module admin_rules_module = {

@@ -133,6 +133,8 @@ static void fail_out_of_credit(struct call *call, const struct database_answer *
 static void fail_refused(struct call *call, const struct database_answer *answer) {
     if (strcmp(answer->sqlstate, "FM402") == 0) {
         fail_out_of_credit(call, answer);
+    } else if (strcmp(answer->sqlstate, "22P05") == 0) { /* deep in an object that is kept as it came */
+        call_problem(call, PROBLEM_BAD_REQUEST, "A text holds a NUL, which can't be kept.");
     } else if (strcmp(answer->sqlstate, "42501") == 0) { /* row security said no where no check of ours did */
         log_warn("request=%s sqlstate=%s msg=\"%s\"", call->request_id, answer->sqlstate, answer->message);
         call_problem(call, PROBLEM_FORBIDDEN, NULL);

@@ -189,8 +189,7 @@ static const struct route routes[] = {
      .summary = "Exchange a one-time code of `filemill console` for a token; once, within five minutes.",
      .success = 200,
      .response = "ConsoleSession",
-     .problems = {PROBLEM_BAD_REQUEST, PROBLEM_INVALID_CODE, PROBLEM_NOT_FOUND,
-                  PROBLEM_DATABASE_UNAVAILABLE}},
+     .problems = {PROBLEM_INVALID_CODE, PROBLEM_NOT_FOUND, PROBLEM_DATABASE_UNAVAILABLE}},
 };
 
 static const struct answer_row answers[] = {

@@ -28,7 +28,7 @@ void content_clear(struct content *content) {
 /* Before the answer has begun it is a problem; afterwards the client must not take it for whole. */
 static void give_up(struct content *content, enum problem problem, const char *cause) {
     struct call *call = content->call;
-    counter_add(COUNT_STORAGE_ERRORS, 1);
+    storage_count_error(call->gateway->storage);
     log_warn("request=%s object=%s content=failed error=%s offset=%" PRIu64 " cause=\"%s\"", call->request_id,
              content->key, problem_rows[problem].code, content->offset, cause);
     if (content->stream == NULL) {

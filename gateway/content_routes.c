@@ -25,12 +25,17 @@ static const struct statement derivative = {"content_derivative",
                                             "from file_derivatives d left join object_keys k "
                                             "on k.key = d.r2_key where d.file_id = $1::uuid and d.kind = $2",
                                             2};
-static const struct statement artifact = {"content_artifact",
-                                          "select a.r2_key as key, a.mime, a.size_bytes, a.sha256, k.seal "
-                                          "from document_artifacts a join portal_jobs p on "
-                                          "p.job_id = a.job_id left join object_keys k on k.key = a.r2_key "
-                                          "where a.job_id = $1::uuid and a.kind = $2",
-                                          2};
+/* Of portals' jobs, and of word lists while they are kept. */
+static const struct statement artifact = {
+    "content_artifact",
+    "select a.r2_key as key, a.mime, a.size_bytes, a.sha256, k.seal "
+    "from document_artifacts a left join object_keys k on k.key = a.r2_key "
+    "where a.job_id = $1::uuid and a.kind = $2 and (exists (select from portal_jobs p "
+    "where p.job_id = a.job_id) or exists (select from jobs j join files f on "
+    "f.id = a.file_id join retention_classes c on c.name = f.retention_class "
+    "where j.id = a.job_id and j.type in ('wordlist', 'wordlist_export') and "
+    "j.user_id = filemill_user() and a.created_at > now() - c.keep))",
+    2};
 
 static void copy(char *target, size_t size, const struct database_result *result, const char *column) {
     const char *text = result_text(result, 0, column);
@@ -236,7 +241,7 @@ static void handle_key(struct call *call) {
 
 static const struct field link_query[] = {
     {"of", FIELD_CHOICE, true, 0, 0, "file|derivative|artifact", "What the link names."},
-    {"id", FIELD_UUID, true, 0, 0, NULL, "The file, or the portal's job."},
+    {"id", FIELD_UUID, true, 0, 0, NULL, "The file, or the job."},
     {"kind", FIELD_TEXT, true, 1, 64, NULL,
      "Which of its derivatives or artifacts; \"original\" for the file."},
     {"user", FIELD_UUID, true, 0, 0, NULL, "Who made the link."},

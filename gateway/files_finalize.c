@@ -145,7 +145,7 @@ static bool legs_fit(struct call *call, const struct look *look) {
         }
         bool empty = i == LEG_START && leg->status == 416 && look->size_bytes == 0;
         if ((leg->error != HTTP_CLIENT_OK && !cut) || (leg->status != 200 && leg->status != 206 && !empty)) {
-            counter_add(COUNT_STORAGE_ERRORS, 1);
+            storage_count_error(call->gateway->storage);
             log_warn("request=%s storage=failed step=%s error=%s status=%d", call->request_id,
                      i == LEG_HEAD ? "head" : "sniff", http_client_error_name(leg->error), leg->status);
             call_problem(call, PROBLEM_STORAGE_UNAVAILABLE, NULL);

@@ -39,9 +39,10 @@ static json_t *path_parameters(const char *pattern) {
     json_t *parameters = json_array();
     for (const char *at = strchr(pattern, ':'); at != NULL; at = strchr(at + 1, ':')) {
         size_t length = strcspn(at, "/") - 1;
-        json_t *schema = strncmp(at + 1, "kind", length) == 0
-                             ? json_pack("{s:s,s:s}", "type", "string", "pattern", "^[a-z0-9_-]{1,64}$")
-                             : json_pack("{s:s}", "$ref", "#/components/schemas/Uuid");
+        bool is_word = strncmp(at + 1, "kind", length) == 0 || strncmp(at + 1, "name", length) == 0;
+        json_t *schema =
+            is_word ? json_pack("{s:s,s:s}", "type", "string", "pattern", "^[a-z0-9_-]{1,64}$")
+                    : json_pack("{s:s}", "$ref", "#/components/schemas/Uuid");
         json_array_append_new(parameters, json_pack("{s:s%,s:s,s:b,s:o}", "name", at + 1, length, "in",
                                                     "path", "required", 1, "schema", schema));
     }
@@ -111,6 +112,9 @@ static json_t *route_responses(const struct route *route) {
         }
     }
     if ((route->flags & (ROUTE_BODY | ROUTE_STREAM_BODY)) != 0) {
+        if ((route->flags & ROUTE_AUTHENTICATED) == 0) {
+            add_problem(responses, PROBLEM_BAD_REQUEST);
+        }
         add_problem(responses, PROBLEM_UNSUPPORTED_MEDIA_TYPE);
     }
     if ((route->flags & ROUTE_WRITES) != 0) {

@@ -61,14 +61,15 @@ static const struct field input_fields[] = {
 static const struct statement source_by_id = {"portal_source_by_id", SOURCE "f.id = $1::uuid", 1};
 static const struct statement source_by_path = {"portal_source_by_path", SOURCE "f.r2_key_original = $1", 1};
 
-/* The newest version, or the one that is asked for; a tenant's own before everybody's. */
+/* The newest version that is offered, or the one that is asked for; a tenant's own before everybody's. */
 #define SCHEMA                                                                                               \
     "select id::text, name, version::text, schema_definition::text as definition from portal_schemas "       \
     "where (tenant_id is null or tenant_id = $1::uuid) and ($3::int is null or version = $3::int) and "
 #define NEWEST " order by version desc, tenant_id nulls last limit 1"
 static const struct statement schema_by_id = {"portal_schema_by_id", SCHEMA "id = $2::uuid" NEWEST, 3};
 static const struct statement schema_by_name = {"portal_schema_by_name",
-                                                SCHEMA "portal_slug(name) = portal_slug($2)" NEWEST, 3};
+                                                SCHEMA "portal_slug(name) = portal_slug($2) and (active or "
+                                                       "$3::int is not null)" NEWEST, 3};
 
 static const struct statement enqueue_job = {
     "portal_enqueue_job",
@@ -174,8 +175,8 @@ static void submit(struct call *call, struct submission *submission) {
                                        .original = original != NULL ? original : submission->original};
     portal_filename(submission->filename, submission->definition, &names);
     submission->payload =
-        json_pack("{s:{s:s,s:O},s:s}", "portal_schema", "name", submission->schema_name, "schema_definition",
-                  submission->definition, "filename", submission->filename);
+        json_pack("{s:{s:s,s:O},s:s,s:b}", "portal_schema", "name", submission->schema_name, "schema_definition",
+                  submission->definition, "filename", submission->filename, "ocr", call->gateway->settings.portal_ocr);
     submission->payload_text = json_encode(submission->payload);
     submission->definition_text = json_encode(submission->definition);
     submission->order_text = write_order(call, submission, names.original);

@@ -117,7 +117,8 @@ static const struct answer_row answers[] = {
          "metrics?:object error?:PortalError created_at:Time started_at?:Time completed_at?:Time "
          "download_url?:uri download_expires_in_seconds~:integer"},
     {.name = "PortalSchema",
-     .members = "id:Uuid tenant_id?:Uuid name:text version:integer schema_definition:object created_at:Time"},
+     .members = "id:Uuid tenant_id?:Uuid name:text version:integer active:boolean schema_definition:object "
+                "created_at:Time"},
     {.name = "PortalSchemas", .members = "schemas:[PortalSchema]"},
     {.name = "Document",
      .members = "document_id:Uuid job_id:Uuid file_id:Uuid portal_schema:object master_path:text "

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * GET and POST /v1/portal-schemas. Everybody's schemas come with the database and from its operator; a
- * tenant's owners and admins add versions of their own, which begin after those. A version never changes. */
+ * GET and POST /v1/portal-schemas. Everybody's schemas come with the database and from the service's admins
+ * (portal_admin.c); a tenant's owners and admins add versions of their own, which begin after those. A
+ * version never changes. */
 #include "gateway/json.h"
 #include "gateway/portal.h"
 #include "gateway/statements.h"
@@ -8,15 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCHEMA_JSON                                                                                          \
-    "json_build_object('id', s.id, 'tenant_id', s.tenant_id, 'name', s.name, 'version', s.version, "         \
-    "'schema_definition', s.schema_definition, 'created_at', filemill_time(s.created_at))"
-
 static const struct statement list_schemas = {
     "portal_list_schemas",
-    "select coalesce(json_agg(" SCHEMA_JSON " order by s.name, s.version, s.id), '[]')::text as schemas from "
-    "(select * from portal_schemas where ($1::uuid is null or tenant_id is null or tenant_id = $1::uuid) and "
-    "($2::text is null or portal_slug(name) = portal_slug($2)) order by name, version, id limit 1000) s",
+    "select coalesce(jsonb_agg(portal_schema_json(x.s) order by (x.s).name, (x.s).version, (x.s).id), "
+    "'[]')::text as schemas from (select s from portal_schemas s where ($1::uuid is null or tenant_id is "
+    "null "
+    "or tenant_id = $1::uuid) and ($2::text is null or portal_slug(name) = portal_slug($2)) "
+    "order by name, version, id limit 1000) x",
     2};
 
 /* One writer of a tenant's schemas at a time. */
@@ -24,11 +23,10 @@ static const struct statement lock_schemas = {
     "portal_lock_schemas", "select pg_advisory_xact_lock(hashtextextended('portal_schemas' || $1, 0))", 1};
 static const struct statement add_schema = {
     "portal_add_schema",
-    "with s as (insert into portal_schemas (tenant_id, name, version, schema_definition, created_by) "
+    "insert into portal_schemas as s (tenant_id, name, version, schema_definition, created_by) "
     "select $1::uuid, $2, coalesce((select max(version) from portal_schemas where portal_slug(name) = "
     "portal_slug($2) and (tenant_id is null or tenant_id = $1::uuid)), 0) + 1, $3::jsonb, filemill_user() "
-    "where filemill_role($1::uuid) in ('owner', 'admin') returning *) select " SCHEMA_JSON
-    "::text as schema from s",
+    "where filemill_role($1::uuid) in ('owner', 'admin') returning portal_schema_json(s)::text as schema",
     3};
 
 static void listed(struct call *call, const struct database_answer *answer) {

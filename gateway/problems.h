@@ -44,6 +44,8 @@
     PROBLEM(FORMS_BUSY, "uploads_busy", 503, "Too many forms are being read; wait as Retry-After says.")     \
     PROBLEM(NOT_CLASSIFIED, "not_classified", 409, "Nothing is known of the file's words; classify it first.") \
     PROBLEM(UNKNOWN_LABEL, "unknown_label", 422, "The tenant has no such label.")                            \
+    PROBLEM(BAD_SCHEDULE, "bad_schedule", 422, "This is no time that a schedule can have; see detail.")      \
+    PROBLEM(BAD_ORDERS, "bad_orders", 422, "Nothing was queued: some orders can't be; see details.")          \
     PROBLEM(KEY_REUSED, "idempotency_key_reused", 422, "This key was used for another request.")             \
     PROBLEM(PAYLOAD_INVALID, "payload_invalid", 400, "The job is not as described; see details.")            \
     PROBLEM(WEBHOOK_SECRET, "webhook_secret", 401, "X-Webhook-Secret is missing or wrong.")                  \

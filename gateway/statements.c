@@ -176,24 +176,12 @@ const struct statement statements[STATEMENT_COUNT] = {
         "select f.generation, (select coalesce(json_agg(json_build_object('id', j.id, 'type', j.type, "
         "'status', "
         "j.status) order by j.id), '[]') from j)::text as jobs from f"),
-    /* A new order takes the place of one of its type that is still under way: kinds are unique per file. */
-    ROW(STATEMENT_JOBS_SUPERSEDE, 3,
-        FLOW("j.file_id = $1::uuid and j.type = $2 and j.status in " ACTIVE " and exists (select from files f where "
-             "f.id = j.file_id and f.generation = j.generation and f.status <> 'deleted') and not exists (select from "
-             "jobs o where o.tenant_id = j.tenant_id and o.type = $2 and o.unique_key = $3 and o.status in " ACTIVE
-             ")") DUE_OF_FLOW CANCEL_DUE),
-    ROW(STATEMENT_JOB_ORDER, 8,
-        "select e.job::text as job from jobs_enqueue(jsonb_build_array(jsonb_strip_nulls(jsonb_build_object("
-        "'file_id', $1::uuid, 'id', $2::uuid, 'type', $3::text, 'priority', $5::smallint, 'run_after', "
-        "$6::timestamptz, 'trace', $7::text, 'unique_key', $8::text)) || jsonb_build_object('payload', $4::jsonb))) "
-        "e"),
     /* The job that was ordered: the new one, or the one that has its key. */
     ROW(STATEMENT_JOB_ORDERED, 4,
         "select (" JOB_JSON "::jsonb || jsonb_build_object('file_id', j.file_id, 'tenant_id', "
         "j.tenant_id))::text as job from jobs j where j.id = $2::uuid or ($4::text is not null and "
         "j.unique_key = $4::text and j.type = $3::text and j.status in " ACTIVE " and j.tenant_id = (select tenant_id "
         "from files where id = $1::uuid)) order by j.id = $2::uuid desc limit 1"),
-    ROW(STATEMENT_FILE_REFRESH, 1, "select count(*) from files_refresh(array[$1::uuid])"),
 
     /* plans */
     ROW(STATEMENT_PLAN, 1,

@@ -70,7 +70,7 @@ static const struct route routes[] = {
      .success = 201,
      .response = "WordlistId",
      .problems = {PROBLEM_NOT_FOUND, PROBLEM_FORBIDDEN, PROBLEM_WORDLIST_NOT_READY, PROBLEM_WORDLIST_PAIRS,
-                  PROBLEM_STORAGE_UNAVAILABLE}},
+                  PROBLEM_STORAGE_UNAVAILABLE, PROBLEM_DECRYPT_FAILED, PROBLEM_KEY_UNAVAILABLE}},
     {.method = "GET",
      .pattern = "/v1/wordlists/:id",
      .operation = "getWordlist",

@@ -147,6 +147,7 @@ static void deliver(struct http_transfer *transfer) {
     reply.content_type = transfer->content_type;
     reply.content_length = announced >= 0 ? (uint64_t)announced : UINT64_MAX;
     reply.retry_after = transfer->retry_after;
+    reply.date = transfer->date;
     reply.body = transfer->kept.data != NULL ? transfer->kept.data : "";
     reply.body_size = transfer->kept.size;
     reply.detail = reply.error == HTTP_CLIENT_OK ? "" : detail;

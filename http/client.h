@@ -39,6 +39,7 @@ struct http_client_reply {
     const char *content_type; /* "" when absent */
     uint64_t content_length;  /* of the answer; UINT64_MAX when not announced */
     const char *retry_after;  /* "" when absent */
+    const char *date;         /* the server's clock; "" when absent */
     const char *body;         /* first max_body bytes kept in memory (also of error answers), NUL-terminated */
     size_t body_size;
     const char *detail; /* curl's words for the log; never holds the URL's query */

@@ -107,7 +107,8 @@ static size_t on_header(char *bytes, size_t unit, size_t count, void *context) {
         char *target;
     } wanted[] = {{"ETag:", transfer->etag},
                   {"Content-Type:", transfer->content_type},
-                  {"Retry-After:", transfer->retry_after}};
+                  {"Retry-After:", transfer->retry_after},
+                  {"Date:", transfer->date}};
 
     transfer->header_bytes += size;
     if (transfer->header_bytes > REPLY_HEADERS_BYTES_MAX) {

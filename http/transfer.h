@@ -29,7 +29,8 @@ struct http_transfer {
     int64_t progress_ms;
     EVP_MD_CTX *digest;
     struct buffer kept;
-    char etag[REPLY_HEADER_MAX], content_type[REPLY_HEADER_MAX], retry_after[REPLY_HEADER_MAX];
+    char etag[REPLY_HEADER_MAX], content_type[REPLY_HEADER_MAX], retry_after[REPLY_HEADER_MAX],
+        date[REPLY_HEADER_MAX];
     char detail[CURL_ERROR_SIZE];
 };
 

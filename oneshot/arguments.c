@@ -232,7 +232,7 @@ static int resolve_outputs(struct reading *reading) {
     }
     if (reading->output_count == 0 && order->folder != NULL) {
         for (size_t i = 0; i < order->row->output_count; i++)
-            order->wanted |= (uint64_t)!order->row->outputs[i].is_part << i;
+            order->wanted |= order->row->outputs[i].is_part ? 0 : UINT64_C(1) << i;
     } else if (reading->output_count == 0 && order->row->output_count > 0 && !order->json) {
         order->wanted = 1;
         order->files[0] = "-";

@@ -60,6 +60,7 @@ static const struct field_row part_fields[] = {
     NEED_TEXT(1, message_part, url, MAX_URL),
     NUMBER(2, message_part, size_bytes, MAX_NUMBER),
     SHA256(3, message_part, sha256),
+    SHA256(4, message_part, key),
 };
 
 static const struct field_row hello_fields[] = {
@@ -143,6 +144,7 @@ static const struct field_row result_fields[] = {
     TEXT(17, message_result, metrics, MAX_JSON),
     LIST(18, message_result, outputs, output_count, MESSAGE_MAX_OUTPUTS, output_fields),
     TEXT(19, message_result, split, MESSAGE_SPLIT_SIZE - 1),
+    TEXT(20, message_result, calls, MESSAGE_CALLS_SIZE - 1),
 };
 
 static const struct field_row release_fields[] = {

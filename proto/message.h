@@ -27,6 +27,7 @@
 #define MESSAGE_MAX_PARTS 64
 #define MESSAGE_ENGINES_SIZE 1024
 #define MESSAGE_SPLIT_SIZE 2048
+#define MESSAGE_CALLS_SIZE 2048
 
 enum message_type {
     MESSAGE_HELLO = 1, /* worker, gateway → scheduler: who I am */
@@ -100,6 +101,7 @@ struct message_part {
     const char *url; /* presigned GET */
     uint64_t size_bytes;
     const char *sha256; /* hex */
+    const char *key;    /* 64 hex digits: it is sealed with it, and size and hash are of the plain bytes; empty: plain */
 };
 
 struct message_task {
@@ -148,6 +150,7 @@ struct message_result {
     struct message_output outputs[MESSAGE_MAX_OUTPUTS]; /* those made; kind and key as in the task */
     size_t output_count;
     const char *split; /* "1-8,9-16": not done but to be cut into these ranges of pages; empty: done */
+    const char *calls; /* JSON array of what models were asked, also when it failed; may be empty */
 };
 
 struct message_release {

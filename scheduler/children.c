@@ -13,7 +13,9 @@
 #include "scheduler/claim.h"
 #include "scheduler/json_text.h"
 #include "scheduler/ranges.h"
+#include "scheduler/tasks.h"
 #include "scheduler/workers.h"
+#include "storage/keyring.h"
 #include "storage/keys.h"
 
 #define ELEMENT_MAX (64 * 1024)
@@ -83,6 +85,7 @@ char *children_write_split(const struct lease *lease, const struct message_resul
 
 /* ---- parts ---- */
 
+/* Of a sealed one the seal and what lies there are told, too: it has a row in object_keys as any other. */
 int children_append_part(struct buffer *buffer, const struct lease *lease, const struct message_output *output) {
     int broken = json_open(buffer, '{');
 
@@ -91,6 +94,11 @@ int children_append_part(struct buffer *buffer, const struct lease *lease, const
     broken |= json_member_text(buffer, "key", output->key);
     broken |= json_member_number(buffer, "size", (int64_t)output->size_bytes);
     broken |= json_member_text(buffer, "sha256", output->sha256);
+    if (output->seal[0] != '\0') {
+        broken |= json_member_text(buffer, "seal", output->seal);
+        broken |= json_member_number(buffer, "stored_size", (int64_t)output->stored_bytes);
+        broken |= json_member_text(buffer, "stored_sha256", output->stored_sha256);
+    }
     return broken | json_close(buffer, '}');
 }
 
@@ -103,7 +111,8 @@ static bool take_field(const char **at, char *target, size_t size) {
     return status == 0 && length > 0;
 }
 
-int children_sign_parts(const struct scheduler *scheduler, const struct lease *lease, struct message_task *task) {
+int children_sign_parts(const struct scheduler *scheduler, const struct lease *lease,
+                        char (*keys)[ENVELOPE_KEY_TEXT], struct message_task *task) {
     static char urls[MESSAGE_MAX_PARTS][STORAGE_URL_MAX]; /* half a megabyte: not for the stack */
     static char hashes[MESSAGE_MAX_PARTS][65];
     const char *at = lease->parts == NULL ? "" : lease->parts;
@@ -111,15 +120,17 @@ int children_sign_parts(const struct scheduler *scheduler, const struct lease *l
     task->joins = lease->joins;
     while (*at != '\0') {
         size_t i = task->part_count;
-        char key[KEY_MAX], size[24];
+        char key[KEY_MAX], size[24], seal[KEYRING_SEAL_MAX];
         struct storage_presign get = {.method = "GET", .key = key, .expires_s = TASK_URL_SECONDS, .internal = true,
                                       .content_length = -1};
         if (i == MESSAGE_MAX_PARTS || !take_field(&at, key, sizeof key) || !take_field(&at, size, sizeof size) ||
-            !take_field(&at, hashes[i], sizeof hashes[i]) ||
+            !take_field(&at, hashes[i], sizeof hashes[i]) || !take_field(&at, seal, sizeof seal) ||
             storage_presign(scheduler->storage, &get, urls[i], STORAGE_URL_MAX) != 0)
             return -1;
+        if (task_unseal(scheduler, key, strcmp(seal, "-") == 0 ? NULL : seal, keys[i]) != 0)
+            return TASK_WITHOUT_KEY;
         task->parts[task->part_count++] = (struct message_part){
-            .url = urls[i], .size_bytes = strtoull(size, NULL, 10), .sha256 = hashes[i]};
+            .url = urls[i], .size_bytes = strtoull(size, NULL, 10), .sha256 = hashes[i], .key = keys[i]};
     }
     return 0;
 }

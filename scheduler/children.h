@@ -7,6 +7,7 @@
 
 #include "scheduler/lease.h"
 #include "scheduler/scheduler.h"
+#include "storage/envelope.h"
 
 struct children;
 
@@ -20,8 +21,10 @@ int children_append_part(struct buffer *buffer, const struct lease *lease, const
 /* Elements of STATEMENT_FOLLOW: the jobs that a done one may bring with it; NULL: none. Free it. */
 char *children_write_followers(const struct scheduler *scheduler, const struct lease *lease);
 
-/* Fills the task's parts with fresh URLs, which live until the next call. 0, or -1 when they can't be. */
-int children_sign_parts(const struct scheduler *scheduler, const struct lease *lease, struct message_task *task);
+/* Fills the task's parts with fresh URLs, which live until the next call, and with `keys` (MESSAGE_MAX_PARTS of them)
+ * for those that are sealed. 0; -1 or TASK_WITHOUT_KEY when they can't be. */
+int children_sign_parts(const struct scheduler *scheduler, const struct lease *lease,
+                        char (*keys)[ENVELOPE_KEY_TEXT], struct message_task *task);
 
 /* Wakes parents that were left waiting, in a transaction of its own; one at a time. */
 void children_wake_left(struct children *children);

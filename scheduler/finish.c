@@ -47,6 +47,7 @@ void finish_free(struct finish *finish) {
     free(finish->outputs);
     free(finish->parts);
     free(finish->followers);
+    free(finish->calls);
     free(finish->hash);
     free(finish->crash);
     free(finish->garbage);
@@ -234,6 +235,21 @@ static char *write_outputs(const struct scheduler *scheduler, const struct lease
     return element_take(&buffer, broken | (*foreign ? -1 : 0));
 }
 
+/* What models were asked, if any were. */
+static char *write_calls(const struct lease *lease, const char *status, const char *calls) {
+    struct buffer buffer;
+    int broken;
+
+    if (calls[0] == '\0')
+        return NULL;
+    buffer_init(&buffer, ELEMENT_MAX);
+    broken = json_open(&buffer, '{') | json_member_text(&buffer, "job", lease->job) |
+             json_member_number(&buffer, "epoch", (int64_t)lease->epoch) |
+             json_member_text(&buffer, "status", status) | json_member_text(&buffer, "calls", calls) |
+             json_close(&buffer, '}');
+    return element_take(&buffer, broken);
+}
+
 static int append_garbage(struct buffer *buffer, const char *key, int64_t delay_ms) {
     int broken = json_open(buffer, '{');
 
@@ -341,6 +357,7 @@ static void finish_failed(struct scheduler *scheduler, struct lease *lease,
     };
 
     finish->quarantined = verdict.quarantine;
+    finish->calls = write_calls(lease, ending.status, result->calls);
     if (result->crash)
         finish->crash = write_crash(lease, result->input_sha256, code);
     if (strcmp(result->stage, "store") == 0 || result->output_count > 0)
@@ -382,6 +399,7 @@ static void finish_done(struct scheduler *scheduler, struct lease *lease,
     finish->outputs = outputs;
     finish->parts = element_take(&parts, 0);
     finish->followers = children_write_followers(scheduler, lease);
+    finish->calls = write_calls(lease, ending.status, result->calls);
     finish->hash = write_hash(lease, result->input_sha256);
     finish->stale_garbage = finish_result_garbage(result);
     finish_submit(scheduler, lease, finish, &ending);
@@ -513,9 +531,11 @@ void finish_make_plain(struct finish *finish) {
     free(finish->outputs);
     free(finish->parts);
     free(finish->followers);
+    free(finish->calls);
     free(finish->hash);
     free(finish->crash);
-    finish->split = finish->outputs = finish->parts = finish->followers = finish->hash = finish->crash = NULL;
+    finish->split = finish->outputs = finish->parts = finish->followers = finish->calls = finish->hash =
+        finish->crash = NULL;
     if (finish->garbage == NULL) {
         finish->garbage = finish->stale_garbage;
         finish->stale_garbage = NULL;

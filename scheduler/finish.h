@@ -19,6 +19,7 @@ struct finish {
     char *outputs;       /* STATEMENT_DERIVATIVES */
     char *parts;         /* STATEMENT_PARTS */
     char *followers;     /* STATEMENT_FOLLOW */
+    char *calls;         /* STATEMENT_CALLS */
     char *hash;          /* STATEMENT_HASHES */
     char *crash;         /* STATEMENT_CRASHES */
     char *garbage;       /* STATEMENT_GARBAGE */

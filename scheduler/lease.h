@@ -49,7 +49,7 @@ struct lease {
     /* what the task needs; freed when it was sent */
     char *key, *mime, *etag, *payload;
     char *seal; /* of the input; NULL: it is plain */
-    char *parts; /* lines of "key size sha256"; NULL: none */
+    char *parts; /* lines of "key size sha256 seal"; seal "-": plain. NULL: none */
     int64_t size_bytes;
     struct remembered *remembered; /* what is copied instead of made; NULL: nothing */
     int64_t created_ms; /* since the epoch: stamps names of outputs */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * One row per chore. They run one after another, each in a transaction of its own, once a minute; a chore
+ * One row per chore. They run one after another, each in a transaction of its own, as a minute begins; a chore
  * that found a full piece of work goes round again soon. */
 #include "scheduler/maintenance.h"
 
 #include <stdlib.h>
 
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "lib/text.h"
@@ -12,7 +13,8 @@
 #include "scheduler/workers.h"
 
 #define FIRST_MS 2000
-#define EVERY_MS 60000
+#define MINUTE_MS 60000
+#define AFTER_MS 250 /* into the minute: the database's clock may be a little behind ours */
 #define SOON_MS 1000
 #define EVENT_DAYS 7
 #define METRIC_DAYS 90
@@ -86,12 +88,17 @@ struct maintenance {
     bool more;
 };
 
+/* Rounds begin with the minute, as the times of schedules do. */
+static int64_t to_next_minute_ms(void) {
+    return MINUTE_MS - clock_wall_ms() % MINUTE_MS + AFTER_MS;
+}
+
 static void maintenance_go_on(struct maintenance *maintenance) {
     if (++maintenance->at < CHORES) {
         loop_timer_set(maintenance->timer, 0);
         return;
     }
-    loop_timer_set(maintenance->timer, maintenance->more ? SOON_MS : EVERY_MS);
+    loop_timer_set(maintenance->timer, maintenance->more ? SOON_MS : to_next_minute_ms());
     maintenance->at = 0;
     maintenance->more = false;
 }

@@ -35,9 +35,12 @@ static void append_queue(struct buffer *text, const struct database_result *resu
 
 /* Whose errors filemill_storage_errors_total counts on this node. */
 static void append_storage(struct buffer *text, const struct scheduler *scheduler) {
-    append_help(text, "filemill_storage_info", "The storage provider that this node uses.");
-    (void)buffer_append_format(text, "filemill_storage_info{provider=\"%s\"} 1|",
+    append_help(text, "filemill_storage_info", "Whose the buckets of this node are.");
+    (void)buffer_append_format(text, "filemill_storage_info{bucket=\"files\",provider=\"%s\"} 1|",
                                storage_provider_name(scheduler->storage));
+    if (scheduler->published != NULL)
+        (void)buffer_append_format(text, "filemill_storage_info{bucket=\"published\",provider=\"%s\"} 1|",
+                                   storage_provider_name(scheduler->published));
 }
 
 static void append_database(struct buffer *text, const struct database_result *result) {

@@ -57,13 +57,20 @@ static void notifier_on_notice(void *context, const char *payload) {
 
 struct notifier *notifier_new(struct scheduler *scheduler, const char *url) {
     struct notifier *notifier = memory_new(sizeof *notifier);
+    const char *direct_url = scheduler->settings->database_direct_url;
 
     notifier->scheduler = scheduler;
     notifier->database = database_new(
         scheduler->loop,
         &(struct database_options){
             .url = url, .application_name = "filemill-notify", .connections = 1, .max_waiting = 4});
-    notifier->listener = database_listen(scheduler->loop, url, CHANNEL, notifier_on_notice, notifier);
+    notifier->listener = database_listen(scheduler->loop,
+                                         &(struct database_listening){
+                                             .url = direct_url != NULL ? direct_url : url,
+                                             .is_direct = direct_url != NULL,
+                                             .channel = CHANNEL,
+                                         },
+                                         notifier_on_notice, notifier);
     notifier->timer = loop_timer_new(scheduler->loop, notifier_on_timer, notifier);
     return notifier;
 }

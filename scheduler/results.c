@@ -284,7 +284,7 @@ static void batch_on_answer(void *context, const struct database_answer *answer)
 /* ---- sending ---- */
 
 /* JSON arrays in the order of their statements; then lists of ids. */
-enum array { ENDS, SPLITS, OUTPUTS, PARTS, FOLLOWERS, HASHES, CRASHES, GARBAGE, ARRAY_COUNT };
+enum array { ENDS, SPLITS, OUTPUTS, PARTS, FOLLOWERS, CALLS, HASHES, CRASHES, GARBAGE, ARRAY_COUNT };
 
 static const struct {
     enum statement_name statement;
@@ -295,6 +295,7 @@ static const struct {
     [OUTPUTS] = {STATEMENT_DERIVATIVES, offsetof(struct finish, outputs)},
     [PARTS] = {STATEMENT_PARTS, offsetof(struct finish, parts)},
     [FOLLOWERS] = {STATEMENT_FOLLOW, offsetof(struct finish, followers)},
+    [CALLS] = {STATEMENT_CALLS, offsetof(struct finish, calls)},
     [HASHES] = {STATEMENT_HASHES, offsetof(struct finish, hash)},
     [CRASHES] = {STATEMENT_CRASHES, offsetof(struct finish, crash)},
     [GARBAGE] = {STATEMENT_GARBAGE, offsetof(struct finish, garbage)},

@@ -141,6 +141,8 @@ int main(void) {
     problem = refusal(&rotation, url);
     if (problem != NULL) {
         fprintf(stderr, "filemill-rotate-keys: %s\n", problem);
+        keyring_free(rotation.keyring);
+        settings_clear(&rotation.settings);
         return 2;
     }
     rotation.loop = loop_new();

@@ -28,7 +28,8 @@ const struct database_local statement_locals[] = {
     " u.parent, u.payload ? 'range' as is_range, t.key is not null as derived, "     \
     IS_JOIN " and t.key is null as joins, case when u.parent is not null then (select p.file_id from jobs"   \
     " p where p.id = u.parent) end as parent_file, case when " IS_JOIN " then (select string_agg(x.key ||"   \
-    " ' ' || x.size_bytes || ' ' || x.sha256, E'\n' order by x.key) from job_parts x where x.parent = u.id)" \
+    " ' ' || x.size_bytes || ' ' || x.sha256 || ' ' || coalesce(s.seal, '-'), E'\n' order by x.key)"         \
+    " from job_parts x left join object_keys s on s.key = x.key where x.parent = u.id)"                       \
     " end as parts, case when f.sealed or t.key is not null then coalesce((select s.seal from object_keys s"  \
     " where s.key = coalesce(t.key, f.r2_key_original)), case when t.key is null then '' end) end as seal,"   \
     " coalesce(t.key, f.r2_key_original) as key, coalesce(t.size_bytes, f.size_bytes) as size_bytes,"        \
@@ -306,18 +307,43 @@ const struct statement statements[STATEMENT_COUNT] = {
 
     /* $1: array of what done jobs made for those that wait for them. */
     [STATEMENT_PARTS] = {"parts",
-        "insert into job_parts (key, parent, job, size_bytes, sha256)"
-        " select d.key, j.parent, j.id, d.size, d.sha256"
-        "   from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, key text, size bigint, sha256 text)"
+        "with d as materialized (select d.*, j.parent, j.file_id"
+        "   from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, key text, size bigint, sha256 text,"
+        "        seal text, stored_size bigint, stored_sha256 text)"
         "   join jobs j on j.id = d.job and j.lease_epoch = d.epoch and j.status::text = 'done'"
-        "  where j.parent is not null on conflict (key) do nothing", 1},
+        "  where j.parent is not null)"
+        ", k as (insert into object_keys (key, file_id, seal, stored_bytes, stored_sha256)"
+        "   select key, file_id, seal, stored_size, stored_sha256 from d where seal is not null order by key"
+        "   on conflict (key) do nothing)"
+        " insert into job_parts (key, parent, job, size_bytes, sha256)"
+        " select key, parent, job, size, sha256 from d on conflict (key) do nothing", 1},
+
+    /* $1: array of jobs that ended here, each with what models were asked for it. The price is that of the model
+     * when it was asked; where nobody has said it, or how many tokens it were, there is none. */
+    [STATEMENT_CALLS] = {"calls",
+        "insert into llm_metrics (job_id, user_id, agent_type, epoch, call, model, prompt_tokens, completion_tokens,"
+        "        total_tokens, latency_ms, confidence, error_code, cost)"
+        " select j.id, j.user_id, j.type, d.epoch, c.n, c.e->>'model', t.prompt, t.completion, t.total, t.latency,"
+        "        (c.e->>'confidence')::numeric / 100, c.e->>'error', case when t.total > 0 then"
+        "        round((t.prompt * p.prompt_per_million + t.completion * p.completion_per_million) / 1000000, 8) end"
+        "   from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, status text, calls text)"
+        "   join jobs j on j.id = d.job and j.lease_epoch = d.epoch and j.status::text = d.status"
+        "  cross join lateral jsonb_array_elements(d.calls::jsonb) with ordinality as c(e, n)"
+        "  cross join lateral (select least((c.e->>'prompt')::numeric, 2147483647)::int as prompt,"
+        "        least((c.e->>'completion')::numeric, 2147483647)::int as completion,"
+        "        least(greatest((c.e->>'total')::numeric, (c.e->>'prompt')::numeric + (c.e->>'completion')::numeric),"
+        "        2147483647)::int as total, least((c.e->>'latency')::numeric, 2147483647)::int as latency) t"
+        "   left join lateral (select q.prompt_per_million, q.completion_per_million from llm_prices q"
+        "         where q.model = c.e->>'model' and q.valid_from <= now() order by q.valid_from desc limit 1) p on true"
+        " on conflict (job_id, epoch, call) do nothing", 1},
 
     /* $1: array of jobs that may follow those that are done, if a number among their metrics says so, the
      * file's plan has nothing against it, and nobody has asked for one already. */
     [STATEMENT_FOLLOW] = {"follow",
         "with n as (insert into jobs (id, parent, tenant_id, file_id, type, generation, priority, trace, payload)"
         " select d.id, j.parent, j.tenant_id, j.file_id, d.type, j.generation,"
-        "        coalesce((f.followers->d.type->>'priority')::smallint, d.priority), j.trace,"
+        "        greatest(coalesce((f.followers->d.type->>'priority')::smallint, d.priority),"
+        "                 priority_first(j.tenant_id)), j.trace,"
         "        coalesce(f.followers->d.type->'parameters', d.payload::jsonb)"
         "   from jsonb_to_recordset($1::jsonb) as d(job uuid, epoch bigint, id uuid, fact text, type text,"
         "        payload text, priority smallint)"
@@ -488,10 +514,9 @@ const struct statement statements[STATEMENT_COUNT] = {
         "    (upload_expires_at < now() or (upload_expires_at is null and created_at < now() - $1::bigint *"
         "     interval '1 min')) limit 200 for update skip locked)"
         ", u as (update files f set status = 'deleted', deleted_at = now(), purged_at = now() from p"
-        "    where f.id = p.id returning f.id, f.tenant_id, f.r2_key_original, f.store_upload)"
+        "    where f.id = p.id returning f.id, f.tenant_id, f.r2_key_original)"
         ", g as (insert into object_deletions (key, run_after) select r2_key_original, now() + interval '1"
-        " hour' from u union all select 'upload:' || r2_key_original || '?' || store_upload, now() from u"
-        "    where store_upload is not null"
+        " hour' from u"
         "    on conflict (key) do nothing)"
         " insert into file_events (tenant_id, file_id, kind, data)"
         " select tenant_id, id, 'file.status', '{\"status\": \"deleted\"}' from u"

@@ -17,9 +17,6 @@
 
 #define PAYLOAD_MAX (48 * 1024) /* as a task's parameters */
 
-/* The master key of something that the task needs is not here. */
-#define TASK_WITHOUT_KEY (-2)
-
 /* Everything that a TASK's texts point to. */
 struct task_texts {
     char input_url[STORAGE_URL_MAX];
@@ -29,6 +26,7 @@ struct task_texts {
     /* secrets: wiped when the task is on its way */
     char input_key[ENVELOPE_KEY_TEXT];
     char data_keys[MESSAGE_MAX_OUTPUTS][ENVELOPE_KEY_TEXT], source_keys[MESSAGE_MAX_OUTPUTS][ENVELOPE_KEY_TEXT];
+    char part_keys[MESSAGE_MAX_PARTS][ENVELOPE_KEY_TEXT];
     char seals[MESSAGE_MAX_OUTPUTS][KEYRING_SEAL_MAX];
 };
 
@@ -82,14 +80,13 @@ static int sign_output(const struct scheduler *scheduler, const struct processor
 /* What is published is for everybody. */
 static bool is_sealed(const struct settings *settings, const struct processor_output *output) {
     if (strcmp(settings->encrypt_outputs, "all") == 0)
-        return !output->is_part && output->place != PLACE_PUBLISHED;
+        return output->place != PLACE_PUBLISHED;
     return strcmp(settings->encrypt_outputs, "portal") == 0 &&
            (output->place == PLACE_MASTER || output->place == PLACE_STAMPED_OUTPUT);
 }
 
-/* The key of an object that has a seal, in hex; `target` is "" when there is none. -1: it can't be had. */
-static int unseal(const struct scheduler *scheduler, const char *object, const char *seal,
-                  char target[ENVELOPE_KEY_TEXT]) {
+int task_unseal(const struct scheduler *scheduler, const char *object, const char *seal,
+                char target[ENVELOPE_KEY_TEXT]) {
     unsigned char key[ENVELOPE_KEY_BYTES];
     enum keyring_result result;
 
@@ -140,7 +137,7 @@ static int task_sign_copies(const struct scheduler *scheduler, const struct leas
     for (size_t i = 0; i < lease->remembered->count; i++) {
         const struct remembered_output *old = &lease->remembered->outputs[i];
         struct message_output *output = &task->outputs[i];
-        if (unseal(scheduler, old->key, old->seal, texts->source_keys[i]) != 0)
+        if (task_unseal(scheduler, old->key, old->seal, texts->source_keys[i]) != 0)
             return TASK_WITHOUT_KEY;
         if (task_sign_output(scheduler, lease, old->row, texts, task) != 0 ||
             sign(scheduler, "GET", old->key, NULL, texts->sources[i]) != 0)
@@ -163,7 +160,7 @@ static int task_sign(const struct scheduler *scheduler, const struct lease *leas
         return task_sign_copies(scheduler, lease, texts, task);
     if (lease->key == NULL || (!no_input && sign_input(scheduler, lease, texts->input_url) != 0))
         return -1;
-    if (unseal(scheduler, lease->key, lease->seal, texts->input_key) != 0)
+    if (task_unseal(scheduler, lease->key, lease->seal, texts->input_key) != 0)
         return TASK_WITHOUT_KEY;
     if (lease->outside)
         task->input_bytes = (uint64_t)scheduler->settings->source_max_bytes; /* at most */
@@ -207,6 +204,7 @@ static void wipe(struct task_texts *texts) {
     explicit_bzero(texts->input_key, sizeof texts->input_key);
     explicit_bzero(texts->data_keys, sizeof texts->data_keys);
     explicit_bzero(texts->source_keys, sizeof texts->source_keys);
+    explicit_bzero(texts->part_keys, sizeof texts->part_keys);
 }
 
 /* 0: sent. 1: the worker is gone, try another. -1, TASK_WITHOUT_KEY: this lease can't be sent. */
@@ -232,7 +230,7 @@ static int task_send(struct scheduler *scheduler, struct lease *lease, struct pe
     };
     status = task_sign(scheduler, lease, &texts, task);
     if (status == 0)
-        status = children_sign_parts(scheduler, lease, task);
+        status = children_sign_parts(scheduler, lease, texts.part_keys, task);
     if (status != 0) {
         wipe(&texts);
         return status;

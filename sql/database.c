@@ -99,6 +99,12 @@ bool database_is_available(const struct database *database) {
     return false;
 }
 
+int database_backend_pid(const struct database *database) {
+    const struct link *link = &database->connections[0].link;
+
+    return link->state == LINK_READY ? PQbackendPID(link->connection) : 0;
+}
+
 static void database_count_connections(const struct database *database) {
     uint64_t open = 0;
 
@@ -163,6 +169,14 @@ static void connection_settle(struct connection *connection) {
     loop_timer_set(database->kick, 0);
 }
 
+/* Nobody here listens, but a session of a pooler may have come from somebody who did. */
+static void connection_drop_notices(PGconn *session) {
+    PGnotify *notice;
+
+    while ((notice = PQnotifies(session)) != NULL)
+        PQfreemem(notice);
+}
+
 static void connection_readable(void *context) {
     struct connection *connection = context;
     PGconn *session = connection->link.connection;
@@ -185,6 +199,7 @@ static void connection_readable(void *context) {
             transaction_take(connection->in_flight.first, result);
         }
     }
+    connection_drop_notices(session);
     if (PQstatus(session) == CONNECTION_BAD)
         link_fail(&connection->link, PQerrorMessage(session));
 }

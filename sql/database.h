@@ -84,10 +84,20 @@ const char *result_text(const struct database_result *result, size_t row, const 
 int64_t result_number(const struct database_result *result, size_t row, const char *column); /* 0 for NULL */
 bool result_bool(const struct database_result *result, size_t row, const char *column);
 
-/* LISTEN on one channel over a connection of its own (not through PgBouncer's transaction mode: reconnects
- * are tried for ever, quietly). NULL url: no listener. */
+/* What the server calls the process behind the pool's first connection: a pooler in between makes that up, so it is
+ * not what pg_backend_pid() answers. 0: not connected. */
+int database_backend_pid(const struct database *database);
+
+/* LISTEN on one channel over a connection of its own; reconnects are tried for ever, quietly. Where a pooler turns
+ * out to be in between there will be no notices, and a LISTEN would stay in a session that is others' next: it gives
+ * up, saying so once, unless the URL is said to be right. */
+struct database_listening {
+    const char *url;
+    const char *channel;
+    bool is_direct;
+};
 struct database_listener;
-struct database_listener *database_listen(struct loop *loop, const char *url, const char *channel,
+struct database_listener *database_listen(struct loop *loop, const struct database_listening *what,
                                           void (*fn)(void *context, const char *payload), void *context);
 void database_listener_free(struct database_listener *listener);
 

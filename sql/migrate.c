@@ -229,3 +229,11 @@ int migrate_credits(PGconn *connection, bool on, const char *admins) {
 
     return run_with(connection, "credits", "select credits_switch($1::boolean, " IDS("$2") ")", values, 2);
 }
+
+int migrate_priority(PGconn *connection, int64_t first) {
+    char text[24];
+    const char *const values[] = {text};
+
+    (void)text_format(text, sizeof text, "%lld", (long long)first);
+    return run_with(connection, "priority", "select priority_bound_set(null, $1::int)", values, 1);
+}

@@ -7,6 +7,7 @@
 
 #include <libpq-fe.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stddef.h>
 
 struct migration {
@@ -33,5 +34,8 @@ int migrate_admins(PGconn *connection, const char *admins);
 
 /* Credits on or off, and who may grant them: ids, comma separated; NULL: nobody. */
 int migrate_credits(PGconn *connection, bool on, const char *admins);
+
+/* The first band of the queue that clients' jobs may be in. */
+int migrate_priority(PGconn *connection, int64_t first);
 
 #endif

@@ -20,6 +20,8 @@ static int apply(PGconn *connection, const struct settings *settings) {
         return -1;
     if (migrate_admins(connection, settings->admins) != 0)
         return -1;
+    if (migrate_priority(connection, settings->client_priority) != 0)
+        return -1;
     return migrate_credits(connection, settings->credits, settings->credit_admins);
 }
 

@@ -49,6 +49,10 @@ int envelope_seal_chunk(struct envelope *envelope, uint64_t index, bool last, co
 int envelope_open_chunk(struct envelope *envelope, uint64_t index, bool last, const void *sealed, size_t size,
                         unsigned char *target);
 
+/* A whole object in memory: how many bytes were written to `plain`, which holds `size`; -1 when it is broken. */
+int64_t envelope_open_whole(const unsigned char key[ENVELOPE_KEY_BYTES], const void *sealed, size_t size,
+                            unsigned char *plain);
+
 /* ---- a file seen as sealed, from any offset: for uploads ---- */
 
 struct envelope_source;
@@ -68,8 +72,9 @@ int envelope_source_hash(struct envelope_source *source, char target[65]);
 
 struct envelope_sink;
 
-/* Opened chunks are written to `fd` (borrowed) from offset 0, `bytes` in all. */
-struct envelope_sink *envelope_sink_new(const unsigned char key[ENVELOPE_KEY_BYTES], int fd, uint64_t bytes);
+/* Opened chunks are written to `fd` (borrowed) from `offset` on, `bytes` in all. */
+struct envelope_sink *envelope_sink_new(const unsigned char key[ENVELOPE_KEY_BYTES], int fd, uint64_t offset,
+                                        uint64_t bytes);
 void envelope_sink_free(struct envelope_sink *sink);
 /* -1: broken (envelope_sink_is_broken), or the file can't be written. Nothing of a broken chunk is written.
  */

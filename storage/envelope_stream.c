@@ -27,7 +27,7 @@ struct envelope_sink {
     unsigned char key[ENVELOPE_KEY_BYTES];
     struct envelope *envelope; /* NULL: the header is not complete */
     int fd;
-    uint64_t plain_bytes, index, written;
+    uint64_t offset, plain_bytes, index, written;
     bool broken, done;
     size_t held;
     unsigned char sealed[SEALED_CHUNK], plain[ENVELOPE_MAX_CHUNK_BYTES];
@@ -153,11 +153,13 @@ int envelope_source_hash(struct envelope_source *source, char target[65]) {
 
 /* ---- sink ---- */
 
-struct envelope_sink *envelope_sink_new(const unsigned char key[ENVELOPE_KEY_BYTES], int fd, uint64_t bytes) {
+struct envelope_sink *envelope_sink_new(const unsigned char key[ENVELOPE_KEY_BYTES], int fd, uint64_t offset,
+                                        uint64_t bytes) {
     struct envelope_sink *sink = memory_new(sizeof *sink);
 
     memcpy(sink->key, key, sizeof sink->key);
     sink->fd = fd;
+    sink->offset = offset;
     sink->plain_bytes = bytes;
     return sink;
 }
@@ -183,7 +185,8 @@ static int write_whole(struct envelope_sink *sink, size_t size) {
     size_t done = 0;
 
     while (done < size) {
-        ssize_t count = pwrite(sink->fd, sink->plain + done, size - done, (off_t)(sink->written + done));
+        ssize_t count = pwrite(sink->fd, sink->plain + done, size - done,
+                               (off_t)(sink->offset + sink->written + done));
         if (count < 0 && errno == EINTR)
             continue;
         if (count <= 0)

@@ -136,10 +136,10 @@ static bool is_retained(const char *key) {
     if (!take_text(&key, "/") || !take_uuid(&key) || !take_text(&key, "/") || !take_uuid(&key))
         return false;
     rest = key;
-    if (take_extension(&rest) && *rest == '\0')
+    if (take_extension(&rest) && is_end(rest))
         return true;
     return take_text(&key, ".") && take_uuid(&key) && take_text(&key, "-") &&
-           take_word(&key, "0123456789", 20) && take_extension(&key) && *key == '\0';
+           take_word(&key, "0123456789", 20) && take_extension(&key) && is_end(key);
 }
 
 const char *key_source(const char *key) {

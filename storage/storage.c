@@ -1,66 +1,24 @@
 /* SPDX-License-Identifier: MIT
- * Provider presets and presigned URLs. A provider is one row; nothing else compares its name. What a provider
- * is known to enforce (a signed checksum header, If-None-Match on PUT) is part of its row, so that a URL
- * never asks for something that the provider would answer with an error. */
+ * Where the settings say that the objects are, and presigned URLs. What a provider is known to enforce (a signed
+ * checksum header, If-None-Match on PUT) is part of its row (provider.h), so that a URL never asks for something
+ * that the provider would answer with an error. */
 #include "storage/storage.h"
 
 #include "lib/clock.h"
+#include "lib/counters.h"
 #include "lib/memory.h"
 #include "lib/text.h"
+#include "storage/provider.h"
 #include "storage/sigv4.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define HOST_MAX 256
 #define SECRET_MAX 256
 #define SIGNED_PATH_MAX 1600
 
-struct provider {
-    const char *name;
-    const char *host_prefix; /* its hosts are <prefix><region or account><suffix>; NULL: any host */
-    const char *host_suffix;
-    const char *region;   /* when none is set and the host does not tell; NULL: must be set */
-    bool region_in_host;  /* else what varies in the host is the account */
-    bool virtual_host;    /* bucket in the host name with addressing "auto" */
-    bool checksum_header; /* accepts and enforces a signed x-amz-checksum-sha256 */
-    bool create_only;     /* honours If-None-Match: * on PUT */
-    bool https_only;
-};
-
-static const struct provider providers[] = {
-    {.name = "r2",
-     .host_prefix = "",
-     .host_suffix = ".r2.cloudflarestorage.com",
-     .region = "auto",
-     .checksum_header = true,
-     .create_only = true,
-     .https_only = true},
-    {.name = "aws",
-     .host_prefix = "s3.",
-     .host_suffix = ".amazonaws.com",
-     .region_in_host = true,
-     .virtual_host = true,
-     .checksum_header = true,
-     .create_only = true},
-    {.name = "spaces",
-     .host_prefix = "",
-     .host_suffix = ".digitaloceanspaces.com",
-     .region_in_host = true,
-     .virtual_host = true,
-     .https_only = true},
-    {.name = "b2",
-     .host_prefix = "s3.",
-     .host_suffix = ".backblazeb2.com",
-     .region_in_host = true,
-     .https_only = true},
-    {.name = "minio", .region = "us-east-1", .checksum_header = true, .create_only = true},
-    {.name = "filemill", .region = "us-east-1", .checksum_header = true, .create_only = true},
-};
-#define PROVIDER_COUNT (sizeof(providers) / sizeof(providers[0]))
-
 struct endpoint {
     bool tls;
-    char host[HOST_MAX]; /* with ":port" unless it is the scheme's own */
+    char host[PROVIDER_HOST_MAX]; /* with ":port" unless it is the scheme's own */
 };
 
 struct storage {
@@ -85,29 +43,10 @@ static int refuse(const struct fault *fault, const char *option, const char *wha
     return -1;
 }
 
-static const struct provider *provider_named(const char *name) {
-    for (size_t i = 0; i < PROVIDER_COUNT; i++) {
-        if (strcmp(providers[i].name, name) == 0)
-            return &providers[i];
-    }
-    return NULL;
-}
-
 /* Without a port, as for comparing with a suffix. */
 static void copy_host_name(char *target, size_t size, const char *host) {
     (void)text_copy(target, size, host);
     target[strcspn(target, ":")] = '\0';
-}
-
-static const struct provider *provider_of_host(const char *host) {
-    char name[HOST_MAX];
-
-    copy_host_name(name, sizeof(name), host);
-    for (size_t i = 0; i < PROVIDER_COUNT; i++) {
-        if (providers[i].host_suffix != NULL && text_ends_with(name, providers[i].host_suffix))
-            return &providers[i];
-    }
-    return provider_named("minio");
 }
 
 static bool is_set(const char *text) {
@@ -184,19 +123,19 @@ static int default_endpoint(const struct provider *provider, const struct settin
     if (strcmp(provider->name, "filemill") == 0) {
         const char *address = is_set(settings->store_address) ? settings->store_address : "127.0.0.1";
         bool bare_v6 = strchr(address, ':') != NULL;
-        cut = text_format(target, HOST_MAX, "http://%s%s%s:%lld", bare_v6 ? "[" : "", address,
+        cut = text_format(target, PROVIDER_HOST_MAX, "http://%s%s%s:%lld", bare_v6 ? "[" : "", address,
                           bare_v6 ? "]" : "", (long long)settings->store_port);
     } else if (provider->host_prefix == NULL) {
         return refuse(fault, "storage-endpoint", "must be set for provider minio");
     } else if (provider->region_in_host) {
         if (region == NULL)
             return refuse(fault, "storage-region", "must be set for this provider (or set storage-endpoint)");
-        cut = text_format(target, HOST_MAX, "https://%s%s%s", provider->host_prefix, region,
+        cut = text_format(target, PROVIDER_HOST_MAX, "https://%s%s%s", provider->host_prefix, region,
                           provider->host_suffix);
     } else {
         if (!is_set(settings->r2_account_id))
             return refuse(fault, "r2-account-id", "must be set for provider r2 (or set storage-endpoint)");
-        cut = text_format(target, HOST_MAX, "https://%s%s%s", provider->host_prefix, settings->r2_account_id,
+        cut = text_format(target, PROVIDER_HOST_MAX, "https://%s%s%s", provider->host_prefix, settings->r2_account_id,
                           provider->host_suffix);
     }
     return cut == 0 ? 0 : refuse(fault, "storage-endpoint", "is too long");
@@ -205,7 +144,7 @@ static int default_endpoint(const struct provider *provider, const struct settin
 static int resolve_endpoints(struct storage *storage, const struct settings *settings,
                              const struct fault *fault) {
     static const char shape[] = "must be scheme://host[:port] with http or https";
-    char text[HOST_MAX];
+    char text[PROVIDER_HOST_MAX];
 
     if (is_set(settings->storage_endpoint)) {
         if (parse_endpoint(settings->storage_endpoint, &storage->internal) != 0)
@@ -226,7 +165,7 @@ static int resolve_endpoints(struct storage *storage, const struct settings *set
 }
 
 static bool region_from_host(const struct provider *provider, const char *host, char *region, size_t size) {
-    char name[HOST_MAX];
+    char name[PROVIDER_HOST_MAX];
     size_t prefix;
     size_t length;
 
@@ -363,6 +302,10 @@ const char *storage_provider_name(const struct storage *storage) {
     return storage->provider->name;
 }
 
+void storage_count_error(const struct storage *storage) {
+    counter_add(storage->provider->errors, 1);
+}
+
 const char *storage_bucket(const struct storage *storage) {
     return storage->bucket;
 }
@@ -391,9 +334,9 @@ static int place_object(const struct storage *storage, const struct storage_pres
     const struct endpoint *endpoint = what->internal ? &storage->internal : &storage->public;
     char encoded[SIGNED_PATH_MAX];
     int cut = storage->virtual_host
-                  ? text_format(host, HOST_MAX, "%s.%s", storage->bucket, endpoint->host) ||
+                  ? text_format(host, PROVIDER_HOST_MAX, "%s.%s", storage->bucket, endpoint->host) ||
                         text_format(path, SIGNED_PATH_MAX, "/%s", what->key)
-                  : text_copy(host, HOST_MAX, endpoint->host) ||
+                  : text_copy(host, PROVIDER_HOST_MAX, endpoint->host) ||
                         text_format(path, SIGNED_PATH_MAX, "/%s/%s", storage->bucket, what->key);
 
     if (cut != 0 || text_percent_encode(encoded, sizeof(encoded), path, true) != 0)
@@ -408,10 +351,9 @@ int storage_presign(const struct storage *storage, const struct storage_presign 
                                                   .region = storage->region,
                                                   .service = "s3",
                                                   .key = storage->key};
-    char host[HOST_MAX];
+    char host[PROVIDER_HOST_MAX];
     char path[SIGNED_PATH_MAX];
     char length[24];
-    char part[12];
     struct sigv4_request request = {
         .method = what->method, .path = path, .payload_hash = SIGV4_UNSIGNED_PAYLOAD};
     bool is_put = strcmp(what->method, "PUT") == 0;
@@ -440,10 +382,6 @@ int storage_presign(const struct storage *storage, const struct storage_presign 
         sign_query(&request, "response-content-disposition", what->response_disposition);
         sign_query(&request, "response-content-type", what->response_type);
     }
-    sign_query(&request, "uploads", what->begin_upload ? "" : NULL);
-    sign_query(&request, "uploadId", what->upload_id);
-    (void)text_format(part, sizeof(part), "%u", what->part);
-    sign_query(&request, "partNumber", what->part > 0 ? part : NULL);
     if (sigv4_presign_query(&credentials, &request, what->expires_s, &text) == 0)
         result = text_copy(url, url_size, text.data);
 clear:

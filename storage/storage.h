@@ -21,6 +21,8 @@ struct storage *storage_new(const struct settings *settings, char *error, size_t
 struct storage *storage_new_published(const struct settings *settings, char *error, size_t error_size);
 void storage_free(struct storage *storage);
 const char *storage_provider_name(const struct storage *storage);
+/* Counts a request to it that failed, by the provider's name. */
+void storage_count_error(const struct storage *storage);
 const char *storage_bucket(const struct storage *storage);
 /* Whether a presigned PUT of this provider binds checksum_sha256 and create_only: only then must (and may) the
  * client send x-amz-checksum-sha256 and If-None-Match: *. */
@@ -28,7 +30,7 @@ bool storage_binds_checksum(const struct storage *storage);
 bool storage_binds_create_only(const struct storage *storage);
 
 struct storage_presign {
-    const char *method; /* GET, HEAD, PUT, POST, DELETE */
+    const char *method; /* GET, HEAD, PUT, DELETE */
     const char *key;
     int64_t expires_s;
     bool internal; /* for our own workers: the endpoint they reach, not the public one */
@@ -38,10 +40,6 @@ struct storage_presign {
     const char *checksum_sha256;  /* base64, NULL: not bound; ignored where the provider can't */
     const char *cache_control;    /* NULL: not bound */
     bool create_only;             /* If-None-Match: * where the provider can */
-    /* Uploads in parts: POST with begin_upload, PUT of a part, POST or DELETE of the upload */
-    bool begin_upload;
-    const char *upload_id; /* NULL: the object itself */
-    unsigned part;         /* from 1; 0: the whole upload */
     /* GET: response-content-disposition / -type overrides, NULL for none */
     const char *response_disposition;
     const char *response_type;

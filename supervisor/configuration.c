@@ -127,6 +127,8 @@ static int decide(struct configuration *configuration, char *error, size_t error
     else if (configuration->embedded_store && (configuration->roles & ROLE_GATEWAY) != 0 &&
              settings->store_port == settings->gateway_port)
         problem = "store-port: is the same as gateway-port";
+    else if (configuration->embedded_postgres && settings->database_direct_url != NULL)
+        problem = "database-direct-url: goes together with database-url";
     if (problem == NULL)
         return 0;
     (void)text_format(error, error_size, "%s", problem);

@@ -19,6 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_AT_ONCE = 3
+# A runner's standard error is such a file too, and engines complain there.
+FINDING = re.compile(rb"Sanitizer|runtime error:")
 # What the machine's owner may have set must not decide how tests end.
 STRAY = re.compile(r"^(FILEMILL_(?!CORPUS|VECTORS|TEST_)|DATABASE_URL|SUPABASE_|R2_|DO_SPACES_|SPACES_|B2_|AWS_|PG[A-Z]|"
                    r"PORT$|LOG_LEVEL$|BASE_URL$|CDN_BASE_URL$|MAX_ATTEMPTS$|MAX_RETRIES$|CONCURRENCY$|JOB_|WORKER_|"
@@ -63,7 +65,7 @@ class Reports:
     def count(self, tally):
         if self.directory is None:
             return
-        found = [path for path in sorted(self.directory.glob("report.*")) if path.stat().st_size > 0]
+        found = [path for path in sorted(self.directory.glob("report.*")) if FINDING.search(path.read_bytes())]
         for path in found:
             print(f"\n-- {path}", *path.read_text(errors="replace").strip().splitlines()[:60], sep="\n", flush=True)
         tally.failed += len(found)

@@ -86,13 +86,14 @@ int chat_read(struct chat_answer *answer, const char *text, size_t size, const c
     const json_t *usage = json_object_get(root, "usage");
 
     memset(answer, 0, sizeof *answer);
+    answer->usage.confidence_percent = -1;
     if (!json_is_object(root)) {
         *error = "the answer is not a JSON object";
     } else {
         copy_name(answer->model, json_object_get(root, "model"));
-        answer->prompt_tokens = read_count(usage, "prompt_tokens");
-        answer->completion_tokens = read_count(usage, "completion_tokens");
-        answer->total_tokens = read_count(usage, "total_tokens");
+        answer->usage.prompt_tokens = read_count(usage, "prompt_tokens");
+        answer->usage.completion_tokens = read_count(usage, "completion_tokens");
+        answer->usage.total_tokens = read_count(usage, "total_tokens");
         *error = read_choice(answer, root);
     }
     json_decref(root);
@@ -103,6 +104,24 @@ void chat_answer_clear(struct chat_answer *answer) {
     free(answer->content);
     answer->content = NULL;
     answer->size = 0;
+}
+
+void chat_note_call(char *list, size_t size, const char *model, const struct chat_usage *usage,
+                    uint64_t latency_ms, const char *error) {
+    json_t *call = json_pack("{s:s?, s:I, s:I, s:I, s:I, s:s?}", "model", model, "prompt",
+                             (json_int_t)usage->prompt_tokens, "completion",
+                             (json_int_t)usage->completion_tokens, "total", (json_int_t)usage->total_tokens,
+                             "latency", (json_int_t)latency_ms, "error", error);
+    size_t length = strlen(list), at = length == 0 ? 0 : length - 1; /* over the closing bracket */
+    char *text;
+
+    if (call != NULL && usage->confidence_percent >= 0)
+        (void)json_object_set_new(call, "confidence", json_integer(usage->confidence_percent));
+    text = call == NULL ? NULL : json_dumps(call, JSON_COMPACT | JSON_ENSURE_ASCII);
+    if (text != NULL && at + strlen(text) + 3 <= size)
+        (void)text_format(list + at, size - at, "%c%s]", length == 0 ? '[' : ',', text);
+    free(text);
+    json_decref(call);
 }
 
 json_t *chat_content_json(const struct chat_answer *answer) {

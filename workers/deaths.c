@@ -61,6 +61,7 @@ const unsigned reason_row_count = sizeof reason_rows / sizeof reason_rows[0];
 static const char *const order_codes[ORDER_COUNT] = {
     [ORDER_TIMEOUT] = "timeout",
     [ORDER_NO_PROGRESS] = "no_progress",
+    [ORDER_SPINNING] = "cpu_limit",
     [ORDER_CANCELLED] = "cancelled",
 };
 

@@ -15,7 +15,7 @@ enum runner_exit {
 };
 
 /* Why the nursery itself killed the runner, if it did. */
-enum death_order { ORDER_NONE, ORDER_TIMEOUT, ORDER_NO_PROGRESS, ORDER_CANCELLED, ORDER_COUNT };
+enum death_order { ORDER_NONE, ORDER_TIMEOUT, ORDER_NO_PROGRESS, ORDER_SPINNING, ORDER_CANCELLED, ORDER_COUNT };
 
 enum reason_source {
     REASON_BY_DEATH = 1u << 0,  /* told from how the runner ended */

@@ -8,6 +8,7 @@
 #include "lib/counters.h"
 #include "lib/log.h"
 #include "lib/memory.h"
+#include "storage/provider.h"
 
 #define MOST_BATCHES 16
 #define ANSWER_MAX_BYTES (64u * 1024u)
@@ -16,6 +17,7 @@ struct object {
     struct batch *batch;
     char *key;
     struct http_transfer *transfer;
+    const struct provider *provider;
     bool gone;
 };
 
@@ -88,7 +90,7 @@ static void on_deleted(void *context, const struct http_client_reply *reply) {
     object->gone = reply->error == HTTP_CLIENT_OK &&
                    ((reply->status >= 200 && reply->status < 300) || reply->status == 404 || reply->status == 410);
     if (!object->gone) {
-        counter_add(COUNT_STORAGE_ERRORS, 1);
+        counter_add(object->provider->errors, 1);
         log_warn("key=%s state=not-deleted status=%d error=%s", object->key, reply->status,
                  http_client_error_name(reply->error));
     }
@@ -121,6 +123,7 @@ void deletions_start(struct deletions *deletions, const struct message_delete *r
         };
         object->batch = batch;
         object->key = memory_copy_text(request->objects[batch->count].key);
+        object->provider = provider_of_url(deletions->settings, transfer.url);
         object->transfer = http_client_start(deletions->http, &transfer, on_deleted, object);
         batch->pending += object->transfer != NULL;
     }

@@ -114,6 +114,14 @@ static void free_slot(struct runner_slot *slot) {
     memset(slot, 0, sizeof *slot);
 }
 
+static void describe_end(char *target, size_t size, const struct death *death, const struct runner_entry *entry) {
+    if (death->order == ORDER_SPINNING && WIFSIGNALED(death->wait_status))
+        (void)text_format(target, size, "no step forward in %.1f s of processor time",
+                          (double)(entry->last_cpu_ms - entry->step_cpu_ms) / 1000);
+    else
+        process_describe_status(target, size, death->wait_status);
+}
+
 static void on_runner_end(void *context, uint32_t events) {
     struct runner_slot *slot = context;
     struct nursery *nursery = slot->nursery;
@@ -129,7 +137,7 @@ static void on_runner_end(void *context, uint32_t events) {
     struct death death = {.wait_status = status, .order = slot->entry.order, .cpu_ms = cpu_ms,
                           .cpu_limit_ms = slot->entry.cpu_limit_seconds * 1000};
     const struct reason_row *reason = death_reason(&death);
-    process_describe_status(detail, sizeof detail, status);
+    describe_end(detail, sizeof detail, &death, &slot->entry);
     tell_ended(slot->entry.id, reason == NULL ? "" : reason->code, detail, &slot->entry, &usage);
     free_slot(slot);
     arm_look_timer(nursery);

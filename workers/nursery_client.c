@@ -40,11 +40,12 @@ struct nursery_client {
 };
 
 /* Read by engines at load time, so they must be there before exec. One thread and one heap per process; no
- * code made at run time; no loader that libvips itself does not trust; no home to keep caches in. */
+ * code made at run time; no loader that libvips itself does not trust; no home to keep caches in; every symbol
+ * looked up once, in the nursery, and not anew in each runner. */
 static const char *const engine_environment[] = {
     "OMP_THREAD_LIMIT=1", "MALLOC_ARENA_MAX=2",     "VIPS_CONCURRENCY=1", "VIPS_NOVECTOR=1",
     "ORC_CODE=emulate",   "VIPS_BLOCK_UNTRUSTED=1", "HOME=/nonexistent",  "XDG_CACHE_HOME=/nonexistent",
-    "LC_ALL=C.UTF-8",     "TZ=UTC",
+    "LC_ALL=C.UTF-8",     "TZ=UTC",                 "LD_BIND_NOW=1",
 };
 
 /* Set by test runs only. */

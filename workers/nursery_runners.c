@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Deadlines and the carrying of runners over a renewal. A runner is quiet when neither its progress counter
- * nor its processor clock moved: a spinning one is the CPU limit's business, a moving one is nobody's. */
+ * nor its processor clock moved; it spins when only the clock does, for as long. */
 #include "workers/nursery_runners.h"
 
 #include <fcntl.h>
@@ -37,13 +37,19 @@ static void look_for_life(struct runner_slot *slot, int64_t now_ms) {
     uint64_t done = atomic_load_explicit(&slot->progress->done, memory_order_relaxed);
     uint64_t cpu_ms = cpu_ms_of(entry->pid);
 
-    if (done != entry->last_done || cpu_ms != entry->last_cpu_ms) {
+    if (done != entry->last_done) {
         entry->last_done = done;
+        entry->step_cpu_ms = cpu_ms;
+        entry->quiet_since_ms = now_ms;
+    }
+    if (cpu_ms != entry->last_cpu_ms) {
         entry->last_cpu_ms = cpu_ms;
         entry->quiet_since_ms = now_ms;
-    } else if (now_ms - entry->quiet_since_ms >= (int64_t)entry->no_progress_ms) {
-        runner_kill(slot, ORDER_NO_PROGRESS);
     }
+    if (cpu_ms >= entry->step_cpu_ms + entry->no_progress_ms)
+        runner_kill(slot, ORDER_SPINNING);
+    else if (now_ms - entry->quiet_since_ms >= (int64_t)entry->no_progress_ms)
+        runner_kill(slot, ORDER_NO_PROGRESS);
     entry->next_look_ms = now_ms + (int64_t)entry->no_progress_ms / QUIET_LOOKS + 1;
 }
 
@@ -91,8 +97,8 @@ int runners_resume(struct runner_slot *slots, size_t count, int fd) {
         struct runner_slot *slot = &slots[used];
         if (read(fd, &slot->entry, sizeof slot->entry) != (ssize_t)sizeof slot->entry)
             break;
-        slot->progress = mmap(NULL, PROGRESS_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-                              slot->entry.progress_fd, 0);
+        slot->progress =
+            mmap(NULL, PROGRESS_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, slot->entry.progress_fd, 0);
         if (slot->progress == MAP_FAILED || fcntl(slot->entry.pidfd, F_SETFD, FD_CLOEXEC) != 0 ||
             fcntl(slot->entry.progress_fd, F_SETFD, FD_CLOEXEC) != 0)
             return -1;

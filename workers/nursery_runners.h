@@ -23,6 +23,7 @@ struct runner_entry {
     int64_t next_look_ms;
     uint64_t no_progress_ms, cpu_limit_seconds;
     uint64_t last_done, last_cpu_ms;
+    uint64_t step_cpu_ms; /* processor time at the last step of progress */
 };
 
 struct runner_slot {
@@ -32,8 +33,8 @@ struct runner_slot {
     struct nursery *nursery;
 };
 
-/* Looks at one runner at `now_ms`: kills it when it is over a deadline or has been quiet for too long (no
- * progress and no processor time). */
+/* Looks at one runner at `now_ms`: kills it when it is over a deadline, has been quiet for too long (no
+ * progress and no processor time), or has spent as much processor time on one step of its progress. */
 void runner_look(struct runner_slot *slot, int64_t now_ms);
 /* When runner_look wants to be called next. */
 int64_t runner_next_look(const struct runner_slot *slot);

@@ -12,6 +12,7 @@
 #define WORKERS_REMOTE_H
 
 #include "config/settings.h"
+#include "workers/chat.h"
 #include "workers/processor.h"
 #include "workers/service.h"
 
@@ -30,6 +31,7 @@ struct remote_answer {
     size_t size;
     const char *content_type; /* "" when absent */
     bool last;                /* it will not be asked again, whatever the answer is */
+    struct chat_usage *usage; /* to be filled with what the answer says of itself */
 };
 
 enum remote_step {

@@ -201,13 +201,14 @@ static int answer(struct processor_context *context, const struct settings *sett
         json_t *content = NULL;
         if (chat_read(&said, answer->text, answer->size, &error) == 0)
             content = chat_content_json(&said);
+        *answer->usage = said.usage;
         if (read_finding(&task, content, &finding) != 0 && !answer->last) {
             status = REMOTE_AGAIN;
         } else {
             if (!finding.known)
                 processor_warn(context, "the chat server's answer was not one of the labels");
-            processor_fact(context, -1, "prompt_tokens", said.prompt_tokens);
-            processor_fact(context, -1, "completion_tokens", said.completion_tokens);
+            processor_fact(context, -1, "prompt_tokens", said.usage.prompt_tokens);
+            processor_fact(context, -1, "completion_tokens", said.usage.completion_tokens);
             status = classify_answer_write(context, &task, &finding);
         }
         json_decref(content);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Word lists by a chat server (chat.h): one question extracts and translates. The document is data, never
  * instructions: it stands between marks drawn at random, and the answer may be a list of short pairs, nothing
- * else. Of a long text the beginning is told. An answer that is no such list is asked for once more. What the
- * call took becomes metrics of the job, and from there a row of llm_metrics. */
+ * else. Of a long text the beginning is told. An answer that is no such list is asked for once more. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,17 +137,10 @@ static json_t *read_pairs(const json_t *said, int most) {
     return NULL;
 }
 
-static void note_call(struct processor_context *context, const struct chat_answer *said,
-                      const json_t *content) {
-    const json_t *confidence = json_object_get(content, "confidence");
+static int percent_of(const json_t *confidence) {
     double share = json_is_number(confidence) ? json_number_value(confidence) : -1;
 
-    processor_fact(context, -1, "llm_calls", 1);
-    processor_fact(context, -1, "llm_prompt_tokens", said->prompt_tokens);
-    processor_fact(context, -1, "llm_completion_tokens", said->completion_tokens);
-    processor_fact(context, -1, "llm_total_tokens", said->total_tokens);
-    if (share >= 0 && share <= 1)
-        processor_fact(context, -1, "llm_confidence_percent", (uint64_t)(share * 100 + 0.5));
+    return share >= 0 && share <= 1 ? (int)(share * 100 + 0.5) : -1;
 }
 
 static int answer(struct processor_context *context, const struct settings *settings,
@@ -164,9 +156,10 @@ static int answer(struct processor_context *context, const struct settings *sett
         return -1;
     if (chat_read(&said, answer->text, answer->size, &error) == 0)
         content = chat_content_json(&said);
+    *answer->usage = said.usage;
+    answer->usage->confidence_percent = percent_of(json_object_get(content, "confidence"));
     pairs = read_pairs(content, options.most);
     if (pairs != NULL) {
-        note_call(context, &said, content);
         processor_progress(context, 100, 100);
         status = wordlist_write(context, &options, "chat", pairs);
     } else {

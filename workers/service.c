@@ -30,8 +30,8 @@ struct service_call {
     service_done_fn *done;
     void *context;
     struct http_transfer *transfer; /* NULL: in line */
-    uint64_t attempts;
-    int64_t ready_ms, deadline_ms;
+    uint64_t attempts, latency_ms;
+    int64_t ready_ms, deadline_ms, sent_ms;
     struct verdict last; /* why it rests */
 };
 
@@ -111,7 +111,8 @@ static void call_end(struct service_call *call, const struct service_end *end) {
 }
 
 static void call_give_up(struct service_call *call, const char *code, const char *detail) {
-    const struct service_end end = {.code = code, .detail = detail};
+    const struct service_end end = {
+        .code = code, .detail = detail, .requests = call->attempts, .latency_ms = call->latency_ms};
 
     call_end(call, &end);
 }
@@ -161,6 +162,7 @@ static void on_reply(void *context, const struct http_client_reply *reply) {
     char detail[SERVICE_DETAIL_SIZE] = "";
 
     call->transfer = NULL;
+    call->latency_ms = (uint64_t)(now_ms - call->sent_ms);
     service->open--;
     call->last = verdict_of(reply, call->attempts, &limits, (int64_t)time(NULL));
     note_outcome(service, &call->last);
@@ -169,7 +171,11 @@ static void on_reply(void *context, const struct http_client_reply *reply) {
         call->ready_ms = now_ms + call->last.wait_ms;
         return;
     }
-    const struct service_end end = {.code = call->last.code, .detail = detail, .reply = reply};
+    const struct service_end end = {.code = call->last.code,
+                                    .detail = detail,
+                                    .reply = reply,
+                                    .requests = call->attempts,
+                                    .latency_ms = call->latency_ms};
     if (end.code != NULL)
         describe(call, reply, detail);
     call_end(call, &end);
@@ -221,6 +227,7 @@ static int send_request(struct service_call *call, int64_t now_ms) {
     if (call->transfer == NULL)
         return -1;
     service->open++;
+    call->sent_ms = now_ms;
     call->attempts++;
     return 0;
 }

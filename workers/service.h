@@ -31,6 +31,8 @@ struct service_end {
     const char *code;   /* a reason of workers/deaths.c; NULL: the reply is an answer with 2xx */
     const char *detail; /* for the log and the user; holds nothing that the service said */
     const struct http_client_reply *reply; /* NULL when there was none */
+    uint64_t requests;   /* sent, all told; 0: it never got so far */
+    uint64_t latency_ms; /* that the last of them took */
 };
 
 typedef void service_done_fn(void *context, const struct service_end *end);

@@ -27,7 +27,8 @@ static const size_t output_texts[] = {
     offsetof(struct message_output, seal),     offsetof(struct message_output, stored_sha256),
 };
 static const size_t part_texts[] = {offsetof(struct message_part, url),
-                                    offsetof(struct message_part, sha256)};
+                                    offsetof(struct message_part, sha256),
+                                    offsetof(struct message_part, key)};
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 static void copy_texts(void *base, const size_t *offsets, size_t count) {
@@ -74,6 +75,8 @@ static void forget_keys(struct task *task) {
         wipe_text(task->order.outputs[i].data_key);
         wipe_text(task->order.outputs[i].source_key);
     }
+    for (size_t i = 0; i < task->order.part_count; i++)
+        wipe_text(task->order.parts[i].key);
 }
 
 void task_free(struct task *task) {
@@ -135,6 +138,7 @@ static int send_result(struct task *task) {
         .pages = task->result.pages,
         .metrics = task->result.metrics,
         .split = task->result.split,
+        .calls = task->calls,
     };
     if (task->reason == NULL)
         fill_outputs(task, result);

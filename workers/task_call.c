@@ -17,7 +17,7 @@ struct task_call {
     struct processor_context context;
     struct remote_request request;
     bool repeated; /* the answer was not what it should be, and it was asked again */
-    void *map; /* of the input */
+    void *map;     /* of the input */
     size_t map_size;
 };
 
@@ -114,19 +114,34 @@ static void ask(struct task_call *call) {
     call->call = services_ask(task->tasks->host.services, &order, on_end, call);
 }
 
+/* Each time that a model was asked is accounted for, whatever came of it. */
+static void note_call(struct task *task, const struct service_end *end, const struct chat_usage *usage,
+                      const char *error) {
+    if (task->remote->service == SERVICE_CHAT && end->requests > 0)
+        chat_note_call(task->calls, sizeof task->calls, task->tasks->host.settings->chat_model, usage,
+                       end->latency_ms, error);
+}
+
 static void on_end(void *context, const struct service_end *end) {
     struct task_call *call = context;
     struct task *task = call->task;
+    struct chat_usage usage = {.confidence_percent = -1};
 
     call->call = NULL;
     if (end->code != NULL) {
+        note_call(task, end, &usage, end->code);
         task_fail(task, reason_find(end->code), "call", end->detail);
     } else {
         const struct remote_answer answer = {.text = end->reply->body,
                                              .size = end->reply->body_size,
                                              .content_type = end->reply->content_type,
-                                             .last = call->repeated};
+                                             .last = call->repeated,
+                                             .usage = &usage};
         int status = task->remote->answer(&call->context, task->tasks->host.settings, &answer);
+        note_call(task, end, &usage,
+                  status == 0              ? NULL
+                  : status == REMOTE_AGAIN ? "backend_bad_answer"
+                                           : call->context.error);
         if (status == REMOTE_AGAIN && !call->repeated) {
             call->repeated = true;
             ask(call);

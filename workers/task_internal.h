@@ -26,7 +26,7 @@ struct task_output {
 struct task_part {
     struct task *task;
     struct http_transfer *transfer;
-    uint64_t offset; /* in the document's parts */
+    struct transfer_target target; /* its place in the document's parts */
 };
 
 struct task {
@@ -56,6 +56,7 @@ struct task {
     const char *release; /* not NULL: release with this word instead of a result */
     char detail[256];
     struct runner_result result;
+    char calls[MESSAGE_CALLS_SIZE]; /* of models: chat_note_call */
     char input_sha256[65];
     uint64_t input_bytes, cpu_ms, peak_rss_bytes, fetch_ms, parse_ms, store_ms;
     int64_t step_started_ms, answered_ms;

@@ -9,6 +9,7 @@
 #include "lib/counters.h"
 #include "lib/log.h"
 #include "lib/text.h"
+#include "storage/provider.h"
 #include "workers/source.h"
 #include "workers/task_internal.h"
 #include "workers/transfer.h"
@@ -29,6 +30,8 @@ void task_stop_transfers(struct task *task) {
         if (task->parts[i].transfer != NULL)
             http_client_cancel(task->parts[i].transfer);
         task->parts[i].transfer = NULL;
+        envelope_sink_free(task->parts[i].target.sink);
+        task->parts[i].target.sink = NULL;
     }
     task->fetches_pending = 0;
     for (size_t i = 0; i < task->order.output_count; i++) {
@@ -93,10 +96,16 @@ void task_fail(struct task *task, const struct reason_row *reason, const char *s
 
 /* --- fetch ------------------------------------------------------------------------------------------------ */
 
-static void fail_fetch(struct task *task, const struct reason_row *reason, const struct http_client_reply *reply) {
+static void count_storage_error(const struct task *task, const char *url) {
+    counter_add(provider_of_url(task->tasks->host.settings, url)->errors, 1);
+}
+
+static void fail_fetch(struct task *task, const struct reason_row *reason, const struct http_client_reply *reply,
+                       const char *url) {
     char detail[200];
 
-    counter_add(COUNT_STORAGE_ERRORS, 1);
+    if (!text_starts_with(url, MESSAGE_SOURCE))
+        count_storage_error(task, url);
     (void)snprintf(detail, sizeof detail, "GET %s, status %d, %llu bytes", http_client_error_name(reply->error),
                    reply->status, (unsigned long long)reply->received_bytes);
     task_fail(task, reason, "fetch", detail);
@@ -129,7 +138,7 @@ static void on_fetched(void *context, const struct http_client_reply *reply) {
     if (reason == NULL && document_seal_input(&task->document, task->input_bytes) != 0)
         reason = reason_find("memory_limit");
     if (reason != NULL)
-        fail_fetch(task, reason, reply);
+        fail_fetch(task, reason, reply, task->order.input_url);
     else
         one_fetched(task);
 }
@@ -138,12 +147,16 @@ static void on_part_fetched(void *context, const struct http_client_reply *reply
     struct task_part *part = context;
     struct task *task = part->task;
     const struct message_part *order = &task->order.parts[part - task->parts];
-    const struct reason_row *reason = transfer_input_reason(reply, order->size_bytes, order->sha256);
+    char sha256[65] = "";
+    const struct reason_row *reason =
+        transfer_target_reason(&part->target, reply, order->size_bytes, order->sha256, sha256);
 
     part->transfer = NULL;
+    envelope_sink_free(part->target.sink);
+    part->target.sink = NULL;
     counter_add(COUNT_TRANSFER_BYTES_IN, reply->received_bytes);
     if (reason != NULL)
-        fail_fetch(task, reason, reply);
+        fail_fetch(task, reason, reply, order->url);
     else
         one_fetched(task);
 }
@@ -154,7 +167,7 @@ static int fetch_parts(struct task *task) {
     uint64_t bytes = 0;
 
     for (size_t i = 0; i < task->order.part_count; i++) {
-        task->parts[i].offset = bytes;
+        task->parts[i].target.offset = bytes;
         bytes += task->order.parts[i].size_bytes;
     }
     if (task->order.part_count > 0 && document_open_parts(&task->document, bytes) != 0) {
@@ -163,9 +176,11 @@ static int fetch_parts(struct task *task) {
     }
     for (size_t i = 0; i < task->order.part_count; i++) {
         struct task_part *part = &task->parts[i];
-        struct transfer_place place = {.fd = task->document.parts, .offset = part->offset};
-        part->transfer = transfer_fetch_part(tasks->host.http, tasks->host.settings, &task->order.parts[i], place,
-                                             on_part_fetched, part);
+        const struct message_part *order = &task->order.parts[i];
+        part->target.fd = task->document.parts;
+        part->target.sink = transfer_sink(order->key, part->target.fd, part->target.offset, order->size_bytes);
+        part->transfer =
+            transfer_fetch_part(tasks->host.http, tasks->host.settings, order, &part->target, on_part_fetched, part);
         if (part->transfer == NULL) {
             task_fail(task, reason_find("storage_refused"), "fetch", "unusable URL of a part");
             return -1;
@@ -219,6 +234,7 @@ static void on_copied(void *context, const struct http_client_reply *reply) {
                                     sizeof task->result.metadata[output->index], order->metadata) != 0)
         reason = reason_find("bad_result");
     if (reason != NULL) {
+        count_storage_error(task, order->source);
         (void)snprintf(detail, sizeof detail, "GET of a copy %s, status %d", http_client_error_name(reply->error),
                        reply->status);
         task_fail(task, reason, "fetch", detail);
@@ -239,7 +255,7 @@ static void copy_outputs(struct task *task) {
     for (size_t i = 0; i < task->order.output_count; i++) {
         struct task_output *output = &task->outputs[i];
         output->target.fd = task->document.outputs[output->index];
-        output->target.sink = transfer_sink(task->order.outputs[i].source_key, output->target.fd,
+        output->target.sink = transfer_sink(task->order.outputs[i].source_key, output->target.fd, 0,
                                             task->order.outputs[i].size_bytes);
         output->transfer = transfer_copy(tasks->host.http, tasks->host.settings, &task->order.outputs[i],
                                          &output->target, on_copied, output);
@@ -283,7 +299,7 @@ void task_begin(struct task *task) {
         return;
     task->fetches_pending++;
     task->target.fd = task->document.input;
-    task->target.sink = transfer_sink(task->order.input_key, task->target.fd, task->order.input_bytes);
+    task->target.sink = transfer_sink(task->order.input_key, task->target.fd, 0, task->order.input_bytes);
     task->fetch = (source_is(&task->order) ? source_fetch : transfer_fetch)(
         tasks->host.http, tasks->host.settings, &task->order, &task->target, on_fetched, task);
     if (task->fetch == NULL)
@@ -355,7 +371,7 @@ static void on_stored(void *context, const struct http_client_reply *reply) {
     output->transfer = NULL;
     task->stores_pending--;
     if (reason != NULL) {
-        counter_add(COUNT_STORAGE_ERRORS, 1);
+        count_storage_error(task, task->order.outputs[output - task->outputs].url);
         (void)snprintf(detail, sizeof detail, "PUT %s, status %d", http_client_error_name(reply->error), reply->status);
         task_fail(task, reason, "store", detail);
         return;
@@ -395,7 +411,7 @@ static int store_output(struct task *task, size_t i) {
     output->made = was_made(task, output->index);
     if (!output->made)
         return 0;
-    if (transfer_hash(fd, bytes, output->sha256) != 0)
+    if (transfer_hash(fd, 0, bytes, output->sha256) != 0)
         return -1;
     if (seal_output(output, &task->order.outputs[i], fd, bytes) != 0)
         return -1;

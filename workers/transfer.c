@@ -88,13 +88,13 @@ const struct reason_row *transfer_output_reason(const struct http_client_reply *
 
 /* ---- sealed objects ---- */
 
-struct envelope_sink *transfer_sink(const char *key, int fd, uint64_t bytes) {
+struct envelope_sink *transfer_sink(const char *key, int fd, uint64_t offset, uint64_t bytes) {
     unsigned char secret[ENVELOPE_KEY_BYTES];
     struct envelope_sink *sink;
 
     if (key == NULL || text_hex_decode(secret, sizeof secret, key) != 0)
         return NULL; /* the message's own check lets nothing but a key or "" through */
-    sink = envelope_sink_new(secret, fd, bytes);
+    sink = envelope_sink_new(secret, fd, offset, bytes);
     explicit_bzero(secret, sizeof secret);
     return sink;
 }
@@ -135,7 +135,7 @@ const struct reason_row *transfer_target_reason(const struct transfer_target *ta
         return reason;
     if (envelope_sink_end(target->sink) != 0)
         return reason_find("decrypt_failed");
-    if (transfer_hash(target->fd, expected_bytes, sha256) != 0)
+    if (transfer_hash(target->fd, target->offset, expected_bytes, sha256) != 0)
         return reason_find("memory_limit");
     return expected_sha256[0] == '\0' || strcasecmp(sha256, expected_sha256) == 0 ? NULL
                                                                                   : reason_find("input_changed");
@@ -158,6 +158,7 @@ struct http_transfer *transfer_fetch(struct http_client *client, const struct se
         .url = task->input_url,
         .upload_fd = -1,
         .sink_fd = target->sink == NULL ? target->fd : -1,
+        .sink_offset = target->offset,
         .sink = target->sink == NULL ? NULL : write_sink,
         .stream = target->sink,
         .max_bytes = most_bytes(target, task->input_bytes),
@@ -185,22 +186,12 @@ struct http_transfer *transfer_copy(struct http_client *client, const struct set
 }
 
 struct http_transfer *transfer_fetch_part(struct http_client *client, const struct settings *settings,
-                                          const struct message_part *part, struct transfer_place place,
+                                          const struct message_part *part, const struct transfer_target *target,
                                           http_client_done_fn *done, void *context) {
-    const struct http_client_request request = {
-        .method = "GET",
-        .url = part->url,
-        .upload_fd = -1,
-        .sink_fd = place.fd,
-        .sink_offset = place.offset,
-        .max_bytes = part->size_bytes > 0 ? part->size_bytes : 1,
-        .max_body = ANSWER_KEPT_BYTES,
-        .hash = true,
-        .timeout_ms = settings->transfer_timeout_ms,
-        .low_speed_ms = settings->transfer_low_speed_ms,
-    };
+    const struct message_task task = {
+        .input_url = part->url, .input_bytes = part->size_bytes, .input_etag = ""};
 
-    return http_client_start(client, &request, done, context);
+    return transfer_fetch(client, settings, &task, target, done, context);
 }
 
 struct http_transfer *transfer_store(struct http_client *client, const struct settings *settings,
@@ -234,7 +225,7 @@ struct http_transfer *transfer_store(struct http_client *client, const struct se
     return http_client_start(client, &request, done, context);
 }
 
-int transfer_hash(int fd, uint64_t bytes, char *target) {
+int transfer_hash(int fd, uint64_t offset, uint64_t bytes, char *target) {
     static unsigned char chunk[HASH_CHUNK];
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned digest_size = 0;
@@ -243,7 +234,7 @@ int transfer_hash(int fd, uint64_t bytes, char *target) {
 
     for (uint64_t at = 0; status == 0 && at < bytes;) {
         size_t wanted = bytes - at < HASH_CHUNK ? (size_t)(bytes - at) : HASH_CHUNK;
-        ssize_t count = pread(fd, chunk, wanted, (off_t)at);
+        ssize_t count = pread(fd, chunk, wanted, (off_t)(offset + at));
         if (count < 0 && errno == EINTR)
             continue;
         if (count <= 0 || EVP_DigestUpdate(hash, chunk, (size_t)count) != 1)

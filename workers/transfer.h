@@ -17,14 +17,15 @@ const struct reason_row *transfer_input_reason(const struct http_client_reply *r
                                                const char *expected_sha256);
 const struct reason_row *transfer_output_reason(const struct http_client_reply *reply);
 
-/* Where an object goes: into `fd`, opened on the way where it is sealed. */
+/* Where an object goes: into `fd` from `offset` on, opened on the way where it is sealed. */
 struct transfer_target {
     int fd;
+    uint64_t offset;
     struct envelope_sink *sink; /* NULL: it is plain. Borrowed until done */
 };
 
 /* A sink for an object that is `bytes` long when opened; NULL for a plain one (`key` is "" or NULL). */
-struct envelope_sink *transfer_sink(const char *key, int fd, uint64_t bytes);
+struct envelope_sink *transfer_sink(const char *key, int fd, uint64_t offset, uint64_t bytes);
 
 /* Starts fetching; NULL when the URL is unusable. */
 struct http_transfer *transfer_fetch(struct http_client *client, const struct settings *settings,
@@ -34,13 +35,9 @@ struct http_transfer *transfer_fetch(struct http_client *client, const struct se
 struct http_transfer *transfer_copy(struct http_client *client, const struct settings *settings,
                                     const struct message_output *output, const struct transfer_target *target,
                                     http_client_done_fn *done, void *context);
-/* The same for a part of what others made, from `offset` of `fd` on. */
-struct transfer_place {
-    int fd;
-    uint64_t offset;
-};
+/* The same for a part of what others made. */
 struct http_transfer *transfer_fetch_part(struct http_client *client, const struct settings *settings,
-                                          const struct message_part *part, struct transfer_place place,
+                                          const struct message_part *part, const struct transfer_target *target,
                                           http_client_done_fn *done, void *context);
 /* transfer_input_reason for either kind of object, of the plain bytes. `sha256` holds 65. */
 const struct reason_row *transfer_target_reason(const struct transfer_target *target,
@@ -62,7 +59,7 @@ struct http_transfer *transfer_store(struct http_client *client, const struct se
                                      const struct message_output *output, struct transfer_source source,
                                      http_client_done_fn *done, void *context);
 
-/* Hex SHA-256 of a file's first `bytes` bytes; `target` holds 65. -1 with errno. */
-int transfer_hash(int fd, uint64_t bytes, char *target);
+/* Hex SHA-256 of `bytes` bytes of a file; `target` holds 65. -1 with errno. */
+int transfer_hash(int fd, uint64_t offset, uint64_t bytes, char *target);
 
 #endif

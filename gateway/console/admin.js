@@ -110,7 +110,7 @@ class Service {
     return h("table", {}, head([["Name"], ["Every", "number"], ["Last run"], ["What it said", "extra"], ["Run or switch", "act"]]),
       h("tbody", {}, schedules.map((row) => h("tr", {}, h("th", { scope: "row" }, h("span", { text: row.name }), !row.enabled && h("span", { class: "tag warn", text: "off" }),
         row.failures > 0 && h("span", { class: "tag bad", text: `${row.failures} failed in a row` })),
-      cell(span(row.every_seconds), "number"), cell([ago(row.last_run), row.last_ms !== null && row.last_ms !== undefined && h("span", { class: "note second", text: row.last_ms < 1000 ? `${row.last_ms} ms` : duration(row.last_ms / 1000) })], "nowrap"),
+      cell(row.cron ? [h("code", { text: row.cron }), row.time_zone !== "UTC" && h("span", { class: "note second", text: row.time_zone })] : span(row.every_seconds), "number"), cell([ago(row.last_run), row.last_ms !== null && row.last_ms !== undefined && h("span", { class: "note second", text: row.last_ms < 1000 ? `${row.last_ms} ms` : duration(row.last_ms / 1000) })], "nowrap"),
       cell(row.last_result ?? "–", "extra"),
       cell([button(`Run ${row.name} now`, { icon: "play", compact: true, kind: "ghost", data: { key: `run ${row.name}` },
         onclick: () => this.act(`/v1/admin/schedules/${row.name}`, { run_now: true }, "It runs as soon as a scheduler looks") }),

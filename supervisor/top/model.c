@@ -50,7 +50,12 @@ static const struct rate_row {
     RATE(killed, "filemill_runners_ended_total{reason=\"deadline\"}"),
     RATE(killed, "filemill_runners_ended_total{reason=\"crash\"}"),
     RATE(cores, "filemill_runners_cpu_seconds_total"),
-    RATE(storage_errors, "filemill_storage_errors_total"),
+    RATE(storage_errors, "filemill_storage_errors_total{provider=\"r2\"}"),
+    RATE(storage_errors, "filemill_storage_errors_total{provider=\"aws\"}"),
+    RATE(storage_errors, "filemill_storage_errors_total{provider=\"spaces\"}"),
+    RATE(storage_errors, "filemill_storage_errors_total{provider=\"b2\"}"),
+    RATE(storage_errors, "filemill_storage_errors_total{provider=\"minio\"}"),
+    RATE(storage_errors, "filemill_storage_errors_total{provider=\"filemill\"}"),
     RATE(database_errors, "filemill_database_errors_total"),
 };
 

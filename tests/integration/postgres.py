@@ -148,7 +148,7 @@ class PgBouncer:
             f"[databases]\nfilemill = host={self.directory} dbname=filemill user=filemill\n[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
             f"pool_mode = transaction\ndefault_pool_size = {pool}\nmax_client_conn = 200\n"
-            "logfile =\npidfile =\n", encoding="utf-8")
+            "server_login_retry = 0.5\nlogfile =\npidfile =\n", encoding="utf-8")
 
     def __enter__(self):
         more = {}

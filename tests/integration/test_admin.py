@@ -158,6 +158,30 @@ def test_schedules_run_once_and_are_seen(system, admin):
     system.sql("delete from schedules where name in ('tick', 'tock')")
 
 
+def test_a_schedule_is_given_another_time(system, admin, user):
+    system.sql("insert into schedules (name, every, function) values ('timed', '1 hour', 'idempotency_expire')")
+    said = shell(system, "schedule", "timed", "--cron", "15 4 1 1 *", "--zone", "Europe/Berlin").stdout
+    assert re.fullmatch(r"next run 20\d\d-01-01T03:15:00.000Z\n", said), said
+    assert re.search(r"^timed +- +15 4 1 1 \* +Europe/Berlin +20\d\d-01-01T03:15:00 ", shell(system, "schedules").stdout, re.M)
+    for bad, words in (({"cron": "61 * * * *"}, 'minute "61": from 0 to 59'), ({"cron": "0 0 31 2 *"}, "no such day"),
+                       ({"cron": "@daily", "time_zone": "Mars/Phobos"}, "no such time zone"),
+                       ({"cron": "@daily", "every_seconds": 5}, "not both")):
+        answer = admin.call("POST", "/v1/admin/schedules/timed", bad)
+        assert (answer.status, answer.json["error"]) == (422, "bad_schedule") and words in answer.json["detail"], answer
+    done = shell(system, "schedule", "timed", "--cron", "* * * *", check=False)
+    assert done.returncode == 1 and "expected five fields" in done.stderr
+    row, = [row for row in admin.call("GET", "/v1/admin/schedules").json["schedules"] if row["name"] == "timed"]
+    assert (row["cron"], row["time_zone"], row["every_seconds"]) == ("15 4 1 1 *", "Europe/Berlin", None)
+    assert user.call("POST", "/v1/admin/schedules/timed", {"cron": "@daily"}).status == 403
+    assert admin.call("POST", "/v1/admin/schedules/nothing", {"cron": "@daily"}).status == 404
+    answer = admin.call("POST", "/v1/admin/schedules/timed", {"every_seconds": 900, "enabled": False})
+    assert answer.status == 200 and answer.json["ok"], answer
+    row, = system.sql("select cron, every::text, enabled, next_run <= now() + interval '15 min' as soon from schedules "
+                      "where name = 'timed'")
+    assert row == {"cron": None, "every": "00:15:00", "enabled": False, "soon": True}
+    system.sql("delete from schedules where name = 'timed'")
+
+
 def test_a_schedule_may_queue_a_job(system, user):
     file_id = user.send("daily.txt", "text/plain", b"daily")
     user.wait(file_id)

@@ -15,6 +15,9 @@ class Anything(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     objects = {}
 
+    def date_time_string(self, timestamp=None):
+        return "Sun, 06 Nov 1994 08:49:37 GMT"
+
     def do_PUT(self):
         self.objects[self.path.split("?")[0]] = self.rfile.read(int(self.headers["Content-Length"]))
         self.reply(200, b"")
@@ -69,7 +72,8 @@ def examine(system, **more):
 def test_a_sound_node_is_found_sound(system):
     report, results = examine(system)
     assert report["ok"], report
-    for group in ("machine.kernel", "sandbox.layers", "sandbox.socket_inet", "sandbox.execve", "database.reachable",
+    for group in ("machine.kernel", "machine.files", "engine.languages", "engine.ocr", "engine.speech", "database.pooler",
+                  "database.clock", "bucket.clock", "sandbox.layers", "sandbox.socket_inet", "sandbox.execve", "database.reachable",
                   "database.durable", "database.schema", "bucket.upload", "bucket.length", "bucket.type", "bucket.checksum",
                   "bucket.create_only", "bucket.expiry", "bucket.private", "bucket.cors", "bucket.delete"):
         assert results[group] == "ok", (group, report)
@@ -89,6 +93,18 @@ def test_people_read_lines_and_a_schema_that_is_not_ours_is_found(system):
     assert "FAIL  database.schema" in answer.stdout and "filemill migrate" in answer.stdout
 
 
+def test_what_engines_lack_is_named(tmp_path):
+    (tmp_path / "deu.traineddata").write_bytes(b"")
+    tmp_path.chmod(0o755)
+    alone = System(ocr_data=tmp_path, ocr_languages="deu+tlh", transcribe_data=tmp_path / "none")
+    report, results = examine(alone)
+    alone.close()
+    rows = {row["check"]: row for row in report["checks"]}
+    assert results["engine.languages"] == results["engine.ocr"] == "FAIL" and results["engine.speech"] == "warn"
+    assert rows["engine.languages"]["seen"].startswith("deu installed") and "tesseract-ocr-" in rows["engine.languages"]["remedy"]
+    assert "unsupported_language" in rows["engine.ocr"]["seen"]
+
+
 def test_what_is_not_understood_is_refused(system):
     wrong = system.command("doctor", "--nonsense", check=False)
     assert wrong.returncode == 2 and "usage" in wrong.stderr
@@ -102,6 +118,7 @@ def test_a_store_that_enforces_nothing_is_named(anything, tmp_path):
         report, results = examine(alone)
     finally:
         alone.close()
+    assert results["bucket.clock"] == "FAIL", "a store that lives in 1994"
     failed = {name for name, result in results.items() if result == "FAIL"}
     assert failed >= {"bucket.length", "bucket.type", "bucket.checksum", "bucket.create_only", "bucket.expiry",
                       "bucket.private", "database.reachable"}

@@ -5,7 +5,12 @@ import contextlib
 import hashlib
 import io
 import os
+import random
+import shutil
+import signal
+import subprocess
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -13,6 +18,8 @@ import pytest
 from system import System, eventually, fetch, one_page_pdf
 
 pytest.importorskip("cryptography", reason="python3-cryptography is not installed")
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: E402
+import scans  # noqa: E402
 import sealed  # noqa: E402
 
 OLD = "old:" + hashlib.sha256(b"old master key of the tests").hexdigest()
@@ -43,7 +50,7 @@ def keys():
 @pytest.fixture(scope="module")
 def system(keys):
     with System(backoff_unit_ms=200, encrypt_outputs="all", encryption_keys_file=keys.path, log_level="debug",
-                remember_results="on") as running:
+                remember_results="on", range_pages=2) as running:
         yield running
 
 
@@ -201,6 +208,33 @@ def test_nothing_comes_of_a_changed_chunk(system, user, long_text):
     assert content(user, long_text["file_id"], "office_text").body == plain
 
 
+@pytest.mark.skipif(shutil.which("pdftoppm") is None, reason="pdftoppm is not installed")
+def test_what_ranges_of_a_long_document_leave_is_sealed_too(system, user):
+    """Ranges of a scan, each by a run of its own, joined by another: nothing of the text lies open in between."""
+    file_id = user.send("scan.pdf", "application/pdf", scans.scan_pdf(6))
+    user.wait(file_id)
+    assert user.call("POST", f"/v1/files/{file_id}/jobs", {"type": "ocr"}).status in (200, 201, 202)
+    seen = {}
+
+    def done():
+        for item in system.s3().list_objects_v2(Bucket=system.bucket, Prefix=f"t/{user.tenant}/").get("Contents", []):
+            if file_id in item["Key"] and item["Key"] not in seen:
+                with contextlib.suppress(system.s3().exceptions.NoSuchKey):
+                    seen[item["Key"]] = raw(system, item["Key"])
+        return user.file(file_id)["status"] in ("ready", "failed")
+    eventually(done, 90, every=0.02, what="the whole is read")
+    text = content(user, file_id, "ocr_text").body.decode()
+    assert [f"number {page} of" in part for page, part in enumerate(text.split("\f"), 1)][:6] == [True] * 6, text
+    parts = {key: data for key, data in seen.items() if "/ocr_range." in key}
+    assert len(parts) >= 3, sorted(seen)
+    for key, data in seen.items():
+        if "/derived/" in key:
+            assert key.endswith(".enc") and data[:6] == b"FMSEAL" and b"number" not in data, key
+    # and when it is over neither they nor their keys are left
+    eventually(lambda: not system.sql("select key from object_keys where key = any (%s)", list(parts)), 30,
+               what="the parts' keys are gone")
+
+
 # ---- uploads that the client has encrypted ----
 
 
@@ -262,12 +296,9 @@ def test_uploads_that_are_not_as_announced_are_refused(user):
 
 def test_a_changed_upload_fails_its_job_with_a_reason(system, user):
     key, plain = os.urandom(32), LONG
-    init, answer = send_sealed(user, key, plain, filename="long.txt", mime="text/plain")
-    assert answer.status == 200
-    good = raw(system, init["r2_key"])
-    system.s3().put_object(Bucket=system.bucket, Key=init["r2_key"], Body=good[:200000] + b"\0" + good[200001:])
-    system.sql("update files set etag = null where id = %s", init["file_id"])
-    assert user.call("POST", f"/v1/files/{init['file_id']}/jobs", {"type": "extract_office"}).status in (200, 201, 202)
+    good = sealed.seal(key, plain)
+    init, answer = send_sealed(user, key, plain, good[:200000] + bytes([good[200000] ^ 1]) + good[200001:], filename="long.txt", mime="text/plain")
+    assert answer.status == 200  # finalize looks at the beginning alone
     file = user.wait(init["file_id"])
     assert "decrypt_failed" in [job["error_code"] for job in file["jobs"] if job["type"] == "extract_office"], file
 
@@ -337,6 +368,73 @@ def memory_has(pid, needles):
     except OSError:
         return False
     return False
+
+
+MANY = 6000  # a dozen transactions
+
+
+def master_of(key):
+    name, digits = key.split(":")
+    return name, AESGCM(bytes.fromhex(digits))
+
+
+def open_seal(object_key, seal):
+    name, wrapped = seal.split(":")
+    nonce, rest = bytes.fromhex(wrapped[:24]), bytes.fromhex(wrapped[24:])
+    return dict(map(master_of, (OLD, NEW)))[name].decrypt(nonce, rest, f"{name}\0{object_key}".encode())
+
+
+def test_rotation_may_be_killed_at_any_point(system, user, pdf, keys):
+    """kill -9 twenty times, back and forth: each data key is there after each, and a run that is left alone ends it."""
+    import psycopg2
+    import psycopg2.extras
+    chance = random.Random(20)
+    name, master = master_of(OLD)
+    data_keys = {f"t/none/rotation/{number:05d}": os.urandom(32) for number in range(MANY)}
+    rows = []
+    for key, data_key in data_keys.items():
+        nonce = os.urandom(12)
+        rows.append((key, pdf["file_id"], f"{name}:{(nonce + master.encrypt(nonce, data_key, f'{name}{chr(0)}{key}'.encode())).hex()}"))
+    order, midway = [OLD, NEW], 0
+    connection = psycopg2.connect(system.shell["PSQL_URL"])
+    connection.autocommit = True
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        psycopg2.extras.execute_values(cursor, "insert into object_keys (key, file_id, seal) values %s", rows, page_size=1000)
+
+        def count(key):
+            cursor.execute("select count(*) from object_keys where starts_with(key, 't/none/') and starts_with(seal, %s)",
+                           (key.split(":")[0] + ":",))
+            return cursor.fetchone()[0]
+
+        def all_are_readable():
+            cursor.execute("select key, seal from object_keys where starts_with(key, 't/none/')")
+            found = dict(cursor.fetchall())
+            assert found.keys() == data_keys.keys()
+            assert not [key for key, seal in found.items() if open_seal(key, seal) != data_keys[key]]
+
+        for turn in range(20):
+            if count(order[0]) in (0, MANY):  # all that there was to do is done: back again
+                order.reverse()
+                keys.write(*order)
+            before = count(order[0])
+            rotation = subprocess.Popen([system.programs / "filemill", "rotate-keys"], env=system.environment,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            while rotation.poll() is None and count(order[0]) < before + chance.choice((1, 1, 1000, 2500)):
+                pass
+            time.sleep(chance.uniform(0, 0.004))
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(rotation.pid, signal.SIGKILL)
+            rotation.wait()
+            midway += 0 < count(order[0]) < MANY
+            all_are_readable()
+        assert midway >= 5, "the kills came in the middle"
+        keys.write(OLD, NEW)
+        assert "; 0 wrapped by a key that is not here; 0 broken" in system.command("rotate-keys").stdout
+        assert count(OLD) == MANY and system.command("rotate-keys").stdout.startswith("0 keys")
+        all_are_readable()
+        assert MARK.encode() in content(user, pdf["file_id"], "pdf_text").body
+        cursor.execute("delete from object_keys where starts_with(key, 't/none/')")
+    keys.write(OLD)
 
 
 def test_rotation_needs_no_byte_of_an_object(system, user, pdf, keys):

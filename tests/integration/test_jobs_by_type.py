@@ -91,7 +91,7 @@ def test_what_the_list_says_the_processors_take(user, files):
 
 def test_an_order_makes_its_derivatives(user, files):
     answer = order(user, files["picture"], "image_variants", {"sizes": [100], "formats": ["png"]}, priority=0)
-    assert answer.status == 202 and answer.json["priority"] == 0, answer
+    assert answer.status == 202 and answer.json["priority"] == 1, answer
     assert finished(user, answer.json["id"])["status"] == "done"
     assert user.derivative(files["picture"], "variant_1_png")[1:4] == b"PNG"
     assert user.wait(files["picture"])["status"] == "ready"

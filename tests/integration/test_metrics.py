@@ -107,7 +107,25 @@ def test_sandbox_storage_and_memory_are_told(system, user, port):
 
     found = eventually(told, 10, what="a runner's memory")
     assert len([labels for labels in found["filemill_sandbox_layer"] if 'service="worker"' in labels]) == 3
-    assert list(found["filemill_storage_info"].values()) == [1] and 'provider="' in next(iter(found["filemill_storage_info"]))
+    assert found["filemill_storage_info"] == {'{bucket="files",provider="filemill"}': 1}
+
+
+def test_storage_errors_are_told_by_provider(system, user, port):
+    name = "filemill_storage_errors_total"
+
+    def counted():
+        return {labels: value for labels, value in samples(scrape(port))[name].items() if 'service="worker"' in labels}
+
+    before = counted()
+    assert {re.search('provider="(.*?)"', labels)[1] for labels in before} == {"r2", "aws", "spaces", "b2", "minio", "filemill"}
+    system.command("pause", "extract_pdf")
+    file_id = user.send("gone.pdf", "application/pdf", one_page_pdf("gone"))
+    system.s3().delete_object(Bucket=system.bucket,
+                              Key=system.sql("select r2_key_original as key from files where id = %s", file_id)[0]["key"])
+    system.command("resume", "extract_pdf")
+    assert user.wait(file_id)["status"] == "failed"
+    more = eventually(lambda: {labels for labels, value in counted().items() if value > before[labels]}, what="an error")
+    assert all('provider="filemill"' in labels for labels in more)
 
 
 def test_the_queue_is_told_by_type_and_state(system, user, port):

@@ -1,5 +1,6 @@
 """With an outside Postgres, through PgBouncer in transaction mode, and an outside object store: nothing embedded is
 started, the programs take their roles on in each transaction, and the whole way works."""
+import json
 import os
 import subprocess
 import tempfile
@@ -57,6 +58,38 @@ def test_the_whole_way(system, user):
     assert user.derivative(file["file_id"], "pdf_text").decode().strip() == "from outside"
 
 
+def listening(postgres):
+    with postgres.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("select count(*) as n from pg_stat_activity where query like 'listen %'")
+        return cursor.fetchone()["n"]
+
+
+def test_nobody_listens_where_no_notice_comes(database, system):
+    """A LISTEN through the pooler would stay in a session that is somebody else's next."""
+    postgres, _ = database
+    assert system.log().count("state=not_listening") == 1
+    assert listening(postgres) == 0
+
+
+def test_doctor_tells_of_the_pooler(database, system):
+    postgres, bouncer = database
+
+    def rows(**settings):
+        alone = System(database_url=bouncer.url(), **settings)
+        report = json.loads(alone.command("doctor", "--json", check=False).stdout)
+        alone.close()
+        assert "postgresql://" not in json.dumps(report)
+        return {row["check"]: row for row in report["checks"]}
+    row = rows()["database.pooler"]
+    assert row["result"] == "warn" and "in transaction mode" in row["seen"] and "DIRECT_URL" in row["remedy"]
+    found = rows(database_direct_url=postgres.url(), database_prepare="on")
+    assert found["database.pooler"]["result"] == "ok"
+    version = subprocess.run(["/usr/sbin/pgbouncer", "-V"], capture_output=True, text=True, check=True).stdout.split()[1]
+    mixes_up = tuple(map(int, version.split(".")[:2])) < (1, 21)
+    assert found["database.prepared"]["result"] == ("FAIL" if mixes_up else "ok"), found
+    assert rows(database_direct_url="postgresql://nobody@127.0.0.1:1/none")["database.pooler"]["result"] == "FAIL"
+
+
 def test_programs_never_act_as_the_owner(database, system, user):
     """What the gateway may see is decided by its role, also when it logs in as the owner."""
     postgres, _ = database
@@ -98,3 +131,17 @@ def test_postgres_restart_is_survived(database, system, user):
     for file_id in files[10:]:
         eventually(lambda: finalized(file_id), 30, every=0.2, what="finalize after the restart")
     assert {user.wait(file_id)["status"] for file_id in files} == {"ready"}
+
+
+def test_a_direct_url_brings_notices_past_the_pooler(database, store, system):
+    postgres, bouncer = database
+    system.terminate()
+    with System(database_url=bouncer.url(), database_direct_url=postgres.url(), poll_ms=600_000, **store) as node:
+        person = node.user().bootstrap()
+        file_id = person.wait(person.send("c.pdf", "application/pdf", one_page_pdf("past")))["file_id"]
+        eventually(lambda: listening(postgres) == 1, what="a listener")
+        node.sql("insert into jobs (tenant_id, file_id, type) values (%s, %s, 'noop')", person.tenant, file_id)
+        node.sql("notify filemill_jobs, 'another node'")
+        eventually(lambda: not node.sql("select from jobs where status <> 'done'"), 10, what="the job that was told of")
+        assert "state=not_listening" not in node.log()
+        assert postgres.url() not in node.log()

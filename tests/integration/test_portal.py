@@ -9,7 +9,6 @@ import re
 import subprocess
 import threading
 import urllib.parse
-import urllib.parse
 import uuid
 import zipfile
 
@@ -17,7 +16,7 @@ import pytest
 from system import BUILD, PATIENCE, ROOT, System, eventually, fetch
 
 pytest.importorskip("PIL", reason="python3-pil is not installed")
-from PIL import Image  # noqa: E402
+from PIL import Image, ImageDraw, ImageFont  # noqa: E402
 
 SEEDS = {"NEET 2026", "JEE Main 2026", "Aadhaar Update", "Passport India", "College Generic"}
 DEFINITION = {"target_width": 120, "target_height": 150, "target_dpi": 150, "max_kb": 40, "output_format": "jpeg",
@@ -156,6 +155,13 @@ def user(system):
 
 
 @pytest.fixture(scope="module")
+def admin(system):
+    """The made-up admin of the service."""
+    user, = [row["user_id"] for row in system.sql("select user_id::text from service_admins")]
+    return system.user(user)
+
+
+@pytest.fixture(scope="module")
 def upload(user):
     """A finalized upload under raw/: its id and its path."""
     data = picture()
@@ -258,6 +264,45 @@ def test_versions_are_added_and_never_changed(system, user):
     assert len(member.call("GET", "/v1/portal-schemas?name=NEET%202026").json["schemas"]) == 3
 
 
+def test_admins_add_everybodys_versions_and_say_which_are_offered(system, admin, user):
+    body = {"name": "Visa Form", "schema_definition": DEFINITION}
+    first = admin.call("POST", "/v1/admin/portal-schemas", body)
+    assert first.status == 201 and (first.json["version"], first.json["tenant_id"]) == (1, None), first
+    second = admin.call("POST", "/v1/admin/portal-schemas", {**body, "name": "visa form", "active": False}).json
+    assert (second["version"], second["active"]) == (2, False)
+    source = send(user, picture(300, 300))
+
+    def version_taken():
+        job = user.call("GET", f"/jobs/{job_of(user, submit(user, {'name': 'Visa Form'}, source))}").json
+        return job["portal_schema"]["version"]
+    assert version_taken() == 1, "one that is not active is not taken"
+    named = user.call("GET", f"/jobs/{job_of(user, submit(user, {'name': 'Visa Form', 'version': 2}, source))}").json
+    assert named["portal_schema"]["id"] == second["id"], "but it can be named"
+    assert admin.call("PUT", f"/v1/admin/portal-schemas/{second['id']}", {"active": True}).json["active"] is True
+    assert version_taken() == 2
+    assert admin.call("PUT", f"/v1/admin/portal-schemas/{second['id']}", {"active": False}).status == 200
+    assert version_taken() == 1, "and back"
+    listed = admin.call("GET", "/v1/admin/portal-schemas?name=VISA-form").json["schemas"]
+    assert [(s["version"], s["active"]) for s in listed] == [(1, True), (2, False)]
+    with pytest.raises(Exception, match="never changes"):
+        system.sql("update portal_schemas set name = 'x' where id = %s", second["id"])
+
+
+def test_everybodys_schemas_are_the_admins(admin, user):
+    own = user.call("POST", "/v1/portal-schemas", {"tenant_id": user.tenant, "name": "Own", "schema_definition":
+                                                   DEFINITION}).json["id"]
+    assert admin.call("PUT", f"/v1/admin/portal-schemas/{own}", {"active": False}).status == 404, "a tenant's is its own"
+    assert admin.call("PUT", f"/v1/admin/portal-schemas/{uuid.uuid4()}", {"active": False}).status == 404
+    for method, path, body in (("GET", "", None), ("POST", "", {"name": "a", "schema_definition": DEFINITION}),
+                               ("PUT", f"/{own}", {"active": False})):
+        answer = user.call(method, f"/v1/admin/portal-schemas{path}", body)
+        assert answer.status == 403 and answer.json["error"] == "forbidden", answer
+    for bad in ({"target_width": 0}, {}, {**DEFINITION, "surprise": 1}):
+        answer = admin.call("POST", "/v1/admin/portal-schemas", {"name": "a", "schema_definition": bad})
+        assert answer.status == 400 and answer.json["error"] == "payload_invalid", answer
+    assert admin.call("POST", "/v1/admin/portal-schemas", {"name": "--", "schema_definition": DEFINITION}).status == 400
+
+
 @pytest.mark.parametrize("change", [{"target_width": 0}, {"target_width": 3001}, {"quality": 101}, {"max_kb": "100"},
                                     {"output_format": "gif"}, {"surprise": 1}, {"min_kb": 50}, {"target_height": None}])
 def test_a_definition_that_makes_no_photo_is_refused(user, upload, change):
@@ -300,7 +345,9 @@ def test_a_job_from_upload_to_completion(system, user, upload):
     assert job["portal_schema"] == {"id": "0b6ad1f0-6f0c-4c36-9f3e-2f6d9b0a0001", "name": "NEET 2026", "version": 1}
     assert 0 <= job["quality_score"] <= 1
     assert isinstance(job["warnings"], list) and all(isinstance(w, str) for w in job["warnings"])
-    assert job["metrics"]["processing_ms"] > 0 and "ocr_confidence" in job["metrics"]
+    assert job["metrics"]["processing_ms"] > 0
+    assert job["metrics"]["ocr_confidence"] == 0, "there is no text in it"
+    assert "Low OCR confidence: 0.00" in job["warnings"] and "OCR skipped" not in job["warnings"]
     paths = job["artifacts"]
     assert paths["master_path"] == f"master/{user.id}/{paths['document_id']}/{paths['document_id']}.enc"
     assert paths["preview_path"] == f"output/{user.id}/{job['job_id']}/preview.jpg"
@@ -320,6 +367,18 @@ def test_a_job_from_upload_to_completion(system, user, upload):
         assert package.namelist() == [f"{job['job_id']}.jpg", "preview.jpg", "proof.json"]
         assert {entry.date_time for entry in package.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert package.read(f"{job['job_id']}.jpg") == artifact(system, paths["master_path"])
+
+
+def test_ocr_tells_how_surely_the_text_can_be_read(user):
+    image = Image.new("RGB", (900, 400), "white")
+    font = ImageFont.truetype("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", 48)
+    ImageDraw.Draw(image).multiline_text((40, 60), "The quick brown fox jumps\nover the lazy dog 1234567890\n"
+                                         "and then it goes home.", "black", font)
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=95)
+    job = settled(user, job_of(user, submit(user, {"name": "College Generic"}, send(user, out.getvalue()))))
+    assert job["status"] == "completed" and job["metrics"]["ocr_confidence"] > 0.7, job
+    assert job["metrics"]["ocr_words"] >= 12 and not [w for w in job["warnings"] if "OCR" in w], job
 
 
 def test_the_zip_of_the_same_upload_has_the_same_bytes(user, upload):

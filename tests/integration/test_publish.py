@@ -330,6 +330,10 @@ def test_the_second_bucket_may_be_away(system, raid, b2):
         job = system.insert(source_key="away", max_retries=30)
         eventually(lambda: system.job(job["id"])["retry_count"] > 0, what="a try")
         assert system.job(job["id"])["error_message"].startswith("storage_unavailable")
+        counted = [counters for service in system.stats()["services"] for counters in [service["counters"]]
+                   if 'filemill_storage_errors_total{provider="minio"}' in counters]
+        assert counted, "the second bucket's errors, by its provider"
+        assert not [counters for counters in counted if 'filemill_storage_errors_total{provider="filemill"}' in counters]
     finally:
         b2.start()
     system.ended(job)

@@ -292,7 +292,8 @@ def test_exports_are_gone_after_an_hour(system, user, made):
     assert user.call("GET", path).json["status"] == "completed"
     system.sql("update document_artifacts set created_at = now() - interval '61 minutes' where r2_key = %s", key)
     assert user.call("GET", path).json["status"] == "expired"
-    system.sql("select cleanup_old_exports()")
+    system.command("admin", "run-schedule", "cleanup-exports")
+    system.sql("set role filemill_scheduler; select schedules_run(20)")  # it looks once a minute
     gone(system, key)
     assert user.call("GET", f"/v1/wordlists/{made[0]}").status == 200
 
@@ -360,63 +361,3 @@ def test_row_security(system, user, made):
                       % user.id)[0]["n"] >= 1
     with pytest.raises(Exception, match="permission denied"):
         system.sql("set role filemill_gateway; select * from llm_metrics")
-
-
-# ---- with a model ----
-
-class Chat:
-    """A chat server that answers what it is told to."""
-
-    def __init__(self):
-        import http.server
-        import threading
-        chat = self
-        self.answers, self.questions = [], []
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                chat.questions.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                content = chat.answers.pop(0)
-                body = json.dumps({"model": "m", "choices": [{"finish_reason": "stop", "message": {"content": content}}],
-                                   "usage": {"prompt_tokens": 120, "completion_tokens": 30, "total_tokens": 150}}).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *arguments):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
-def test_a_model_extracts_and_translates():
-    chat = Chat()
-    good = json.dumps({"word_pairs": [{"source": "mill", "target": "Mühle"}] + [{"source": "x" * 101, "target": "y"}] +
-                       [{"source": f"w{i}", "target": "t"} for i in range(60)], "confidence": 0.8})
-    chat.answers = ["no list", good, "no", "no"] * 3
-    with System(wordlist_cooldown_seconds=0, admins=ADMIN, wordlist_backend="chat", chat_url=chat.url, max_attempts=1,
-                chat_model="m") as system:
-        system.sql("insert into llm_prices values ('m', 10, 100)")
-        user = system.user().bootstrap()
-        listing, job = make(user)
-        pairs = user.call("GET", f"/v1/wordlists/{listing}").json["word_pairs"]
-        assert pairs[0] == {"source": "mill", "target": "Mühle"} and len(pairs) == 40
-        question = chat.questions[0]
-        assert "The house stands" in question["messages"][1]["content"] and "de." in question["messages"][0]["content"]
-        row = system.sql("select * from llm_metrics where job_id = %s", job)[0]
-        assert (row["prompt_tokens"], row["completion_tokens"], row["total_tokens"]) == (120, 30, 150)
-        assert float(row["confidence"]) == 0.8 and float(row["cost"]) == (120 * 10 + 30 * 100) / 1000000
-        costs = system.user(ADMIN).call("GET", "/v1/admin/wordlists/metrics").json["llm"]
-        assert costs[0]["agent_type"] == "wordlist" and costs[0]["calls"] == 1 and costs[0]["total_tokens"] == 150
-        chat.answers = ["no"] * 50
-        failed = submit(user, send(user, data=(TEXT + "again").encode())).json["job_id"]
-        look = lambda: user.call("GET", f"/v1/wordlists/jobs/{failed}").json  # noqa: E731
-        eventually(lambda: system.sql("select error_code from jobs where id = %s", failed)[0]["error_code"], 30)
-        assert system.sql("select error_code as e from jobs where id = %s", failed)[0]["e"] == "backend_bad_answer"
-        assert look()["status"] in ("failed", "queued")
-        refused = user.call("POST", "/v1/wordlists", {"job_id": failed})
-        assert refused.status == 409 and refused.json["error"] == "wordlist_not_ready"

@@ -217,6 +217,18 @@ def test_memory_is_charged_from_the_header(feed, data, plain, mime):
     assert feed("thumbnail", data(), mime, memory_bytes=1024 * MIB)["reason"] == ""
 
 
+def test_processor_time_of_one_step(feed):
+    """A form whose fields double with each of 40 levels keeps poppler busy for years, before the first page."""
+    fields = {level: b"<</Kids[%d 0 R %d 0 R]/Parent %d 0 R>>" % (level + 1, level + 1, level - 1)
+              for level in range(11, 50)}
+    form = page(HELLO, b"/AcroForm<</Fields[10 0 R]>>", more={
+        10: b"<</Kids[11 0 R 11 0 R]>>", **fields,
+        50: b"<</Type/Annot/Subtype/Widget/FT/Tx/T(leaf)/Rect[0 0 1 1]/Parent 49 0 R>>"})
+    answer = feed("extract_pdf", form, "application/pdf", no_progress_ms=500, cpu_seconds=60, wall_ms=60000)
+    assert answer["reason"] == "cpu_limit" and "no step forward" in answer["end"], answer
+    assert answer["cpu_us"] < 20_000_000
+
+
 def test_processor_time(feed):
     bomb = page(endless_spaces(), filters=b"/Filter[/FlateDecode/FlateDecode]")
     assert len(bomb) < 100_000

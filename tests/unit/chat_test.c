@@ -88,9 +88,9 @@ static void answers_are_not_trusted(void **state) {
         } else {
             assert_string_equal(answer.content, answers[i].content);
             assert_string_equal(answer.model, "m-1");
-            assert_int_equal(answer.prompt_tokens, 7);
-            assert_int_equal(answer.completion_tokens, 3);
-            assert_int_equal(answer.total_tokens, 10);
+            assert_int_equal(answer.usage.prompt_tokens, 7);
+            assert_int_equal(answer.usage.completion_tokens, 3);
+            assert_int_equal(answer.usage.total_tokens, 10);
         }
         chat_answer_clear(&answer);
     }

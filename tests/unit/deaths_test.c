@@ -34,6 +34,7 @@ static const struct {
     {{.wait_status = KILLED(SIGXFSZ)}, "output_limit"},
     {{.wait_status = KILLED(SIGKILL), .order = ORDER_TIMEOUT}, "timeout"},
     {{.wait_status = KILLED(SIGKILL), .order = ORDER_NO_PROGRESS}, "no_progress"},
+    {{.wait_status = KILLED(SIGKILL), .order = ORDER_SPINNING}, "cpu_limit"},
     {{.wait_status = KILLED(SIGKILL), .order = ORDER_CANCELLED}, "cancelled"},
     {{.wait_status = KILLED(SIGKILL), .cpu_ms = 5100, .cpu_limit_ms = 5000}, "cpu_limit"},
     {{.wait_status = KILLED(SIGKILL), .cpu_ms = 4000, .cpu_limit_ms = 5000}, "memory_limit"},

@@ -66,7 +66,7 @@ static void object_free(struct object *object) {
 
 /* Opens `size` bytes as an object of `plain_size`, in parts of `step`; how many bytes came out is told. */
 static int open_all(const unsigned char *sealed, size_t size, size_t plain_size, size_t step, int fd) {
-    struct envelope_sink *sink = envelope_sink_new(key, fd, plain_size);
+    struct envelope_sink *sink = envelope_sink_new(key, fd, 0, plain_size);
     int status = 0;
 
     for (size_t at = 0; status == 0 && at < size; at += step)

@@ -162,8 +162,14 @@ static void only_keys_pass_for_keys(void **state) {
 #define CLASS "document-uploads"
 
 static void classes_have_folders_of_their_own(void **state) {
+    static const char *const sealed[] = {
+        CLASS "/" OWNER "/" FILE_ID ".csv.enc",
+        CLASS "/" OWNER "/" FILE_ID "." JOB "-3.csv.enc",
+    };
     static const char *const bad[] = {
         CLASS "/" OWNER "/" FILE_ID,
+        CLASS "/" OWNER "/" FILE_ID ".csv.enc.enc",
+        CLASS "/" OWNER "/" FILE_ID ".csv.encx",
         CLASS "/" OWNER "/" FILE_ID ".pdf/..",
         CLASS "/" OWNER "/../" FILE_ID ".pdf",
         CLASS "//" FILE_ID ".pdf",
@@ -189,6 +195,8 @@ static void classes_have_folders_of_their_own(void **state) {
     parts.first = false;
     assert_int_equal(key_retained_output(key, sizeof key, CLASS, OWNER, &parts), 0);
     assert_string_equal(key, CLASS "/" OWNER "/" FILE_ID "." JOB "-3.csv");
+    for (size_t i = 0; i < COUNT(sealed); i++)
+        assert_true(key_is_valid(sealed[i]));
     parts.job = "x";
     assert_int_equal(key_retained_output(key, sizeof key, CLASS, OWNER, &parts), -1);
 }

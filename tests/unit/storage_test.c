@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "lib/text.h"
+#include "storage/provider.h"
 #include "storage/storage.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -255,6 +256,31 @@ static void the_bucket_for_publishing_is_another_one(void **state) {
     storage_free(storage);
 }
 
+static void a_url_tells_its_provider(void **state) {
+    static const struct {
+        struct settings settings;
+        const char *url, *provider;
+    } rows[] = {
+        {{0}, "https://abc.r2.cloudflarestorage.com/files/k?X-Amz-Expires=1", "r2"},
+        {{0}, "https://files.nyc3.digitaloceanspaces.com/k", "spaces"},
+        {{.storage_provider = "filemill"}, "https://s3.us-west-004.backblazeb2.com/media/k", "b2"},
+        {{.storage_provider = "filemill"}, "http://127.0.0.1:8081/files/k", "filemill"},
+        {{.storage_provider = "r2"}, "https://files.example.com/k", "r2"},
+        {{.storage_provider = "r2", .publish_endpoint = "Media.example.com:9000"},
+         "https://media.example.com:9000/k",
+         "minio"},
+        {{.storage_provider = "r2", .publish_endpoint = "https://media.example.com/"},
+         "https://media.example.com/k?host=files.example.com",
+         "minio"},
+        {{0}, "http://store:8081/files/k", "minio"},
+        {{0}, "", "minio"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++)
+        assert_string_equal(provider_of_url(&rows[i].settings, rows[i].url)->name, rows[i].provider);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(providers_are_told_from_the_settings),
@@ -262,6 +288,7 @@ int main(void) {
         cmocka_unit_test(signed_headers_follow_what_the_provider_enforces),
         cmocka_unit_test(urls_are_for_whom_they_are_meant),
         cmocka_unit_test(the_bucket_for_publishing_is_another_one),
+        cmocka_unit_test(a_url_tells_its_provider),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

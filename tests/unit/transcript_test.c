@@ -202,7 +202,7 @@ static void long_segments_are_cut(void **state) {
     transcript.duration_ms = 60000;
     add(&transcript, 0, 600000, text.data);
     assert_int_equal(transcript_srt(&transcript, &buffer), 0);
-    for (const char *line = buffer.data, *end; (end = strchr(line, '\n')) != NULL; line = end + 1)
+    for (const char *line = buffer.data, *end; line != NULL && (end = strchr(line, '\n')) != NULL; line = end + 1)
         check_line(line, (size_t)(end - line), &seen, &lines);
     assert_string_equal(seen.data, text.data);
     buffer_clear(&buffer);

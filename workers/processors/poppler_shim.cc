@@ -114,7 +114,8 @@ int pdf_warm(void) {
         status = pdf_page_draw(pdf, 0, 72, &bitmap);
     std::free(text);
     std::free(bitmap.pixels);
-    pdf_close(pdf);
+    /* It stays open: with the last document poppler throws away its tables of names, and every runner would
+     * make and read them anew, which costs more than a page. */
     return status == PDF_OK ? 0 : -1;
 }
 
