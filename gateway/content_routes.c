@@ -71,6 +71,9 @@ static void found_original(struct call *call, const struct database_answer *answ
         call_problem(call, PROBLEM_NOT_FOUND, NULL);
         return;
     }
+    if (file_answer_elsewhere(call, file->key)) {
+        return;
+    }
     struct content *content = content_of(call, file);
     (void)text_copy(content->key, sizeof content->key, file->key);
     (void)text_copy(content->mime, sizeof content->mime,
@@ -109,6 +112,9 @@ static void found_derivative(struct call *call, const struct database_answer *an
     struct file_view *file = call->state;
     if (result_rows(answer->results[0]) == 0) {
         call_problem(call, PROBLEM_NOT_FOUND, NULL);
+        return;
+    }
+    if (file_answer_elsewhere(call, result_text(answer->results[0], 0, "key"))) {
         return;
     }
     struct content *content = content_of(call, file);

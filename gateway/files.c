@@ -142,14 +142,31 @@ static int make_link(struct call *call, const struct file_view *file, const stru
     return presign(call, link->key, link->filename, url);
 }
 
+static bool lies_elsewhere(const struct call *call, const char *key) {
+    return key_source(key) != NULL ||
+           (key_is_published(key) && call->gateway->settings.cdn_base_url == NULL);
+}
+
+bool file_answer_elsewhere(struct call *call, const char *key) {
+    char url[STORAGE_URL_MAX];
+    bool published = key_is_published(key);
+    if (!published && !lies_elsewhere(call, key)) {
+        return false;
+    }
+    if (!lies_elsewhere(call, key) && public_url(call->gateway->settings.cdn_base_url, key, url) == 0) {
+        call_redirect(call, url);
+    } else {
+        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+    }
+    return true;
+}
+
 void file_answer_link(struct call *call, const struct file_view *file, const struct file_link *link, json_t *extra) {
     char url[STORAGE_URL_MAX];
     json_t *body = extra != NULL ? extra : json_object();
     const char *redirect = call_query_value(call, "redirect");
     bool expires;
-    bool elsewhere = key_source(link->key) != NULL ||
-                     (key_is_published(link->key) && call->gateway->settings.cdn_base_url == NULL);
-    if (elsewhere) { /* where nothing is signed here */
+    if (lies_elsewhere(call, link->key)) {
         call_problem(call, PROBLEM_NOT_FOUND, NULL);
     } else if (make_link(call, file, link, url, &expires) != 0) {
         call_problem(call, link->sealed ? PROBLEM_KEY_UNAVAILABLE : PROBLEM_INTERNAL, NULL);

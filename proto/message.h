@@ -101,7 +101,7 @@ struct message_part {
     const char *url; /* presigned GET */
     uint64_t size_bytes;
     const char *sha256; /* hex */
-    const char *key;    /* 64 hex digits: it is sealed with it, and size and hash are of the plain bytes; empty: plain */
+    const char *key;    /* 64 hex digits: sealed with it; size and hash are of the plain bytes. Empty: plain */
 };
 
 struct message_task {

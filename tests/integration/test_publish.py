@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Media publishing, as its document describes it: other software inserts into publish_jobs, nothing else runs but a
 scheduler, a worker and a store; pictures come from a source with a bearer and go to a second bucket behind a CDN."""
+import http.client
 import http.server
 import io
 import os
@@ -155,6 +156,14 @@ def system(raid, b2):
         yield running
 
 
+@pytest.fixture(scope="module")
+def everything(b2):
+    """All of it, a gateway too, with every output encrypted that is not for everybody."""
+    with System(encrypt_outputs="all", encryption_key="5e" * 32, publish_bucket=BUCKET, publish_endpoint=b2.endpoint,
+                publish_region=REGION, publish_access_key=ACCESS_KEY, publish_secret_key=B2_SECRET, cdn_base_url=CDN) as running:
+        yield running
+
+
 def fetch_object(b2, url):
     assert url.startswith(CDN + "/published/"), url
     return b2.client().get_object(Bucket=BUCKET, Key=url[len(CDN) + 1:])
@@ -212,6 +221,43 @@ def test_a_file_of_ours_is_published_by_its_key(system, b2):
     assert shown(b2, job["thumb_url"]).size == (300, 400)
     by_id = system.ended(system.insert(file_id=file))
     assert by_id["display_url"] != job["display_url"] and shown(b2, by_id["display_url"]).size == (480, 640)
+
+
+def test_what_is_published_is_for_everybody(everything, b2):
+    """Encryption or not: the object behind the CDN is a plain picture, and the gateway's links lead there."""
+    user = everything.user().bootstrap()
+    file_id = user.send("lot.jpg", "image/jpeg", picture(640, 480))
+    user.wait(file_id)
+    job = everything.sql("insert into publish_jobs (file_id) values (%s) returning id", file_id)[0]["id"]
+    look = "select status, display_url, error_message from publish_jobs where id = %s"
+    row = eventually(lambda: [row for row in everything.sql(look, job) if row["status"] in ("completed", "failed")], 30,
+                     what="published")[0]
+    assert row["status"] == "completed", row
+    for kind, size in (("published_thumb", (300, 400)), ("published_display", (480, 640))):
+        found = user.call("GET", f"/v1/files/{file_id}/derivatives/{kind}")
+        assert found.status == 200 and "expires_in_seconds" not in found.json, found
+        stored = fetch_object(b2, found.json["download_url"])
+        assert stored["ContentType"] == "image/webp" and not found.json["download_url"].endswith(".enc")
+        assert Image.open(io.BytesIO(stored["Body"].read())).size == size
+        for path in (f"/v1/files/{file_id}/derivatives/{kind}?redirect=1", f"/v1/files/{file_id}/derivatives/{kind}/content"):
+            assert way(everything, user, path) == (303, found.json["download_url"]), path
+        assert not everything.sql("select key from object_keys where key like '%%' || %s || '%%'", kind)
+        assert everything.user().bootstrap().call("GET", f"/v1/files/{file_id}/derivatives/{kind}").status == 404
+    assert row["display_url"] == found.json["download_url"]
+    sealed = everything.sql("select r2_key, exists (select from object_keys k where k.key = r2_key) as sealed"
+                            " from file_derivatives where file_id = %s and kind not like 'published%%'", file_id)
+    assert sealed and all(row["sealed"] and row["r2_key"].endswith(".enc") for row in sealed), sealed
+
+
+def way(system, user, path):
+    """Status and Location of an answer that is not followed: the CDN is not there."""
+    connection = http.client.HTTPConnection("127.0.0.1", system.port, timeout=20)
+    try:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {user.token}"})
+        reply = connection.getresponse()
+        return reply.status, reply.headers["Location"]
+    finally:
+        connection.close()
 
 
 def test_a_url_of_the_source_is_a_source(system, raid, b2):
