@@ -139,7 +139,7 @@ struct settings {
     int64_t wordlist_cooldown_seconds, wordlist_text_bytes;
     char *classify_backend; /* embedded or chat */
     int64_t classify_least, classify_text_bytes, classify_examples;
-    int64_t form_bytes, form_file_bytes, form_parts, form_requests;
+    int64_t form_bytes, form_memory_bytes, form_parts, form_requests;
     char *chat_url, *chat_key, *chat_model, *chat_temperature;
     int64_t chat_concurrency, chat_per_minute, chat_timeout_ms;
     int64_t service_connect_timeout_ms, service_attempts, service_retry_after_ms, service_answer_bytes;

@@ -1,28 +1,30 @@
 /* SPDX-License-Identifier: MIT
- * POST /classify-documents-async: a form read as it comes. One file at a time is gathered in memory
- * (form-file at most), looked at as finalize would, and stored while the client waits; what no text can be
- * made of is refused there and then, by itself. All files become the caller's in one transaction at the end:
- * a form that breaks off leaves rows that are given up at once and objects that the chores delete. Nothing
- * touches a disk. */
+ * POST /classify-documents-async: a form read as it comes, and each file of it stored as it comes (put.h); a
+ * client waits while the store takes a part. A file is looked at as finalize would before it becomes an
+ * object; what no text can be made of is refused by itself. All files become the caller's in one transaction
+ * at the end: a form that breaks off leaves rows that are given up at once, and their objects and uploads are
+ * deleted. Nothing touches a disk. */
 #include "gateway/classify.h"
 #include "gateway/form.h"
 #include "gateway/identify.h"
 #include "gateway/json.h"
+#include "gateway/put.h"
 #include "gateway/statements.h"
 #include "lib/counters.h"
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "proto/identify.h"
 #include "proto/plan.h"
-#include "storage/keys.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#define STORE_TIMEOUT_MS 300000
 #define FIELD_MAX 64
+
+/* Of a file: its first bytes and, of one that is stored in parts, its last ones before the part at hand. */
+struct ends {
+    unsigned char head[IDENTIFY_HEAD_BYTES], tail[IDENTIFY_HEAD_BYTES];
+    size_t head_size, tail_size;
+};
 
 struct upload {
     struct form *form;
@@ -34,11 +36,14 @@ struct upload {
     bool is_file, is_tenant;
     char field[FIELD_MAX];
     size_t field_size;
-    int spool;
+    struct put put;
     uint64_t bytes;
-    char file_id[UUID_TEXT_SIZE], key[KEY_MAX + 1], filename[FORM_FILENAME_SIZE], type[FORM_TYPE_SIZE];
-    unsigned char *head, *tail;
-    size_t head_size, tail_size;
+    bool inserted, all_here;
+    const char *refused; /* why the rest of it is passed over */
+    const char *rest;    /* bytes that came and were not taken yet */
+    size_t rest_size;
+    char filename[FORM_FILENAME_SIZE];
+    struct ends *ends;
     json_t *ids; /* of rows that were made */
 };
 
@@ -60,31 +65,34 @@ static void abandoned(void *context, const struct database_answer *answer) {
     }
 }
 
-static void abandon(struct call *call, const struct upload *upload) {
+static void abandon(struct call *call, const json_t *rows) {
     const struct database_local locals[] = {{.name = "filemill.user_id", .value = call->user},
                                             {.name = NULL}};
-    char *ids = json_encode(upload->ids);
+    char *ids = json_encode(rows);
     const struct query query = {.statement = &abandon_statement, .values = {ids}};
     database_run(call->gateway->database, locals, &query, 1, abandoned, NULL);
     free(ids);
 }
 
 static void drop_file(struct upload *upload) {
-    if (upload->spool >= 0) {
-        close(upload->spool);
+    if (upload->put.call != NULL) {
+        put_clear(&upload->put);
     }
-    free(upload->head);
-    free(upload->tail);
-    upload->spool = -1;
-    upload->head = upload->tail = NULL;
-    upload->head_size = upload->tail_size = 0;
+    free(upload->ends);
+    upload->ends = NULL;
     upload->bytes = 0;
+    upload->inserted = upload->all_here = false;
+    upload->refused = NULL;
 }
 
 struct state {
     struct upload upload;
     struct call *call;
 };
+
+static struct upload *upload_of(const struct call *call) {
+    return &((struct state *)call->state)->upload;
+}
 
 static void clear_state(void *context) {
     struct state *state = context;
@@ -94,7 +102,7 @@ static void clear_state(void *context) {
         gateway->forms--;
     }
     if (!upload->done && json_array_size(upload->ids) > 0 && !gateway->draining) {
-        abandon(state->call, upload);
+        abandon(state->call, upload->ids);
     }
     drop_file(upload);
     form_free(upload->form);
@@ -106,7 +114,7 @@ static void clear_state(void *context) {
 
 /* The call is answered; what is still to come of the form is not read. */
 static void refuse(struct call *call, enum problem problem, const char *field, const char *words) {
-    struct upload *upload = &((struct state *)call->state)->upload;
+    struct upload *upload = upload_of(call);
     upload->ended = true;
     upload->waits = true; /* for ever */
     counter_add(COUNT_UPLOADS_REFUSED, 1);
@@ -139,76 +147,81 @@ static void go_on(struct call *call, struct upload *upload) {
     pump(call);
 }
 
+/* This file alone; a row it has is given up. */
 static void refuse_file(struct call *call, struct upload *upload, const char *error) {
     counter_add(COUNT_UPLOADS_REFUSED, 1);
     json_array_append_new(upload->items, classify_refused_item(upload->filename, error));
+    if (upload->inserted) {
+        json_t *row = json_pack("[s]", upload->put.file);
+        abandon(call, row);
+        json_decref(row);
+        json_array_remove(upload->ids, json_array_size(upload->ids) - 1);
+    }
     go_on(call, upload);
 }
 
-static void stored(void *context, const struct http_client_reply *reply) {
-    struct call *call = context;
-    struct upload *upload = &((struct state *)call->state)->upload;
-    if (reply->error != HTTP_CLIENT_OK || reply->status < 200 || reply->status > 299) {
-        storage_count_error(call->gateway->storage);
-        log_warn("request=%s storage=failed step=form error=%s status=%d", call->request_id,
-                 http_client_error_name(reply->error), reply->status);
+static void stored(struct call *call, const char *etag) {
+    struct upload *upload = upload_of(call);
+    if (etag == NULL) {
         refuse(call, PROBLEM_STORAGE_UNAVAILABLE, NULL, NULL);
-    } else {
-        const struct classify_file file = {.filename = upload->filename,
-                                           .file_id = upload->file_id,
-                                           .media_type = upload->type,
-                                           .etag = reply->etag,
-                                           .size_bytes = (int64_t)upload->bytes};
-        json_array_append_new(
-            upload->items, classify_item(&file, upload->plan_rows, upload->labels, &call->gateway->settings));
-        upload->stored++;
-        go_on(call, upload);
+        return;
     }
-    call_release(call);
+    const struct classify_file file = {.filename = upload->filename,
+                                       .file_id = upload->put.file,
+                                       .media_type = upload->put.type,
+                                       .etag = etag,
+                                       .size_bytes = (int64_t)upload->bytes};
+    json_array_append_new(upload->items,
+                          classify_item(&file, upload->plan_rows, upload->labels, &call->gateway->settings));
+    upload->stored++;
+    go_on(call, upload);
 }
 
-static void store(struct call *call, const struct database_answer *answer) {
-    struct upload *upload = &((struct state *)call->state)->upload;
-    char url[STORAGE_URL_MAX];
-    char type[FORM_TYPE_SIZE + 16];
+static void take_rest(struct call *call, struct upload *upload);
+
+static void part_stored(struct call *call, const char *etag) {
+    struct upload *upload = upload_of(call);
+    if (etag == NULL) {
+        refuse(call, PROBLEM_STORAGE_UNAVAILABLE, NULL, NULL);
+        return;
+    }
+    upload->waits = false;
+    take_rest(call, upload);
+    pump(call);
+}
+
+static void store(struct call *call, struct upload *upload) {
+    struct ends *ends = upload->ends;
+    const struct buffer *held = &upload->put.held;
+    if (call->request == NULL) {
+        return; /* the client is gone */
+    }
+    if (upload->all_here) {
+        put_end(&upload->put, stored);
+        return;
+    }
+    ends->tail_size = held->size < sizeof ends->tail ? held->size : sizeof ends->tail;
+    memcpy(ends->tail, held->data + held->size - ends->tail_size, ends->tail_size);
+    put_flush(&upload->put, part_stored);
+}
+
+static void inserted(struct call *call, const struct database_answer *answer) {
+    struct upload *upload = upload_of(call);
     if (result_affected(answer->results[0]) != 1) {
         refuse(call, PROBLEM_NOT_A_MEMBER, NULL, NULL);
         return;
     }
-    json_array_append_new(upload->ids, json_string(upload->file_id));
-    if (call->request == NULL) {
-        return; /* the client is gone */
-    }
-    const struct storage_presign what = {.method = "PUT",
-                                         .key = upload->key,
-                                         .expires_s = 3600,
-                                         .internal = true,
-                                         .content_type = upload->type,
-                                         .content_length = -1};
-    if (storage_presign(call->gateway->storage, &what, url, sizeof url) != 0) {
-        refuse(call, PROBLEM_INTERNAL, NULL, NULL);
-        return;
-    }
-    (void)text_format(type, sizeof type, "Content-Type: %s", upload->type);
-    const struct http_client_request request = {.method = "PUT",
-                                                .url = url,
-                                                .headers = (const char *const[]){type, NULL},
-                                                .upload_fd = upload->spool,
-                                                .upload_bytes = upload->bytes,
-                                                .sink_fd = -1,
-                                                .max_bytes = 65536,
-                                                .timeout_ms = STORE_TIMEOUT_MS,
-                                                .low_speed_ms = 30000};
-    call_hold(call);
-    (void)http_client_start(call->gateway->client, &request, stored, call);
+    json_array_append_new(upload->ids, json_string(upload->put.file));
+    upload->inserted = true;
+    store(call, upload);
 }
 
 static void insert(struct call *call, struct upload *upload) {
+    struct put *put = &upload->put;
     char extension[17], size[24], minutes[24];
-    text_uuid7(upload->file_id);
+    text_uuid7(put->file);
     key_extension(extension, sizeof extension, upload->filename);
-    if (key_original(upload->key, sizeof upload->key, upload->tenant, call->user, upload->file_id,
-                     extension) != 0) {
+    if (key_original(put->key, sizeof put->key, upload->tenant, call->user, put->file, extension) != 0) {
         refuse(call, PROBLEM_INTERNAL, NULL, NULL);
         return;
     }
@@ -217,69 +230,68 @@ static void insert(struct call *call, struct upload *upload) {
     (void)text_format(minutes, sizeof minutes, "%lld",
                       (long long)call->gateway->settings.upload_expiry_minutes);
     const struct query query = {.statement = &statements[STATEMENT_FILE_INSERT],
-                                .values = {upload->file_id, upload->tenant, "private", upload->key,
-                                           upload->type, size, NULL, upload->filename, minutes}};
-    call_write(call, &(struct call_effect){.queries = &query, .count = 1, .on_answer = store});
+                                .values = {put->file, upload->tenant, "private", put->key, put->type, size,
+                                           NULL, upload->filename, minutes}};
+    call_write(call, &(struct call_effect){.queries = &query, .count = 1, .on_answer = inserted});
+}
+
+/* --- what it is --------------------------------------------------------------------------------------------
+ */
+
+/* Goes by what the bytes are where that is known, else by what was said. */
+static const char *wrong_type(struct upload *upload, const char *sniffed) {
+    char *type = upload->put.type;
+    if (!media_type_agrees(type, sniffed)) {
+        return "type_mismatch";
+    }
+    if (sniffed != NULL) {
+        (void)text_copy(type, sizeof upload->put.type, sniffed);
+    } else {
+        type[strcspn(type, "; \t")] = '\0';
+        fields_lower(type);
+    }
+    return classify_takes(type) ? NULL : "type_not_applicable";
 }
 
 static void identified(void *context, const char *magic, const char *zip) {
     struct call *call = context;
-    struct upload *upload = &((struct state *)call->state)->upload;
-    const char *sniffed = media_type_combine(media_type_sniff(upload->head, upload->head_size), magic, zip);
-    const char *declared = upload->type[0] != '\0' ? upload->type : "application/octet-stream";
-    if (call->request == NULL) {
-        call_release(call);
-        return;
-    }
-    if (!media_type_agrees(declared, sniffed)) {
-        refuse_file(call, upload, "type_mismatch");
-    } else {
-        if (sniffed != NULL) {
-            (void)text_copy(upload->type, sizeof upload->type, sniffed);
-        } else {
-            upload->type[strcspn(upload->type, "; \t")] = '\0';
-            fields_lower(upload->type);
-        }
-        if (!classify_takes(upload->type)) {
-            refuse_file(call, upload, "type_not_applicable");
-        } else {
-            insert(call, upload);
-        }
+    struct upload *upload = upload_of(call);
+    const struct ends *ends = upload->ends;
+    const char *sniffed = media_type_combine(media_type_sniff(ends->head, ends->head_size), magic, zip);
+    const char *wrong = wrong_type(upload, sniffed);
+    if (call->request != NULL && wrong != NULL) {
+        refuse_file(call, upload, wrong);
+    } else if (call->request != NULL && upload->inserted) {
+        store(call, upload);
+    } else if (call->request != NULL) {
+        insert(call, upload);
     }
     call_release(call);
 }
 
-static int read_ends(struct upload *upload) {
-    size_t size = upload->bytes < IDENTIFY_HEAD_BYTES ? (size_t)upload->bytes : IDENTIFY_HEAD_BYTES;
-    upload->head = memory_new(size);
-    upload->tail = memory_new(size);
-    upload->head_size = size;
-    upload->tail_size = upload->bytes > IDENTIFY_HEAD_BYTES ? size : 0;
-    return pread(upload->spool, upload->head, size, 0) == (ssize_t)size &&
-                   pread(upload->spool, upload->tail, size, (off_t)(upload->bytes - size)) == (ssize_t)size
-               ? 0
-               : -1;
+/* The last bytes are in the part at hand, and before it. */
+static void take_tail(const struct upload *upload, struct ends *ends) {
+    const struct buffer *held = &upload->put.held;
+    size_t fresh = held->size < sizeof ends->tail ? held->size : sizeof ends->tail;
+    size_t kept = sizeof ends->tail - fresh < ends->tail_size ? sizeof ends->tail - fresh : ends->tail_size;
+    memmove(ends->tail, ends->tail + ends->tail_size - kept, kept);
+    memcpy(ends->tail + kept, held->data + held->size - fresh, fresh);
+    ends->tail_size = upload->bytes > sizeof ends->head ? kept + fresh : 0;
 }
 
 static void look(struct call *call, struct upload *upload) {
-    if (upload->bytes == 0) {
-        refuse_file(call, upload, "empty_file");
+    struct ends *ends = upload->ends;
+    if (upload->refused != NULL || upload->bytes == 0) {
+        refuse_file(call, upload, upload->refused != NULL ? upload->refused : "empty_file");
         return;
     }
-    if (upload->type[0] != '\0' && !media_type_is_valid(upload->type)) {
-        refuse_file(call, upload, "type_mismatch");
-        return;
-    }
-    if (read_ends(upload) != 0) {
-        refuse(call, PROBLEM_INTERNAL, NULL, NULL);
-        return;
-    }
+    take_tail(upload, ends);
     call_hold(call);
     identify_start(call->gateway->identify,
-                   &(struct identify_bytes){.head = upload->head,
-                                            .head_size = upload->head_size,
-                                            .tail = upload->tail_size > 0 ? upload->tail : NULL,
-                                            .tail_size = upload->tail_size},
+                   &(struct identify_bytes){.head = ends->head,
+                                            .head_size = ends->head_size,
+                                            .tail = ends->tail_size > 0 ? ends->tail : NULL,
+                                            .tail_size = ends->tail_size},
                    identified, call);
 }
 
@@ -298,8 +310,10 @@ static const struct statement tenant_statement = {
     "and ($1::uuid is null or m.tenant_id = $1::uuid) order by m.tenant_id limit 2",
     1};
 
+static void advance(struct call *call, struct upload *upload);
+
 static void resolved(struct call *call, const struct database_answer *answer) {
-    struct upload *upload = &((struct state *)call->state)->upload;
+    struct upload *upload = upload_of(call);
     const struct database_result *result = answer->results[0];
     if (result_rows(result) == 0) {
         refuse(call, PROBLEM_NOT_A_MEMBER, NULL, NULL);
@@ -315,13 +329,23 @@ static void resolved(struct call *call, const struct database_answer *answer) {
     upload->labels = labels != NULL ? json_loads(labels, 0, NULL) : classify_default_labels();
     upload->plan_rows = json_loads(result_text(result, 0, "plan"), 0, NULL);
     upload->resolved = true;
-    look(call, upload);
+    advance(call, upload);
 }
 
-static void resolve(struct call *call, struct upload *upload) {
-    const struct query query = {.statement = &tenant_statement,
-                                .values = {upload->chosen ? upload->tenant : NULL}};
-    call_read(call, &query, 1, resolved);
+/* All of a file, or as much as may lie in memory, is here. */
+static void advance(struct call *call, struct upload *upload) {
+    upload->waits = true;
+    if (!upload->resolved) {
+        const struct query query = {.statement = &tenant_statement,
+                                    .values = {upload->chosen ? upload->tenant : NULL}};
+        call_read(call, &query, 1, resolved);
+    } else if (upload->all_here) {
+        look(call, upload);
+    } else if (upload->inserted) {
+        store(call, upload);
+    } else {
+        insert(call, upload);
+    }
 }
 
 /* --- parts -------------------------------------------------------------------------------------------------
@@ -351,13 +375,13 @@ static void begin_part(struct call *call, struct upload *upload) {
                named ? "Expected a file" : "Expected files and tenant_id");
         return;
     }
-    (void)text_copy(upload->filename, sizeof upload->filename, part->filename);
-    (void)text_copy(upload->type, sizeof upload->type, part->type);
     if (upload->is_file) {
-        upload->spool = memfd_create("filemill-form", MFD_CLOEXEC);
-        if (upload->spool < 0) {
-            refuse(call, PROBLEM_INTERNAL, NULL, NULL);
-        }
+        put_begin(&upload->put, call);
+        upload->ends = memory_new(sizeof *upload->ends);
+        upload->refused = part->type[0] == '\0' || media_type_is_valid(part->type) ? NULL : "type_mismatch";
+        (void)text_copy(upload->filename, sizeof upload->filename, part->filename);
+        (void)text_copy(upload->put.type, sizeof upload->put.type,
+                        part->type[0] != '\0' ? part->type : "application/octet-stream");
     }
 }
 
@@ -370,30 +394,34 @@ static void take_field(struct call *call, struct upload *upload, const char *byt
     upload->field_size += size;
 }
 
+/* What does not fit is taken when the store has what is held. */
+static void take_rest(struct call *call, struct upload *upload) {
+    size_t taken =
+        upload->refused != NULL ? upload->rest_size : put_take(&upload->put, upload->rest, upload->rest_size);
+    upload->rest += taken;
+    upload->rest_size -= taken;
+    if (upload->rest_size > 0) {
+        advance(call, upload);
+    }
+}
+
 static void take_data(struct call *call, struct upload *upload) {
-    size_t size;
-    const char *bytes = form_data(upload->form, &size);
+    struct ends *ends = upload->ends;
+    upload->rest = form_data(upload->form, &upload->rest_size);
     if (!upload->is_file) {
-        take_field(call, upload, bytes, size);
+        take_field(call, upload, upload->rest, upload->rest_size);
         return;
     }
-    if (upload->bytes + size > (uint64_t)call->gateway->settings.form_file_bytes) {
+    upload->bytes += upload->rest_size;
+    if (upload->bytes > (uint64_t)call->gateway->settings.max_upload_bytes) {
         refuse(call, PROBLEM_FORM_TOO_LARGE, NULL, NULL);
         return;
     }
-    while (size > 0) {
-        ssize_t count = pwrite(upload->spool, bytes, size, (off_t)upload->bytes);
-        if (count < 0 && errno == EINTR) {
-            continue;
-        }
-        if (count < 0) {
-            refuse(call, PROBLEM_INTERNAL, NULL, NULL);
-            return;
-        }
-        bytes += count;
-        size -= (size_t)count;
-        upload->bytes += (uint64_t)count;
-    }
+    size_t room = sizeof ends->head - ends->head_size;
+    size_t first = upload->rest_size < room ? upload->rest_size : room;
+    memcpy(ends->head + ends->head_size, upload->rest, first);
+    ends->head_size += first;
+    take_rest(call, upload);
 }
 
 static void end_part(struct call *call, struct upload *upload) {
@@ -402,12 +430,8 @@ static void end_part(struct call *call, struct upload *upload) {
         choose_tenant(call, upload, upload->field);
         return;
     }
-    upload->waits = true;
-    if (upload->resolved) {
-        look(call, upload);
-    } else {
-        resolve(call, upload);
-    }
+    upload->all_here = true;
+    advance(call, upload);
 }
 
 static void need_more(struct call *call, struct upload *upload) {
@@ -422,7 +446,7 @@ static void need_more(struct call *call, struct upload *upload) {
 
 /* Takes what was fed apart until it is used up or something must be waited for. */
 static void pump(struct call *call) {
-    struct upload *upload = &((struct state *)call->state)->upload;
+    struct upload *upload = upload_of(call);
     while (!upload->waits && call->request != NULL && call->status == 0) {
         switch (form_next(upload->form)) {
         case FORM_MORE:
@@ -455,7 +479,6 @@ static int begin_form(struct call *call) {
     struct state *state = call_state(call, sizeof *state, clear_state);
     const char *tenant = call_query_value(call, "tenant_id");
     state->call = call;
-    state->upload.spool = -1;
     state->upload.items = json_array();
     state->upload.ids = json_array();
     state->upload.form =
@@ -481,7 +504,7 @@ int stream_classify_upload(struct call *call, const char *bytes, size_t size) {
     if (call->state == NULL && begin_form(call) != 0) {
         return -1;
     }
-    struct upload *upload = &((struct state *)call->state)->upload;
+    struct upload *upload = upload_of(call);
     if (form_feed(upload->form, bytes, size) != 0) {
         refuse(call, PROBLEM_INTERNAL, NULL, NULL);
         return -1;
@@ -495,7 +518,7 @@ void handle_classify_upload(struct call *call) {
     if (call->state == NULL && begin_form(call) != 0) {
         return;
     }
-    struct upload *upload = &((struct state *)call->state)->upload;
+    struct upload *upload = upload_of(call);
     upload->whole = true;
     pump(call);
 }

@@ -19,6 +19,8 @@
 #define LOOK_SOON_MS 200
 #define PENDING_MAX (4 * 1024 * 1024)
 #define DELETE_URL_SECONDS 300
+#define GARBAGE_MAX 1024
+#define UPLOAD "upload:"
 
 struct garbage {
     struct scheduler *scheduler;
@@ -82,24 +84,33 @@ bool garbage_is_settled(const struct garbage *garbage) {
 
 struct deletion {
     struct message message;
-    char keys[MESSAGE_MAX_URLS][KEY_MAX];
+    char keys[MESSAGE_MAX_URLS][GARBAGE_MAX];
     char urls[MESSAGE_MAX_URLS][STORAGE_URL_MAX];
 };
 
-static void deletion_add(const struct garbage *garbage, struct deletion *deletion, const char *key) {
+/* "upload:<key>?<id>" is an upload in parts that never ended. */
+static void deletion_add(const struct garbage *garbage, struct deletion *deletion, const char *text) {
     struct message_delete *objects = &deletion->message.delete_objects;
     size_t at = objects->object_count;
+    const char *name = text_starts_with(text, UPLOAD) ? text + sizeof UPLOAD - 1 : text;
+    const char *id = name != text ? strchr(name, '?') : NULL;
+    char key[GARBAGE_MAX];
     struct storage_presign sign = {.method = "DELETE",
-                                   .key = deletion->keys[at],
+                                   .key = key,
                                    .expires_s = DELETE_URL_SECONDS,
                                    .internal = true,
-                                   .content_length = -1};
+                                   .content_length = -1,
+                                   .upload_id = id != NULL ? id + 1 : NULL};
     const struct storage *storage =
-        key_is_published(key) ? garbage->scheduler->published : garbage->scheduler->storage;
+        key_is_published(name) ? garbage->scheduler->published : garbage->scheduler->storage;
+    bool whole = at < MESSAGE_MAX_URLS && text_copy(deletion->keys[at], GARBAGE_MAX, text) == 0 &&
+                 text_copy(key, sizeof key, name) == 0;
 
-    if (at == MESSAGE_MAX_URLS || text_copy(deletion->keys[at], KEY_MAX, key) != 0 || !key_is_valid(key) ||
-        storage == NULL || storage_presign(storage, &sign, deletion->urls[at], STORAGE_URL_MAX) != 0) {
-        log_warn("key=\"%s\" state=not_deleted reason=\"no key of ours\"", key);
+    if (whole && id != NULL)
+        key[id - name] = '\0';
+    if (!whole || (name != text && id == NULL) || !key_is_valid(key) || storage == NULL ||
+        storage_presign(storage, &sign, deletion->urls[at], STORAGE_URL_MAX) != 0) {
+        log_warn("key=\"%s\" state=not_deleted reason=\"no key of ours\"", text);
         return;
     }
     objects->objects[at] = (struct message_url){.key = deletion->keys[at], .url = deletion->urls[at]};

@@ -6,7 +6,7 @@ wanted_columns(tab, columns) as (values
   ('tenant_members', '{tenant_id,user_id,role,created_at}'),
   ('files', '{id,tenant_id,owner_user_id,visibility,r2_key_original,mime,size_bytes,sha256,status,created_at,
               updated_at,filename,detected_mime,etag,generation,upload_expires_at,finalized_at,deleted_at,purged_at,
-              followers,extension,sealed,retention_class}'),
+              followers,extension,sealed,retention_class,store_upload}'),
   ('file_derivatives', '{id,file_id,kind,r2_key,mime,size_bytes,created_at,job_id,sha256,metadata,updated_at}'),
   ('jobs', '{id,tenant_id,file_id,type,status,attempts,run_after,locked_at,locked_by,payload,result,created_at,
              updated_at,generation,priority,max_attempts,lease_epoch,lease_until,crashes,error_code,error_detail,

@@ -354,6 +354,7 @@ int storage_presign(const struct storage *storage, const struct storage_presign 
     char host[PROVIDER_HOST_MAX];
     char path[SIGNED_PATH_MAX];
     char length[24];
+    char part[12];
     struct sigv4_request request = {
         .method = what->method, .path = path, .payload_hash = SIGV4_UNSIGNED_PAYLOAD};
     bool is_put = strcmp(what->method, "PUT") == 0;
@@ -382,6 +383,10 @@ int storage_presign(const struct storage *storage, const struct storage_presign 
         sign_query(&request, "response-content-disposition", what->response_disposition);
         sign_query(&request, "response-content-type", what->response_type);
     }
+    sign_query(&request, "uploads", what->begin_upload ? "" : NULL);
+    sign_query(&request, "uploadId", what->upload_id);
+    (void)text_format(part, sizeof(part), "%u", what->part);
+    sign_query(&request, "partNumber", what->part > 0 ? part : NULL);
     if (sigv4_presign_query(&credentials, &request, what->expires_s, &text) == 0)
         result = text_copy(url, url_size, text.data);
 clear:

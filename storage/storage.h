@@ -30,7 +30,7 @@ bool storage_binds_checksum(const struct storage *storage);
 bool storage_binds_create_only(const struct storage *storage);
 
 struct storage_presign {
-    const char *method; /* GET, HEAD, PUT, DELETE */
+    const char *method; /* GET, HEAD, PUT, POST, DELETE */
     const char *key;
     int64_t expires_s;
     bool internal; /* for our own workers: the endpoint they reach, not the public one */
@@ -40,6 +40,10 @@ struct storage_presign {
     const char *checksum_sha256;  /* base64, NULL: not bound; ignored where the provider can't */
     const char *cache_control;    /* NULL: not bound */
     bool create_only;             /* If-None-Match: * where the provider can */
+    /* Uploads in parts: POST with begin_upload, PUT of a part, POST or DELETE of the upload */
+    bool begin_upload;
+    const char *upload_id; /* NULL: the object itself */
+    unsigned part;         /* from 1; 0: the whole upload */
     /* GET: response-content-disposition / -type overrides, NULL for none */
     const char *response_disposition;
     const char *response_type;

@@ -52,7 +52,7 @@ def accepted(answer):
 
 @pytest.fixture(scope="module")
 def system():
-    with System(form_file_bytes=300000, form_parts=8, backoff_unit_ms=100) as running:
+    with System(max_upload_bytes=300000, form_parts=8, backoff_unit_ms=100) as running:
         yield running
 
 

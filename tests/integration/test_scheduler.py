@@ -498,16 +498,32 @@ def test_garbage_goes_but_what_is_referenced_stays(stage, queue, postgres):
                      (file, kept))
     original = postgres.value("select r2_key_original from files where id = %s", (file,))
     gone = f"t/{queue.tenant}/derived/{uuid.uuid4()}/pdf_text.txt"
-    postgres.execute("insert into object_deletions (key) values (%s), (%s), (%s), ('../../etc/passwd')",
-                     (kept, original, gone))
+    postgres.execute("insert into object_deletions (key) values (%s), (%s), (%s), ('../../etc/passwd'),"
+                     " ('upload:../etc?id'), ('upload:' || %s)", (kept, original, gone, original))
     scheduler = stage.scheduler()
     worker = stage.peer(scheduler)
     message = worker.expect("delete", seconds=15)
     assert [item["key"] for item in message["objects"]] == [gone]
     assert "X-Amz-Signature" in message["objects"][0]["url"]
     worker.send("deleted", batch=message["batch"], objects=[{"key": gone}])
-    eventually(lambda: [row["key"] for row in postgres.query("select key from object_deletions")] == ["../../etc/passwd"],
-               what="rows of deleted objects")
+    eventually(lambda: {row["key"] for row in postgres.query("select key from object_deletions")} == {
+        "../../etc/passwd", "upload:../etc?id", f"upload:{original}"}, what="rows of deleted objects")
+
+
+def test_an_upload_in_parts_that_never_ends_is_aborted(stage, queue, postgres):
+    file = queue.file()
+    postgres.execute("update files set status = 'uploading', upload_expires_at = now() - interval '1 s',"
+                     " store_upload = 'a+/id?' where id = %s", (file,))
+    original = postgres.value("select r2_key_original from files where id = %s", (file,))
+    scheduler = stage.scheduler()
+    worker = stage.peer(scheduler)
+    message = worker.expect("delete", seconds=20)
+    assert [item["key"] for item in message["objects"]] == [f"upload:{original}?a+/id?"]
+    url = message["objects"][0]["url"]
+    assert f"{original}?" in url and "uploadId=a%2B%2Fid%3F" in url and "X-Amz-Signature" in url
+    worker.send("deleted", batch=message["batch"], objects=[{"key": message["objects"][0]["key"]}])
+    eventually(lambda: [row["key"] for row in postgres.query("select key from object_deletions")] == [original],
+               what="the object itself follows an hour later")
 
 
 def test_housekeeping(stage, queue, postgres):
