@@ -374,6 +374,8 @@ static struct bounds bounds_of(const struct classify_model *model, const struct 
             bounds.weight_high = fmax(bounds.weight_high, weight);
         }
     }
+    if (bounds.weight_low > bounds.weight_high) /* no word, no weight */
+        bounds.weight_low = bounds.weight_high = 0;
     return bounds;
 }
 

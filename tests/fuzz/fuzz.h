@@ -5,19 +5,22 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
-static inline void require(int held) {
-    if (!held)
-        abort();
+#define require(held) ((held) ? (void)0 : fuzz_failed(#held, __LINE__))
+
+static inline _Noreturn void fuzz_failed(const char *words, int line) {
+    fprintf(stderr, "SUMMARY: line %d does not hold: %s\n", line, words);
+    abort();
 }
 
 /* The caller frees both. */
 static inline char *exact_copy(const void *bytes, size_t size) {
-    char *copy = malloc(size > 0 ? size : 1);
+    char *copy = calloc(size > 0 ? size : 1, 1);
 
     require(copy != NULL);
     if (size > 0)

@@ -14,6 +14,7 @@ import pytest
 
 from cut import Line
 from postgres import Postgres
+from receiver import Receiver, verify
 from system import BUILD, System, eventually, fetch, free_port, one_page_pdf
 import test_kit as kit
 
@@ -117,7 +118,8 @@ class Nodes:
 
 @pytest.fixture(scope="module")
 def system():
-    with Nodes(backoff_unit_ms=200, lease_ms=5000, worker_slots=2) as running:
+    with Nodes(backoff_unit_ms=200, lease_ms=5000, worker_slots=2, webhook_allow_http="on", webhook_timeout_ms=2000,
+               webhook_allow_networks="127.0.0.0/8") as running:
         yield running
 
 
@@ -229,6 +231,33 @@ def test_a_lost_processor_loses_nothing(system, user):
     assert {states[file_id] for file_id in files} == {"ready"}
     assert violations(system) == []
     assert second.process.poll() is None
+
+
+def test_a_lost_processor_loses_no_webhook(system, user):
+    """Both machines tell of 200 events; one of them dies amid that, and comes back. Each event is told, under one id."""
+    receiver, events = Receiver(), 200
+    receiver.answers["/storm"] = [lambda request: time.sleep(0.02) or 204]
+    hooks = f"/v1/tenants/{user.tenant}/webhooks"
+    hook = user.call("POST", hooks, {"url": receiver.url("/storm"), "event_types": ["file.failed"], "concurrency": 8}).json
+    file_id = user.upload("storm.txt", "text/plain", b"told of")
+    system.sql("insert into file_events (tenant_id, file_id, kind, data) select %s, %s, 'file.status', "
+               "'{\"status\": \"failed\"}' from generate_series(1, %s)", user.tenant, file_id, events)
+    eventually(lambda: len(receiver.got("/storm")) > events // 10, every=0.01, what="a storm")
+    first, second = system.processors
+    held = eventually(lambda: system.sql("select id::text from webhook_deliveries where state = 'sending' and locked_by in "
+                                         "(select locked_by from webhook_deliveries where locked_by like %s)",
+                                         f"{first.name}%"), every=0.01, what="deliveries of the first node")
+    first.kill()
+    before = len(receiver.got("/storm"))
+    first.start()
+    eventually(lambda: not system.sql("select 1 from webhook_deliveries where endpoint_id = %s and state <> 'delivered'",
+                                      hook["id"]), 40, what="all told")
+    told = receiver.got("/storm")
+    assert 0 < before < len(told) and second.process.poll() is None and held
+    assert len({request.id for request in told}) == events <= len(told) <= events + 8
+    assert all(verify(hook["secret"], request.headers, request.body)["type"] == "file.failed" for request in told)
+    assert user.call("DELETE", f"{hooks}/{hook['id']}").status == 200
+    receiver.close()
 
 
 def test_a_processor_cut_off_from_postgres_loses_nothing(system, user):

@@ -2,6 +2,8 @@
 another's."""
 import os
 import signal
+import ssl
+import subprocess
 import time
 import uuid
 
@@ -20,10 +22,21 @@ def receiver():
     receiver.close()
 
 
+def certificate(folder, name):
+    """One of a private authority, which is itself; its key lies beside it."""
+    key, path = folder / f"{name}.key", folder / f"{name}.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", path, "-days", "2",
+                    "-subj", "/CN=x", "-addext", "subjectAltName=IP:127.0.0.1", "-batch"], check=True, capture_output=True)
+    path.chmod(0o644)
+    return path
+
+
 @pytest.fixture(scope="module")
 def system():
-    with System(backoff_unit_ms=200, webhook_allow_http="on", webhook_allow_networks="127.0.0.0/8",
-                webhook_retry_unit_ms=10, webhook_timeout_ms=2000, worker_slots=2) as running:
+    running = System(backoff_unit_ms=200, webhook_allow_http="on", webhook_allow_networks="127.0.0.0/8",
+                     webhook_retry_unit_ms=10, webhook_timeout_ms=2000, worker_slots=2)
+    running.environment["SSL_CERT_FILE"] = str(certificate(running.directory, "authority"))
+    with running:
         yield running
 
 
@@ -302,6 +315,23 @@ def test_no_answer_in_time_is_a_failure(owner, receiver):
     hook = listen(receiver, owner, path)
     row = settled(owner, hook, fire(owner, hook), "delivered")
     assert [one["error"] for one in row["history"]] == ["timeout", None]
+
+
+def test_only_certificates_of_the_known_authorities_are_trusted(system, owner):
+    authority, foreign = system.directory / "authority.pem", certificate(system.directory, "foreign")
+    for own, status in ((authority, "delivered"), (foreign, "pending")):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(own, own.with_suffix(".key"))
+        secure = Receiver()
+        secure.server.socket = context.wrap_socket(secure.server.socket, server_side=True)
+        answer = owner.call("POST", hooks(owner), {"url": f"https://127.0.0.1:{secure.port}/"})
+        sent = fire(owner, answer.json)
+        row = eventually(lambda: next((row for row in log(owner, answer.json)
+                                       if row["id"] == sent["delivery_id"] and row["history"]), None), what="an attempt")
+        assert (row["history"][0]["error"] is None) == (status == "delivered") == (len(secure.got("/")) == 1), row
+        assert status == "delivered" or "tls" in row["history"][0]["error"], row
+        assert owner.call("DELETE", f"{hooks(owner)}/{answer.json['id']}").status == 200
+        secure.close()
 
 
 @pytest.mark.parametrize("program", ["filemill-worker", "filemill-scheduler"])

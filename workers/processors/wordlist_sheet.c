@@ -55,7 +55,12 @@ static const struct {
          "/worksheet\" Target=\"worksheets/sheet1.xml\"/></Relationships>"},
 };
 
-/* XML 1.0 has no other control characters than tab and line ends. */
+/* U+FFFE and U+FFFF, in UTF-8. */
+static bool is_noncharacter(const char *text) {
+    return strncmp(text, "\xef\xbf\xbe", 3) == 0 || strncmp(text, "\xef\xbf\xbf", 3) == 0;
+}
+
+/* XML 1.0 has no other control characters than tab and line ends, and neither of those two. */
 static int append_text(struct buffer *out, const char *text) {
     int failed = 0;
 
@@ -63,6 +68,8 @@ static int append_text(struct buffer *out, const char *text) {
         const char *name = *text == '&' ? "&amp;" : *text == '<' ? "&lt;" : *text == '>' ? "&gt;" : NULL;
         if (name != NULL)
             failed |= buffer_append_text(out, name);
+        else if (is_noncharacter(text))
+            text += 2;
         else if ((unsigned char)*text >= ' ' || *text == '\t' || *text == '\n')
             failed |= buffer_append(out, text, 1);
     }
