@@ -54,7 +54,7 @@ static void seal_and_open(const uint8_t *bytes, size_t size) {
     }
     if (spoil % 4 == 1)
         sealed[spoil % total] ^= (char)(1 << spoil % 8);
-    sink = envelope_sink_new(key, opened, size);
+    sink = envelope_sink_new(key, opened, 0, size);
     for (uint64_t at = 0; at < total && status == 0; at += step)
         status = envelope_sink_write(sink, sealed + at, total - at < step ? total - at : step);
     if (status == 0)
