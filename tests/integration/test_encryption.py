@@ -4,6 +4,7 @@ was changed does not come out at all."""
 import contextlib
 import hashlib
 import io
+import json
 import os
 import random
 import shutil
@@ -15,7 +16,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from system import System, eventually, fetch, one_page_pdf
+from system import ROOT, System, eventually, fetch, one_page_pdf
 
 pytest.importorskip("cryptography", reason="python3-cryptography is not installed")
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: E402
@@ -264,6 +265,27 @@ def test_a_client_encrypts_what_it_uploads(system, user):
     assert MARK.encode() in content(user, init["file_id"], "pdf_text").body
     link = user.call("GET", f"/v1/files/{init['file_id']}/download").json["download_url"]
     assert fetch("GET", link).body == plain
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+@pytest.mark.parametrize("size", [0, 1, 65536, 200000])
+def test_the_client_in_javascript_seals_as_the_one_in_python_opens(user, size):
+    """samples/seal.mjs; in a page: tests/browser/test_sealed_upload.py."""
+    plain = os.urandom(size)
+    script = ("import(process.argv[1]).then(async ({seal}) => { const chunks = []; for await (const chunk of process.stdin)"
+              " chunks.push(chunk); const {encryption, body} = await seal(JSON.parse(process.argv[2]), Buffer.concat(chunks));"
+              " process.stderr.write(encryption.wrapped_key); process.stdout.write(Buffer.from(await body.arrayBuffer())); })")
+    public = user.call("GET", "/v1/encryption/key").json
+    made = subprocess.run(["node", "-e", script, ROOT / "samples" / "seal.mjs", json.dumps(public)], input=plain,
+                          capture_output=True, check=True, timeout=60)
+    assert len(made.stdout) == sealed.sealed_size(size)
+    init = user.init("a.bin", "application/octet-stream", max(size, 1), encryption={
+        "algorithm": public["algorithm"], "wrapped_key": made.stderr.decode()})
+    assert init.status in (200, 201), init
+    if size > 0:
+        assert user.put(init.json, made.stdout).status in (200, 204)
+        assert user.finalize(init.json["file_id"]).status == 200
+        assert content(user, init.json["file_id"]).body == plain
 
 
 def test_a_long_zip_is_recognised_by_its_end(user):
