@@ -13,13 +13,13 @@
 #define PART(kind, extension) 0
 #define OUTPUT_AT(place, kind, extension, mime) 0
 #define OUTPUT_NONE
-#define PROCESSOR(name, profile, wall, no_progress, cpu, memory, output, attempts, outputs)                  \
+#define PROCESSOR(name, nursery, profile, wall, no_progress, cpu, memory, output, attempts, outputs)         \
     OUTPUT_COUNT_##name = sizeof((char[]){0, outputs}) - 1,
 enum {
 #include "proto/processors.def"
 };
 #undef PROCESSOR
-#define PROCESSOR(name, profile, wall, no_progress, cpu, memory, output, attempts, outputs)                  \
+#define PROCESSOR(name, nursery, profile, wall, no_progress, cpu, memory, output, attempts, outputs)         \
     _Static_assert(OUTPUT_COUNT_##name <= MESSAGE_MAX_OUTPUTS, "too many outputs: " #name);
 #include "proto/processors.def"
 #undef PROCESSOR
@@ -39,8 +39,10 @@ enum {
     }
 #define OUTPUT_NONE                                                                                          \
     { .kind = NULL }
-#define PROCESSOR(row_name, row_profile, wall, no_progress, cpu, memory, output, row_attempts, row_outputs)  \
+#define PROCESSOR(row_name, row_nursery, row_profile, wall, no_progress, cpu, memory, output, row_attempts,  \
+                  row_outputs)                                                                               \
     {.name = #row_name,                                                                                      \
+     .nursery = NURSERY_##row_nursery,                                                                       \
      .profile = PROFILE_##row_profile,                                                                       \
      .wall_ms = UINT64_C(1000) * (wall),                                                                     \
      .no_progress_ms = UINT64_C(1000) * (no_progress),                                                       \

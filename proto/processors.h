@@ -16,6 +16,15 @@ enum processor_profile {
     PROFILE_NETWORK               /* the worker asks a service that the operator named (workers/remote.h) */
 };
 
+/* Which program has the processor's engines loaded: a runner is cheaper the less its nursery has mapped. */
+enum processor_nursery {
+    NURSERY_PDF,   /* and what needs no engine */
+    NURSERY_TEXT,  /* office documents, plain text, word lists */
+    NURSERY_MEDIA, /* pictures, OCR, sound, portals */
+    NURSERY_COUNT,
+    NURSERY_FIRST = NURSERY_PDF /* starts the others when something is sent to them */
+};
+
 /* Whose room a task takes: a worker offers each class its own (CREDIT). */
 enum processor_class { CLASS_RUNNER, CLASS_LIGHT, CLASS_NETWORK, CLASS_COUNT };
 
@@ -41,6 +50,7 @@ struct processor_output {
 
 struct processor_row {
     const char *name;
+    enum processor_nursery nursery;
     enum processor_profile profile;
     uint64_t wall_ms, no_progress_ms, cpu_seconds, memory_bytes, output_bytes;
     uint64_t max_attempts; /* 0: the max_attempts setting */

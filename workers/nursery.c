@@ -21,9 +21,9 @@
 #include "lib/process.h"
 #include "lib/text.h"
 #include "workers/nursery_runners.h"
+#include "workers/nursery_siblings.h"
 #include "workers/nursery_wire.h"
 #include "workers/processor.h"
-#include "workers/processors/engines.h"
 #include "workers/runner.h"
 
 #define SEND_PATIENCE_MS 10000
@@ -34,6 +34,7 @@ struct nursery {
     const struct nursery_start *start;
     struct loop *loop;
     struct loop_timer *look_timer;
+    struct siblings *siblings; /* of the first */
     uint64_t documents;
     bool renewal_wanted;
     struct runner_slot slots[NURSERY_MAX_RUNNERS];
@@ -321,12 +322,19 @@ static void handle_cancel(struct nursery *nursery, struct wire_packet *packet) {
         runner_kill(slot, ORDER_CANCELLED);
 }
 
+/* That it came was all. */
+static void handle_wake(struct nursery *nursery, struct wire_packet *packet) {
+    (void)nursery;
+    (void)packet;
+}
+
 static const struct {
     const char *verb;
     void (*handle)(struct nursery *nursery, struct wire_packet *packet);
 } verbs[] = {
     {"run", handle_run},
     {"cancel", handle_cancel},
+    {"wake", handle_wake},
 };
 
 static void dispatch(struct nursery *nursery, struct wire_packet *packet) {
@@ -343,13 +351,43 @@ static void dispatch(struct nursery *nursery, struct wire_packet *packet) {
 
 /* --- renewal --------------------------------------------------------------------------------------------- */
 
+void nursery_write_state(const struct nursery_start *start, char target[NURSERY_STATE_SIZE]) {
+    size_t length;
+
+    (void)text_format(target, NURSERY_STATE_SIZE, "%d %llu %d", start->carry + 1,
+                      (unsigned long long)start->generation, start->namespaces);
+    for (int i = NURSERY_FIRST + 1; i < NURSERY_COUNT; i++) {
+        length = strlen(target);
+        (void)text_format(target + length, NURSERY_STATE_SIZE - length, " %d", start->siblings[i]);
+    }
+}
+
+int nursery_read_state(struct nursery_start *start, const char *state) {
+    uint64_t numbers[3 + NURSERY_COUNT];
+    size_t count = 0;
+    char *end;
+
+    for (const char *at = state; count < COUNT_OF(numbers) && *at != '\0'; at = end) {
+        numbers[count++] = strtoull(at, &end, 10);
+        if (end == at)
+            return -1;
+    }
+    if (count != 3 + NURSERY_COUNT - 1 || numbers[0] > INT32_MAX || numbers[2] > 1)
+        return -1;
+    start->carry = (int)numbers[0] - 1;
+    start->generation = numbers[1];
+    start->namespaces = numbers[2] == 1;
+    for (int i = NURSERY_FIRST + 1; i < NURSERY_COUNT; i++)
+        start->siblings[i] = (pid_t)numbers[2 + i];
+    return 0;
+}
+
 /* Engines leak and a forked address layout is shared by all runners: a new image has neither. What waits in
  * the socket waits a tenth of a second longer. */
 static void renew(struct nursery *nursery) {
-    const struct nursery_start *start = nursery->start;
-    char carry[16], generation[24];
-    char program[] = "filemill-nursery", on[] = "on", off[] = "off";
-    char *arguments[] = {program, carry, generation, start->namespaces ? on : off, NULL};
+    struct nursery_start next = *nursery->start;
+    char program[] = "filemill-nursery", state[NURSERY_STATE_SIZE];
+    char *arguments[] = {program, state, NULL};
     int fd = runners_carry(nursery->slots, NURSERY_MAX_RUNNERS);
 
     nursery->renewal_wanted = false;
@@ -358,10 +396,13 @@ static void renew(struct nursery *nursery) {
         log_warn_errno("state=renewal-put-off");
         return;
     }
-    (void)text_format(carry, sizeof carry, "%d", fd);
-    (void)text_format(generation, sizeof generation, "%llu", (unsigned long long)start->generation + 1);
-    log_debug("state=renewing generation=%s", generation);
-    (void)syscall(SYS_execveat, start->program, "", arguments, environ, AT_EMPTY_PATH);
+    next.carry = fd;
+    next.generation++;
+    for (int i = 0; i < NURSERY_COUNT && nursery->siblings != NULL; i++)
+        next.siblings[i] = siblings_pid(nursery->siblings, (enum processor_nursery)i);
+    nursery_write_state(&next, state);
+    log_debug("state=renewing generation=%llu", (unsigned long long)next.generation);
+    (void)syscall(SYS_execveat, next.program, "", arguments, environ, AT_EMPTY_PATH);
     log_warn_errno("state=renewal-put-off");
     close(fd);
 }
@@ -408,7 +449,7 @@ static void tell_ready(const struct nursery_start *start) {
     note_number(&pairs[2], "generation", start->generation);
     note_text(&pairs[3], "layers", layers);
     note_number(&pairs[4], "complete", sandbox_is_complete(start->sandbox));
-    if (engines_describe(engines, sizeof engines) != 0)
+    if (processors_describe_engines(engines, sizeof engines) != 0)
         fatal("the engines' versions don't fit");
     note_text(&pairs[5], "engines", engines);
     tell(pairs, COUNT_OF(pairs));
@@ -431,9 +472,12 @@ int nursery_serve(const struct nursery_start *start) {
     arm_look_timer(nursery);
     loop_watch_new(nursery->loop, NURSERY_SOCKET, LOOP_READ, on_worker, nursery);
     loop_prepare_new(nursery->loop, before_sleep, nursery);
+    if (nursery_which() == NURSERY_FIRST)
+        nursery->siblings = siblings_new(nursery->loop, start);
     tell_ready(start);
     status = loop_run(nursery->loop);
     loop_free(nursery->loop);
+    siblings_free(nursery->siblings);
     free(nursery);
     return status;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Spawning the nursery with an explicit environment and one socket, and speaking nursery_wire.h with it. */
+ * Spawning the first nursery with an explicit environment and a socket for each of them, and speaking nursery_wire.h
+ * with all. */
 #include "workers/nursery_client.h"
 
 #include <errno.h>
@@ -25,17 +26,25 @@
 #define MAX_PARAMETERS (64u * 1024u)
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
+/* To one nursery. The first starts the others when something is sent to them. */
+struct line {
+    struct nursery_client *client;
+    struct loop_watch *watch;
+    int socket;
+    bool used, ready;
+    char engines[MESSAGE_ENGINES_SIZE];
+};
+
 struct nursery_client {
     struct loop *loop;
-    struct loop_watch *watch;
+    struct line lines[NURSERY_COUNT];
     struct nursery_events events;
     void *context;
-    int socket;
     int pidfd;
     pid_t pid;
-    bool ready, gone, complete;
+    bool gone, complete;
     char layers[SANDBOX_LAYERS_SIZE];
-    char engines[MESSAGE_ENGINES_SIZE];
+    char engines[MESSAGE_ENGINES_SIZE]; /* of all lines */
     struct wire_packet packet;
 };
 
@@ -87,24 +96,40 @@ static void environment_fill(struct environment *environment, const struct setti
 
 /* --- packets -------------------------------------------------------------------------------------------- */
 
-static void handle_ready(struct nursery_client *client) {
+static void join_engines(struct nursery_client *client) {
+    size_t length = 0;
+
+    client->engines[0] = '\0';
+    for (size_t i = 0; i < NURSERY_COUNT; i++) {
+        const char *engines = client->lines[i].engines;
+        if (engines[0] == '\0')
+            continue;
+        (void)text_format(client->engines + length, sizeof client->engines - length, "%s%s", length == 0 ? "" : ";",
+                          engines);
+        length += strlen(client->engines + length);
+    }
+}
+
+static void handle_ready(struct nursery_client *client, struct line *line) {
     const struct wire_packet *packet = &client->packet;
 
     (void)text_copy(client->layers, sizeof client->layers, wire_text(packet, "layers"));
-    (void)text_copy(client->engines, sizeof client->engines, wire_text(packet, "engines"));
+    (void)text_copy(line->engines, sizeof line->engines, wire_text(packet, "engines"));
+    join_engines(client);
     client->complete = wire_number(packet, "complete") != 0;
-    if (client->ready && client->events.renewed != NULL)
+    if (line->ready && client->events.renewed != NULL)
         client->events.renewed(client->context, wire_number(packet, "generation"));
-    client->ready = true;
+    line->ready = true;
 }
 
-static void handle_started(struct nursery_client *client) {
+static void handle_started(struct nursery_client *client, struct line *line) {
+    (void)line;
     if (client->events.started != NULL)
         client->events.started(client->context, wire_number(&client->packet, "id"),
                                (pid_t)wire_number(&client->packet, "pid"));
 }
 
-static void handle_ended(struct nursery_client *client) {
+static void handle_ended(struct nursery_client *client, struct line *line) {
     const struct wire_packet *packet = &client->packet;
     const char *reason = wire_text(packet, "reason");
     struct nursery_end end = {
@@ -116,6 +141,7 @@ static void handle_ended(struct nursery_client *client) {
         .pid = (pid_t)wire_number(packet, "pid"),
     };
 
+    (void)line;
     if (reason[0] != '\0') {
         end.reason = reason_find(reason);
         if (end.reason == NULL)
@@ -126,7 +152,7 @@ static void handle_ended(struct nursery_client *client) {
 
 static const struct {
     const char *verb;
-    void (*handle)(struct nursery_client *client);
+    void (*handle)(struct nursery_client *client, struct line *line);
 } verbs[] = {
     {"ended", handle_ended},
     {"started", handle_started},
@@ -134,8 +160,10 @@ static const struct {
 };
 
 /* 1: handled, 0: nothing there, -1: the nursery is gone or talks nonsense. */
-static int receive_one(struct nursery_client *client) {
-    switch (wire_receive(client->socket, &client->packet)) {
+static int receive_one(struct line *line) {
+    struct nursery_client *client = line->client;
+
+    switch (wire_receive(line->socket, &client->packet)) {
     case WIRE_NOTHING:
         return 0;
     case WIRE_CLOSED:
@@ -147,7 +175,7 @@ static int receive_one(struct nursery_client *client) {
     wire_close(&client->packet); /* nothing is ever sent to us with descriptors */
     for (size_t i = 0; i < COUNT_OF(verbs); i++) {
         if (strcmp(verbs[i].verb, wire_text(&client->packet, "verb")) == 0) {
-            verbs[i].handle(client);
+            verbs[i].handle(client, line);
             return 1;
         }
     }
@@ -155,16 +183,18 @@ static int receive_one(struct nursery_client *client) {
 }
 
 static void on_packet(void *context, uint32_t events) {
-    struct nursery_client *client = context;
+    struct line *line = context;
+    struct nursery_client *client = line->client;
 
     (void)events;
     for (int i = 0; i < PACKETS_PER_TURN && !client->gone; i++) {
-        int status = receive_one(client);
+        int status = receive_one(line);
         if (status == 0)
             return;
         if (status < 0) {
             client->gone = true;
-            loop_watch_set(client->watch, 0);
+            for (size_t other = 0; other < NURSERY_COUNT; other++)
+                loop_watch_set(client->lines[other].watch, 0);
             client->events.gone(client->context);
             return;
         }
@@ -174,15 +204,14 @@ static void on_packet(void *context, uint32_t events) {
 /* --- life ----------------------------------------------------------------------------------------------- */
 
 static int spawn(struct nursery_client *client, const struct settings *settings, const char *program,
-                 int nursery_socket) {
+                 const struct process_descriptor *descriptors) {
     struct environment environment = {0};
-    struct process_descriptor descriptor = {.from = nursery_socket, .to = NURSERY_SOCKET};
     char name[] = "filemill-nursery";
     char *arguments[] = {name, NULL};
     char *path = program != NULL ? memory_copy_text(program)
                                  : memory_format("%s/filemill-nursery", process_own_directory());
-    struct process_plan plan = {.path = path, .arguments = arguments, .descriptors = &descriptor,
-                                .descriptor_count = 1};
+    struct process_plan plan = {.path = path, .arguments = arguments, .descriptors = descriptors,
+                                .descriptor_count = NURSERY_COUNT};
 
     environment_fill(&environment, settings);
     plan.environment = environment.entries;
@@ -194,13 +223,14 @@ static int spawn(struct nursery_client *client, const struct settings *settings,
     return client->pid < 0 ? -1 : 0;
 }
 
-static int wait_until_ready(struct nursery_client *client) {
+static int wait_until_ready(struct line *line) {
     int64_t deadline = clock_monotonic_ms() + START_PATIENCE_MS;
 
-    while (!client->ready) {
-        struct pollfd readable = {.fd = client->socket, .events = POLLIN};
+    line->used = true;
+    while (!line->ready) {
+        struct pollfd readable = {.fd = line->socket, .events = POLLIN};
         int64_t left = deadline - clock_monotonic_ms();
-        if (left <= 0 || (poll(&readable, 1, (int)left) < 0 && errno != EINTR) || receive_one(client) < 0) {
+        if (left <= 0 || (poll(&readable, 1, (int)left) < 0 && errno != EINTR) || receive_one(line) < 0) {
             log_error("service=nursery state=not-ready");
             return -1;
         }
@@ -208,30 +238,66 @@ static int wait_until_ready(struct nursery_client *client) {
     return 0;
 }
 
+static void close_if_open(int fd) {
+    if (fd >= 0)
+        close(fd);
+}
+
+static int open_lines(struct nursery_client *client, struct process_descriptor *descriptors) {
+    int sockets[2];
+
+    for (int i = 0; i < NURSERY_COUNT; i++) {
+        client->lines[i] = (struct line){.client = client, .socket = -1};
+        descriptors[i] = (struct process_descriptor){.from = -1, .to = NURSERY_SOCKET + i};
+    }
+    for (int i = 0; i < NURSERY_COUNT; i++) {
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
+            log_error_errno("service=nursery state=no-socket");
+            return -1;
+        }
+        client->lines[i].socket = sockets[0];
+        descriptors[i].from = sockets[1];
+    }
+    return 0;
+}
+
 struct nursery_client *nursery_client_new(struct loop *loop, const struct settings *settings, const char *program,
                                           const struct nursery_events *events, void *context) {
-    struct nursery_client *client;
-    int sockets[2];
-    int status;
+    struct process_descriptor descriptors[NURSERY_COUNT];
+    struct nursery_client *client = memory_new(sizeof *client);
 
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
-        log_error_errno("service=nursery state=no-socket");
-        return NULL;
-    }
-    client = memory_new(sizeof *client);
     client->loop = loop;
     client->events = *events;
     client->context = context;
-    client->socket = sockets[0];
     client->pidfd = -1;
-    status = spawn(client, settings, program, sockets[1]);
-    close(sockets[1]);
-    if (status != 0 || wait_until_ready(client) != 0) {
+    int status = open_lines(client, descriptors);
+    if (status == 0)
+        status = spawn(client, settings, program, descriptors);
+    for (int i = 0; i < NURSERY_COUNT; i++)
+        close_if_open(descriptors[i].from);
+    if (status != 0 || wait_until_ready(&client->lines[NURSERY_FIRST]) != 0) {
         nursery_client_free(client);
         return NULL;
     }
-    client->watch = loop_watch_new(loop, client->socket, LOOP_READ, on_packet, client);
+    for (int i = 0; i < NURSERY_COUNT; i++) {
+        struct line *line = &client->lines[i];
+        line->watch = loop_watch_new(loop, line->socket, LOOP_READ, on_packet, line);
+    }
     return client;
+}
+
+int nursery_client_start_all(struct nursery_client *client) {
+    const struct message_pair wake = {.key = "verb", .text = "wake"};
+
+    for (int i = 0; i < NURSERY_COUNT; i++) {
+        if (!client->lines[i].used && wire_send(client->lines[i].socket, &wake, 1, NULL, 0) != 0)
+            return -1;
+    }
+    for (int i = 0; i < NURSERY_COUNT; i++) {
+        if (wait_until_ready(&client->lines[i]) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 static void await_end(struct nursery_client *client) {
@@ -254,8 +320,10 @@ static void await_end(struct nursery_client *client) {
 void nursery_client_free(struct nursery_client *client) {
     if (client == NULL)
         return;
-    loop_watch_free(client->watch);
-    close(client->socket);
+    for (int i = 0; i < NURSERY_COUNT; i++) {
+        loop_watch_free(client->lines[i].watch);
+        close_if_open(client->lines[i].socket);
+    }
     await_end(client);
     if (client->pidfd >= 0)
         close(client->pidfd);
@@ -301,6 +369,7 @@ static size_t gather_descriptors(const struct document *document, int *descripto
 
 int nursery_client_run(struct nursery_client *client, uint64_t id, const struct document *document,
                        const struct nursery_limits *limits, const char *mime, const char *parameters) {
+    struct line *line = &client->lines[document->row->nursery];
     int descriptors[WIRE_MAX_DESCRIPTORS];
     uint64_t wanted;
     size_t descriptor_count = gather_descriptors(document, descriptors, &wanted);
@@ -331,16 +400,24 @@ int nursery_client_run(struct nursery_client *client, uint64_t id, const struct 
         errno = EMSGSIZE;
         return -1;
     }
-    return wire_send(client->socket, pairs, COUNT_OF(pairs), descriptors, descriptor_count);
+    line->used = true;
+    return wire_send(line->socket, pairs, COUNT_OF(pairs), descriptors, descriptor_count);
 }
 
-void nursery_client_cancel(struct nursery_client *client, uint64_t id) {
+static void cancel(const struct line *line, uint64_t id) {
     const struct message_pair pairs[] = {{.key = "verb", .text = "cancel"}, {.key = "id", .number = id}};
-
-    struct pollfd writable = {.fd = client->socket, .events = POLLOUT};
+    struct pollfd writable = {.fd = line->socket, .events = POLLOUT};
 
     /* Worth a short wait: a cancel that is lost leaves a runner until its deadline. */
     (void)poll(&writable, 1, CANCEL_PATIENCE_MS);
-    if (wire_send(client->socket, pairs, COUNT_OF(pairs), NULL, 0) != 0)
+    if (wire_send(line->socket, pairs, COUNT_OF(pairs), NULL, 0) != 0)
         log_warn_errno("document=%llu state=not-cancelled", (unsigned long long)id);
+}
+
+/* Nurseries that don't know the document pass over it. */
+void nursery_client_cancel(struct nursery_client *client, uint64_t id) {
+    for (size_t i = 0; i < NURSERY_COUNT; i++) {
+        if (client->lines[i].used)
+            cancel(&client->lines[i], id);
+    }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A worker's side of its nursery: starts it, hands it documents, hears how they ended. A nursery that dies is
+ * A worker's side of its nurseries: starts them, hands them documents, hears how they ended. A nursery that dies is
  * not replaced: `gone` is called and the worker is expected to exit, its supervisor starts both anew. */
 #ifndef WORKERS_NURSERY_CLIENT_H
 #define WORKERS_NURSERY_CLIENT_H
@@ -39,11 +39,14 @@ struct nursery_events {
  * NULL with a log line on failure. Must be called while this process has one thread. */
 struct nursery_client *nursery_client_new(struct loop *loop, const struct settings *settings, const char *program,
                                           const struct nursery_events *events, void *context);
-/* Closes the socket: the nursery ends, and its runners with it. Waits for it. */
+/* Those nurseries too that otherwise wait for their first document; until then nursery_client_engines doesn't know what
+ * they have. Waits as nursery_client_new does. 0, or -1 with a log line. */
+int nursery_client_start_all(struct nursery_client *client);
+/* Closes the sockets: the nurseries end, and its runners with it. Waits for it. */
 void nursery_client_free(struct nursery_client *client);
 
 /* Layers as sandbox_describe words them; static while the client lives. */
-const char *nursery_client_engines(const struct nursery_client *client); /* as engines_describe says */
+const char *nursery_client_engines(const struct nursery_client *client); /* as processors_describe_engines says */
 const char *nursery_client_layers(const struct nursery_client *client);
 bool nursery_client_sandbox_is_complete(const struct nursery_client *client);
 pid_t nursery_client_pid(const struct nursery_client *client);

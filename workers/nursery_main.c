@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The nursery program: `filemill-nursery` with the worker's socket on descriptor 3. It warms the engines,
+ * The nursery programs: `filemill-nursery` with the worker's socket on descriptor 3 and its lines to the others on
+ * those after it, or one of the others with its line on descriptor 3. It warms the engines,
  * prepares the sandbox, gives up what it can and serves. It refuses to start when warming left a second thread
  * (a fork would then copy locks that nobody releases) or when a required layer of the sandbox is missing.
  * `filemill-nursery policy compute|engine_data` prints the system call policy instead. */
@@ -13,7 +14,6 @@
 #include <unistd.h>
 
 #include "lib/log.h"
-#include "lib/text.h"
 #include "workers/nursery.h"
 #include "workers/processor.h"
 
@@ -39,17 +39,6 @@ static int print_policy(const char *profile) {
     return 0;
 }
 
-/* After a renewal: `filemill-nursery <descriptor of carried runners> <generation> <namespaces on|off>`. */
-static void read_carried(char **arguments, struct nursery_start *start) {
-    uint64_t fd;
-
-    if (text_parse_u64(arguments[1], 0, INT32_MAX, &fd) != 0 ||
-        text_parse_u64(arguments[2], 0, UINT64_MAX, &start->generation) != 0 ||
-        text_parse_bool(arguments[3], &start->namespaces) != 0)
-        fatal("malformed renewal");
-    start->carry = (int)fd;
-}
-
 static void unshare_if_allowed(const struct settings *settings, struct nursery_start *start) {
     if (!settings->sandbox_namespaces)
         return;
@@ -69,10 +58,10 @@ int main(int argc, char **argv) {
     (void)prctl(PR_SET_NAME, "filemill-nurser", 0, 0, 0); /* a renewal is executed by descriptor */
     if (fcntl(NURSERY_SOCKET, F_GETFD) < 0)
         fatal("no worker on descriptor %d: started by hand?", NURSERY_SOCKET);
-    if (argc == 4)
-        read_carried(argv, &start);
-    else
+    if (argc != 2)
         unshare_if_allowed(&settings, &start);
+    else if (nursery_read_state(&start, argv[1]) != 0)
+        fatal("malformed state: %s", argv[1]);
     start.program = open("/proc/self/exe", O_PATH | O_CLOEXEC);
     if (start.program < 0)
         fatal_errno("own program not found");

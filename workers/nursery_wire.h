@@ -6,6 +6,7 @@
  *                              progress, the input when input=1, the parts when parts=1, then one per bit of
  *                              outputs
  *                      cancel  id
+ *                      wake    nothing: for a nursery that has not been started yet
  *   nursery → worker   ready   pid generation layers complete engines
  *                      started id pid
  *                      ended   id pid reason detail cpu_us wall_ms peak_rss_bytes; reason "" means that the

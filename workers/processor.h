@@ -19,6 +19,7 @@
 #define PROCESSOR_WARNING_SIZE 100
 #define PROCESSOR_SPLIT_SIZE 2048
 #define PROCESSOR_LIST_SIZE 256
+#define PROCESSOR_MAX_ENGINES 3
 
 struct processor_fact {
     int output; /* index in the row's outputs, or -1: of the whole document */
@@ -68,12 +69,15 @@ struct processor {
     int (*warm_first)(void);                         /* the same before its first document: for engines that cost
                                                         memory which a node without such documents need not pay */
     int (*run)(struct processor_context *context);   /* 0, or -1 after processor_fail */
+    const char *(*engines[PROCESSOR_MAX_ENGINES])(void); /* workers/processors/engines.h */
 };
 
-/* In the order of proto/processors.def; NULL if unknown. */
+/* In the order of proto/processors.def; NULL if unknown, or in another nursery. */
 const struct processor *processor_of(const struct processor_row *row);
-/* All of them, once; -1 when one can't. */
+/* All of this nursery, once; -1 when one can't. */
 int processors_warm(void);
+/* "extract_pdf=poppler/22.12.0;…" of all processors here that name engines. 0, or -1 when it does not fit. */
+int processors_describe_engines(char *target, size_t size);
 /* In the nursery, before a document of this row is given to a runner: warm_first, once. -1: this document can't. */
 int processor_prepare(const struct processor_row *row);
 

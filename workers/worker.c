@@ -360,7 +360,7 @@ struct worker *worker_new(struct loop *loop, const struct settings *settings, co
     worker->outbound = open_outbound(settings);
     name_worker(worker, name);
     worker->nursery = nursery_client_new(loop, settings, NULL, &events, worker);
-    if (worker->nursery == NULL || open_channel(worker) != 0) {
+    if (worker->nursery == NULL || nursery_client_start_all(worker->nursery) != 0 || open_channel(worker) != 0) {
         worker_free(worker);
         return NULL;
     }

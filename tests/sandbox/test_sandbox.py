@@ -273,6 +273,69 @@ def test_nursery_ends_with_its_worker():
     assert wait_until_gone(nursery) and wait_until_gone(runner)
 
 
+def nurseries(driver):
+    """Those that the first one has started, by program."""
+    first = driver.ready["pid"]
+    pids = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+    return {Path(os.readlink(f"/proc/{pid}/exe")).name: int(pid) for pid in pids}
+
+
+def read_text(driver, tmp_path):
+    (tmp_path / "a.txt").write_text("one two three")
+    answer = driver.run("extract_office", input=str(tmp_path / "a.txt"), mime="text/plain")
+    assert answer["reason"] == "", answer
+
+
+def test_a_family_starts_with_its_first_document(tmp_path):
+    with Driver(nursery_documents=3) as driver:
+        driver.run("noop")
+        assert nurseries(driver) == {}
+        read_text(driver, tmp_path)
+        started = nurseries(driver)
+        assert list(started) == ["filemill-nursery-text"]
+        for _ in range(7):
+            driver.run("noop")
+        assert any(event["event"] == "renewed" for event in driver.events)
+        for _ in range(4):
+            read_text(driver, tmp_path)
+        assert nurseries(driver) == started  # over renewals of both
+    assert wait_until_gone(started["filemill-nursery-text"])
+
+
+def test_a_family_maps_its_own_engines(driver, tmp_path):
+    read_text(driver, tmp_path)
+    first, text = (Path(f"/proc/{pid}/maps").read_text()
+                   for pid in (driver.ready["pid"], nurseries(driver)["filemill-nursery-text"]))
+    assert "libpoppler" in first and "libxml2" in text
+    assert not any(library in first for library in ("libxml2", "libvips", "libavcodec"))
+    assert not any(library in text for library in ("libpoppler", "libvips", "libavcodec"))
+
+
+@pytest.mark.parametrize("victim", ["first", "filemill-nursery-text"])
+def test_nurseries_end_together(tmp_path, victim):
+    driver = Driver()
+    read_text(driver, tmp_path)
+    pids = {"first": driver.ready["pid"], **nurseries(driver)}
+    kill(pids[victim])
+    while not any(e["event"] == "gone" for e in driver.events):
+        driver.read()
+    assert all(wait_until_gone(pid) for pid in pids.values())
+    driver.process.stdin.close()
+    assert driver.process.wait(timeout=10) == 3
+
+
+def test_cancel_reaches_every_family(tmp_path):
+    """The one that has the document ends it, the others pass over it."""
+    (tmp_path / "long.txt").write_text("one two three\n" * 400_000)
+    with Driver() as driver:
+        read_text(driver, tmp_path)
+        number = driver.start("extract_office", input=str(tmp_path / "long.txt"), mime="text/plain")
+        os.kill(driver.runner(number), signal.SIGSTOP)
+        driver.send({"cancel": number})
+        assert driver.wait(number)["reason"] == "cancelled"
+        assert driver.run("noop")["reason"] == ""
+
+
 def test_nursery_refuses_to_start_without_landlock():
     """Where the kernel answers ENOSYS, as an old one would: no start, unless told so."""
     hide = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=landlock_create_ruleset:error=ENOSYS"]

@@ -3,6 +3,7 @@
  * title, author, dates, sheets, counts, encoding). DOCX, XLSX, PPTX, ODT, ODS, ODP, RTF, TXT, CSV; what a document
  * is is read from its own list of contents, not from its name. Macros, links, pictures and embedded files are
  * never looked at. */
+#include "workers/processors/engines.h"
 #include "workers/processors/office.h"
 
 #include <inttypes.h>
@@ -290,4 +291,5 @@ static int warm(void) {
     return office_plain_warm();
 }
 
-const struct processor processor_extract_office = {.name = "extract_office", .warm = warm, .run = run};
+const struct processor processor_extract_office = {
+    .name = "extract_office", .warm = warm, .run = run, .engines = {engine_libzip}};

@@ -10,6 +10,7 @@
 
 #include "lib/buffer.h"
 #include "workers/processor.h"
+#include "workers/processors/engines.h"
 #include "workers/processors/parameters.h"
 #include "workers/processors/pdf.h"
 #include "workers/processors/pdf_document.h"
@@ -212,4 +213,5 @@ static int run(struct processor_context *context) {
     return extract_pages(&extraction);
 }
 
-const struct processor processor_extract_pdf = {.name = "extract_pdf", .warm = pdf_warm, .run = run};
+const struct processor processor_extract_pdf = {
+    .name = "extract_pdf", .warm = pdf_warm, .run = run, .engines = {engine_poppler}};

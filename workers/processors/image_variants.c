@@ -14,6 +14,7 @@
 
 #include "workers/processor.h"
 #include "workers/processors/avif.h"
+#include "workers/processors/engines.h"
 #include "workers/processors/image.h"
 #include "workers/processors/jpeg.h"
 #include "workers/processors/parameters.h"
@@ -355,4 +356,5 @@ static int warm(void) {
     return image_warm();
 }
 
-const struct processor processor_image_variants = {.name = "image_variants", .warm = warm, .run = run};
+const struct processor processor_image_variants = {
+    .name = "image_variants", .warm = warm, .run = run, .engines = {engine_vips}};

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/text.h"
+#include "workers/processors/engines.h"
 #include "workers/processors/image.h"
 #include "workers/processors/ocr.h"
 #include "workers/processors/ocr_pdf.h"
@@ -466,9 +467,8 @@ static int run(struct processor_context *context) {
     return status == 0 ? finish(&reading) : -1;
 }
 
-/* PDFs are warmed by extract_pdf. */
 static int warm(void) {
-    return image_warm();
+    return image_warm() == 0 ? pdf_warm_drawing() : -1;
 }
 
 /* Some twenty megabytes. */
@@ -478,4 +478,5 @@ static int warm_first(void) {
 
 const struct processor processor_ocr = {
     .name = "ocr", .warm = warm, .warm_first = warm_first, .run = run,
+    .engines = {engine_tesseract, engine_poppler, engine_vips},
 };

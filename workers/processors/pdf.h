@@ -36,8 +36,9 @@ struct pdf_bitmap {
     unsigned char *pixels; /* RGB, 8 bits; malloc */
 };
 
-/* Loads fonts, encodings and caches by reading and drawing a document made here. 0, or -1. */
+/* Loads encodings and caches by reading a document made here; and by drawing it, fonts. 0, or -1. */
 int pdf_warm(void);
+int pdf_warm_drawing(void);
 
 /* `bytes` must stay until pdf_close. NULL with the reason in *status. */
 struct pdf *pdf_open(const unsigned char *bytes, size_t size, enum pdf_status *status);

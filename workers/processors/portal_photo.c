@@ -12,6 +12,7 @@
 
 #include "lib/clock.h"
 #include "lib/text.h"
+#include "workers/processors/engines.h"
 #include "workers/processors/image.h"
 #include "workers/processors/jpeg.h"
 #include "workers/processors/photo.h"
@@ -488,7 +489,8 @@ static int run(struct processor_context *context) {
 const struct processor processor_portal_photo = {.name = "portal_photo",
                                                  .warm = image_warm,
                                                  .warm_first = photo_text_warm,
-                                                 .run = run};
+                                                 .run = run,
+                                                 .engines = {engine_vips}};
 const struct processor processor_portal_document = {.name = "portal_document",
                                                     .warm = image_warm,
                                                     .warm_first = photo_text_warm,

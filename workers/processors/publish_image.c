@@ -5,6 +5,7 @@
 #include "lib/text.h"
 #include "proto/plan.h"
 #include "workers/processor.h"
+#include "workers/processors/engines.h"
 
 extern const struct processor processor_image_variants;
 
@@ -22,4 +23,5 @@ static int run(struct processor_context *context) {
     return processor_image_variants.run(context);
 }
 
-const struct processor processor_publish_image = {.name = "publish_image", .warm = warm, .run = run};
+const struct processor processor_publish_image = {
+    .name = "publish_image", .warm = warm, .run = run, .engines = {engine_vips}};

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "workers/processor.h"
+#include "workers/processors/engines.h"
 #include "workers/processors/image.h"
 #include "workers/processors/pdf.h"
 #include "workers/processors/webp.h"
@@ -95,4 +96,9 @@ static int run(struct processor_context *context) {
 }
 
 /* PDFs are warmed by extract_pdf. */
-const struct processor processor_thumbnail = {.name = "thumbnail", .warm = image_warm, .run = run};
+static int warm(void) {
+    return image_warm() == 0 ? pdf_warm_drawing() : -1;
+}
+
+const struct processor processor_thumbnail = {
+    .name = "thumbnail", .warm = warm, .run = run, .engines = {engine_vips, engine_poppler}};

@@ -5,6 +5,7 @@
  *
  * Parameters: samples_per_pixel (256), bits (8 or 16), split_channels (false), width and height of the
  * drawing (1800 x 140). */
+#include "workers/processors/engines.h"
 #include "workers/processors/waveform.h"
 
 #include <stdbool.h>
@@ -303,4 +304,5 @@ static int run(struct processor_context *context) {
     return 0;
 }
 
-const struct processor processor_waveform = {.name = "waveform", .warm = audio_reader_warm, .run = run};
+const struct processor processor_waveform = {
+    .name = "waveform", .warm = audio_reader_warm, .run = run, .engines = {engine_libav}};
