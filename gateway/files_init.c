@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define ANSWER_MAX (6u * (STORAGE_URL_MAX + KEY_MAX) + 4096u) /* every byte of the longest texts escaped */
+#define DOCUMENTS_CLASS "document-uploads"
 
 struct upload {
     char file[UUID_TEXT_SIZE];
@@ -42,6 +43,10 @@ static const struct statement insert_seal = {
     "insert into object_keys (key, file_id, seal, stored_bytes, by_client) select r2_key_original, id, $2, $3::bigint, "
     "true from f",
     3};
+
+/* A document for a word list: the rest until the next begins with it (sql/migrations/0076_upload_rest.sql). */
+static const struct statement begin_rest = {"upload_begin_rest",
+                                            "select upload_rest_begin($1::uuid, $2::bigint)", 2};
 
 static void clear_upload(void *state) {
     struct upload *upload = state;
@@ -178,13 +183,42 @@ static bool take_encryption(struct call *call, struct upload *upload, const json
     return status == 0;
 }
 
+/* What a file's row brings with it. */
+static void insert(struct call *call, struct upload *upload, const struct query *file) {
+    const char *retention_class = json_text_member(call->body, "retention_class");
+    int64_t rest_seconds = call->gateway->settings.wordlist_cooldown_seconds;
+    char stored[24], rest[24];
+    struct query queries[3] = {*file};
+    size_t count = 1;
+    (void)text_format(stored, sizeof stored, "%llu",
+                      (unsigned long long)envelope_sealed_bytes(
+                          (uint64_t)json_integer_value(json_object_get(call->body, "size_bytes")),
+                          ENVELOPE_CHUNK_BYTES));
+    (void)text_format(rest, sizeof rest, "%lld", (long long)rest_seconds);
+    if (upload->seal[0] != '\0') {
+        queries[count++] =
+            (struct query){.statement = &insert_seal, .values = {upload->file, upload->seal, stored}};
+    }
+    if (rest_seconds > 0 && retention_class != NULL && strcmp(retention_class, DOCUMENTS_CLASS) == 0) {
+        queries[count++] = (struct query){.statement = &begin_rest, .values = {upload->file, rest}};
+    }
+    call_write(call, &(struct call_effect){
+                         .queries = queries,
+                         .count = count,
+                         .on_answer = inserted,
+                         .on_refusal = refused,
+                         .known_status = 200,
+                         .known_body = upload->answer,
+                         .proof_file = upload->file,
+                     });
+}
+
 void handle_file_init(struct call *call) {
     const char *filename = json_text_member(call->body, "filename");
     const char *mime = json_text_member(call->body, "mime");
     const char *visibility = json_text_member(call->body, "visibility");
     int64_t size_bytes = json_integer_value(json_object_get(call->body, "size_bytes"));
     char size[24];
-    char stored[24];
     char minutes[24];
     struct upload *upload = call_state(call, sizeof *upload, clear_upload);
     text_uuid7(upload->file);
@@ -209,24 +243,11 @@ void handle_file_init(struct call *call) {
     (void)text_format(size, sizeof size, "%lld", (long long)size_bytes);
     (void)text_format(minutes, sizeof minutes, "%lld",
                       (long long)call->gateway->settings.upload_expiry_minutes);
-    (void)text_format(stored, sizeof stored, "%llu",
-                      (unsigned long long)envelope_sealed_bytes((uint64_t)size_bytes, ENVELOPE_CHUNK_BYTES));
-    const struct query queries[] = {
-        {
-            .statement = &statements[STATEMENT_FILE_INSERT],
-            .values = {upload->file, upload->tenant, visibility != NULL ? visibility : "private", upload->key,
-                       mime, size, upload->sha256[0] != '\0' ? upload->sha256 : NULL, filename, minutes,
-                       json_text_member(call->body, "retention_class")},
-        },
-        {.statement = &insert_seal, .values = {upload->file, upload->seal, stored}},
-    };
-    call_write(call, &(struct call_effect){
-                         .queries = queries,
-                         .count = upload->seal[0] != '\0' ? 2 : 1,
-                         .on_answer = inserted,
-                         .on_refusal = refused,
-                         .known_status = 200,
-                         .known_body = upload->answer,
-                         .proof_file = upload->file,
-                     });
+    insert(call, upload,
+           &(const struct query){
+               .statement = &statements[STATEMENT_FILE_INSERT],
+               .values = {upload->file, upload->tenant, visibility != NULL ? visibility : "private", upload->key,
+                          mime, size, upload->sha256[0] != '\0' ? upload->sha256 : NULL, filename, minutes,
+                          json_text_member(call->body, "retention_class")},
+           });
 }

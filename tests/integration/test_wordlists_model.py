@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Word lists by a model, with everything encrypted: what each call took and cost, also when it failed; five at once for
 everybody together; rest between documents; documents of every kind; exports."""
+import concurrent.futures
 import contextlib
 import csv
 import hashlib
@@ -176,16 +177,19 @@ def test_a_model_without_a_price_costs_what_nobody_knows(system, user):
 
 def test_at_most_five_at_once_for_everybody_together(system, chat):
     users = [system.user().bootstrap() for _ in range(6)]
-    files = [(user, send(user, data=f"{MARK} {i}".encode())) for user in users for i in range(2)]
+    files = []
+    for number in range(12):
+        files.append((users[number // 2], send(users[number // 2], data=f"{MARK} {number}".encode())))
+        system.sql("delete from upload_cooldowns")
     chat.open.clear()
     chat.most = 0
     jobs, most = [], 0
     running = "select count(*) as n, get_active_job_count() as active from jobs where type = 'wordlist' and status = 'running'"
     try:
         for user, file_id in files:
-            system.sql("delete from upload_cooldowns")
             answer = submit(user, file_id)
             assert answer.status == 202, answer
+            system.sql("delete from upload_cooldowns")
             jobs.append((user, answer.json["job_id"]))
         eventually(lambda: chat.now == 5, 20, what="five calls at once")
         until = time.monotonic() + 1.5  # more than a poll: whatever could be claimed would be
@@ -212,18 +216,35 @@ def test_at_most_five_at_once_for_everybody_together(system, chat):
     assert most == chat.most == 5
 
 
+def refused_for_now(answer):
+    assert answer.status == 429 and answer.json["error"] == "cooldown", answer
+    assert 20 <= int(answer.headers["Retry-After"]) <= 30
+    return True
+
+
 def test_a_document_then_a_rest_over_http(system, user):
-    first, second = send(user), send(user, data=b"another document")
+    """The rest begins with the upload; the document that began it may have its list, once."""
+    first = send(user)
+    another = {"filename": "a.pdf", "mime": "application/pdf", "size": 10, "retention_class": "document-uploads"}
+    refused_for_now(user.init(**another))
     assert submit(user, first).status == 202
-    answers = [submit(user, second),
-               user.init("a.pdf", "application/pdf", 10, retention_class="document-uploads")]
-    for answer in answers:
-        assert answer.status == 429 and answer.json["error"] == "cooldown", answer
-        assert 20 <= int(answer.headers["Retry-After"]) <= 30
+    refused_for_now(submit(user, first))
+    refused_for_now(user.init(**another))
+    assert user.init("a.pdf", "application/pdf", 10).status == 200  # for other ends
+    assert user.init("a.exe", "application/x-msdownload", 10, retention_class="document-uploads").status in (422, 429)
     other = system.user().bootstrap()
     assert submit(other, send(other)).status == 202  # each for himself
     system.sql("update upload_cooldowns set cooldown_until = now() - interval '1 s' where user_id = %s", user.id)
+    second = send(user, data=b"another document")
+    refused_for_now(submit(user, first))  # of an older document
     assert submit(user, second).status == 202
+
+
+def test_of_two_uploads_at_the_same_time_one_is_taken(user):
+    def begin(_):
+        return user.init("a.pdf", "application/pdf", 10, retention_class="document-uploads").status
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(begin, range(8))) == [200] + [429] * 7
 
 
 # ---- documents, lists, exports ----
