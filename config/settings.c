@@ -438,7 +438,8 @@ static const struct option_row rows[] = {
      .audience = FOR_WORKER, .description = "Most text of a document that the chat server is told."},
     {ROW_NUMBER("wordlist-cooldown", "WORDLIST_COOLDOWN_SECONDS", wordlist_cooldown_seconds, "60", 0, 86400, "s"),
      .audience = FOR_GATEWAY,
-     .description = "How long a user waits after uploading one document for a word list before the next; 0: not at all."},
+     .description = "How long a user waits after uploading one document for a word list before the next; "
+                    "0: not at all."},
     {ROW_CHOICE("classify-backend", "CLASSIFY_BACKEND", classify_backend, "embedded", "embedded|chat"),
      .audience = FOR_GATEWAY | FOR_SCHEDULER | FOR_ENGINES,
      .description = "Who classifies: embedded in a runner, by words and the tenant's examples, or the chat server at "

@@ -49,8 +49,8 @@ struct file_link {
 
 /* The answer of the two download routes: a link, with more members in `extra` (taken; NULL: none). */
 void file_answer_link(struct call *call, const struct file_view *file, const struct file_link *link, json_t *extra);
-/* Whether an object lies where nothing is read or signed here: then the call is answered, with the way to the CDN where it
- * is published, else as not there. */
+/* Whether an object lies where nothing is read or signed here: then the call is answered, with the way to the CDN
+ * where it is published, else as not there. */
 bool file_answer_elsewhere(struct call *call, const char *key);
 
 /* "report.pdf" and "pdf_text.txt" become "report.pdf_text.txt"; ".enc" is left out. */
