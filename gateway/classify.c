@@ -41,8 +41,7 @@ static const struct statement text_statement = {
     "classify_text",
     "select (select labels::text from tenant_labels where tenant_id = $2::uuid) as labels, exists (select "
     "from "
-    "file_derivatives where file_id = $1::uuid and kind in ('pdf_text', 'office_text', 'ocr_text', "
-    "'transcript_text')) as "
+    "file_derivatives where file_id = $1::uuid and kind in (" CLASSIFY_TEXT_KINDS ")) as "
     "has_text, (select visibility::text from files where id = $1::uuid) as visibility",
     2};
 
@@ -140,11 +139,12 @@ static const struct route routes[] = {
      .flags = ROUTE_POSTS | ROUTE_BODY,
      .handler = handle_file_label,
      ROUTE_FIELDS(label_fields),
-     .summary = "Tell a classified file's label: it becomes an example, and the tenant's classifier learns.",
+     .summary = "Tell a file's label: it becomes an example, and the tenant's classifier learns.",
      .success = 200,
      .response = "Classifier",
-     .problems = {PROBLEM_NOT_FOUND, PROBLEM_FORBIDDEN, PROBLEM_NOT_CLASSIFIED, PROBLEM_UNKNOWN_LABEL,
-                  PROBLEM_STORAGE_UNAVAILABLE}},
+     .problems = {PROBLEM_NOT_FOUND, PROBLEM_FORBIDDEN, PROBLEM_NO_TEXT, PROBLEM_UNKNOWN_LABEL, PROBLEM_BUSY,
+                  PROBLEM_OBJECT_NOT_FOUND, PROBLEM_OBJECT_CHANGED, PROBLEM_DECRYPT_FAILED,
+                  PROBLEM_KEY_UNAVAILABLE, PROBLEM_STORAGE_UNAVAILABLE}},
     {.method = "GET",
      .pattern = "/v1/tenants/:id/classifier",
      .operation = "getClassifier",

@@ -8,6 +8,8 @@
 #include <jansson.h>
 
 #define CLASSIFY_LABELS_MAX_BYTES 12000
+/* Derivatives that are a file's text, as SQL lists them. */
+#define CLASSIFY_TEXT_KINDS "'pdf_text', 'office_text', 'ocr_text', 'transcript_text'"
 
 /* [{name, description}]: the labels of who has none of their own; a new reference. */
 json_t *classify_default_labels(void);

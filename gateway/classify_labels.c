@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * A tenant's labels, the examples that its members tell, and what was learnt from them. Examples are words
- * that a runner counted (the derivative `classification` tells them; it is checked like anything from
- * outside). Training is adding up, done here whenever an example or the labels change: a few ms for hundreds
- * of examples. */
+ * A tenant's labels, the examples that its members tell, and what was learnt from them. An example is the
+ * words of a file's text, which is read by the way of all contents (decrypted where it is sealed), whoever
+ * classified the file or nobody. Training is adding up, done here whenever an example or the labels change: a
+ * few ms for hundreds of examples. */
 #include "gateway/classify.h"
+#include "gateway/content.h"
 #include "gateway/files.h"
 #include "gateway/json.h"
 #include "lib/log.h"
@@ -12,9 +13,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define ANSWER_MOST (64u * 1024u)
-#define LOOK_TIMEOUT_MS 10000
 
 /* --- labels ------------------------------------------------------------------------------------------------
  */
@@ -64,7 +62,9 @@ struct lesson {
     char file[UUID_TEXT_SIZE];
     char stamp[40]; /* when the examples were read: an older lesson's model never replaces a newer one's */
     char *label;    /* what is being told; NULL: only looked at */
-    char *words;
+    struct content content;
+    struct buffer text;
+    char words[CLASSIFY_TERMS_TEXT];
     json_t *labels; /* the tenant's */
     json_t *report; /* the answer */
 };
@@ -102,8 +102,9 @@ static const struct statement forget_statement = {
     2};
 
 static void clear_lesson(struct lesson *lesson) {
+    content_clear(&lesson->content);
+    buffer_clear(&lesson->text);
     free(lesson->label);
-    free(lesson->words);
     json_decref(lesson->labels);
     json_decref(lesson->report);
 }
@@ -245,65 +246,43 @@ static void tell(struct call *call, const struct lesson *lesson) {
     call_write(call, &(struct call_effect){.queries = queries, .count = 3, .on_answer = told});
 }
 
-static void fetched(void *context, const struct http_client_reply *reply) {
-    struct call *call = context;
+static void text_came(struct call *call) {
     struct lesson *lesson = lesson_of(call);
-    const char *reason;
-    json_t *answer = reply->error == HTTP_CLIENT_OK && reply->status == 200
-                         ? json_decode(reply->body, reply->body_size, &reason)
-                         : NULL;
-    const char *words = json_text_member(answer, "words");
-    struct classify_words *read = memory_new(sizeof *read);
-    if (answer == NULL) {
-        log_warn("request=%s storage=failed step=words error=%s status=%d", call->request_id,
-                 http_client_error_name(reply->error), reply->status);
-        call_problem(call, PROBLEM_STORAGE_UNAVAILABLE, NULL);
-    } else if (words == NULL || classify_words_parse(read, words) != 0 || read->count == 0) {
-        call_problem(call, PROBLEM_NOT_CLASSIFIED, NULL);
+    struct classify_words *words = memory_new(sizeof *words);
+    classify_words_read(words, lesson->text.data, lesson->text.size);
+    classify_words_write(words, lesson->words);
+    bool empty = words->count == 0;
+    content_clear(&lesson->content);
+    buffer_clear(&lesson->text);
+    free(words);
+    if (empty) {
+        call_problem(call, PROBLEM_NO_TEXT, NULL);
     } else {
-        lesson->words = memory_copy_text(words);
         tell(call, lesson);
     }
-    free(read);
-    json_decref(answer);
-    call_release(call);
 }
 
-static const struct statement words_statement = {
-    "classify_words",
-    "select d.r2_key as key, (select labels::text from tenant_labels where tenant_id = $2::uuid) as labels "
-    "from (values "
-    "(1)) one left join file_derivatives d on d.file_id = $1::uuid and d.kind = 'classification'",
+static const struct statement text_statement = {
+    "classify_label_text",
+    "select t.*, (select labels::text from tenant_labels where tenant_id = $2::uuid) as labels from (values "
+    "(1)) one left join (select d.r2_key as key, d.mime, d.size_bytes, d.sha256, k.seal from "
+    "file_derivatives d left join object_keys k on k.key = d.r2_key where d.file_id = $1::uuid and d.kind in "
+    "(" CLASSIFY_TEXT_KINDS ") order by d.size_bytes desc, d.kind limit 1) t on true",
     2};
 
 static void found(struct call *call, const struct database_answer *answer) {
     struct lesson *lesson = lesson_of(call);
-    const char *key = result_text(answer->results[0], 0, "key");
-    char url[STORAGE_URL_MAX];
     take_labels(lesson, answer->results[0]);
     if (index_of(lesson->labels, lesson->label) == SIZE_MAX) {
         call_problem(call, PROBLEM_UNKNOWN_LABEL, NULL);
         return;
     }
-    if (key == NULL) {
-        call_problem(call, PROBLEM_NOT_CLASSIFIED, NULL);
+    if (result_text(answer->results[0], 0, "key") == NULL) {
+        call_problem(call, PROBLEM_NO_TEXT, NULL);
         return;
     }
-    const struct storage_presign what = {
-        .method = "GET", .key = key, .expires_s = 60, .internal = true, .content_length = -1};
-    if (storage_presign(call->gateway->storage, &what, url, sizeof url) != 0) {
-        call_problem(call, PROBLEM_INTERNAL, NULL);
-        return;
-    }
-    const struct http_client_request request = {.method = "GET",
-                                                .url = url,
-                                                .upload_fd = -1,
-                                                .sink_fd = -1,
-                                                .max_bytes = ANSWER_MOST,
-                                                .max_body = ANSWER_MOST,
-                                                .timeout_ms = LOOK_TIMEOUT_MS};
-    call_hold(call);
-    (void)http_client_start(call->gateway->client, &request, fetched, call);
+    content_take_row(&lesson->content, answer->results[0]);
+    content_read(call, &lesson->content, &lesson->text, text_came);
 }
 
 static void clear_work(void *work) {
@@ -317,7 +296,8 @@ static void label_file(struct call *call, struct file_view *file) {
     (void)text_copy(lesson->tenant, sizeof lesson->tenant, file->tenant);
     (void)text_copy(lesson->file, sizeof lesson->file, file->id);
     lesson->label = memory_copy_text(json_text_member(call->body, "label"));
-    const struct query query = {.statement = &words_statement, .values = {file->id, file->tenant}};
+    buffer_init(&lesson->text, CLASSIFY_TEXT_MOST);
+    const struct query query = {.statement = &text_statement, .values = {file->id, file->tenant}};
     call_read(call, &query, 1, found);
 }
 

@@ -139,16 +139,20 @@ static void fetch(struct content *content, uint64_t offset, uint64_t length, htt
                             done, content);
 }
 
-/* The part of an opened piece, which begins at plain `at`, that was asked for. */
-static int hand_on(struct content *content, uint64_t at, const unsigned char *bytes, size_t size) {
+/* The part of a piece, which begins at plain `at`, that was asked for. */
+static void hand_on(struct content *content, uint64_t at, const unsigned char *bytes, size_t size) {
     uint64_t skip = content->offset > at ? content->offset - at : 0;
     uint64_t left = content->end - content->offset;
-    if (skip >= size) {
-        return 0;
+    if (content->into == NULL && content->stream == NULL) {
+        send_head(content);
+    }
+    if (skip >= size || (content->into == NULL && content->stream == NULL)) {
+        return;
     }
     uint64_t part = size - skip < left ? size - skip : left;
     content->offset += part;
-    return http_stream_write(content->stream, bytes + skip, (size_t)part);
+    (void)(content->into != NULL ? buffer_append(content->into, bytes + skip, (size_t)part)
+                                 : http_stream_write(content->stream, bytes + skip, (size_t)part));
 }
 
 /* Opens every chunk before anything of the window is sent. -1: one is not authentic. */
@@ -177,15 +181,18 @@ static void send_sealed(struct content *content, const struct http_client_reply 
     if (open_window(content, (const unsigned char *)reply->body, reply->body_size, plain, &size) != 0) {
         give_up(content, PROBLEM_DECRYPT_FAILED, "a chunk is not authentic");
     } else {
-        if (content->stream == NULL) {
-            send_head(content);
-        }
-        if (content->stream != NULL) {
-            (void)hand_on(content, at, plain, size);
-        }
+        hand_on(content, at, plain, size);
     }
     explicit_bzero(plain, reply->body_size);
     free(plain);
+}
+
+static void read_on(struct content *content) {
+    if (content->offset < content->end) {
+        fetch_window(content);
+    } else {
+        content->done(content->call);
+    }
 }
 
 static void window_came(void *context, const struct http_client_reply *reply) {
@@ -202,14 +209,11 @@ static void window_came(void *context, const struct http_client_reply *reply) {
     } else if (content->envelope != NULL) {
         send_sealed(content, reply);
     } else {
-        if (content->stream == NULL) {
-            send_head(content);
-        }
-        if (content->stream != NULL) {
-            (void)hand_on(content, content->offset, (const unsigned char *)reply->body, reply->body_size);
-        }
+        hand_on(content, content->offset, (const unsigned char *)reply->body, reply->body_size);
     }
-    if (content->stream != NULL && content->offset == content->end && call->request != NULL) {
+    if (call->request != NULL && call->status == 0 && content->into != NULL) {
+        read_on(content);
+    } else if (content->stream != NULL && content->offset == content->end && call->request != NULL) {
         http_stream_end(content->stream);
     }
     call_release(call);
@@ -347,5 +351,22 @@ void content_answer(struct call *call, struct content *content) {
         http_stream_end(content->stream);
     } else {
         fetch_window(content);
+    }
+}
+
+void content_read(struct call *call, struct content *content, struct buffer *into,
+                  void (*done)(struct call *call)) {
+    content->call = call;
+    content->into = into;
+    content->done = done;
+    content->offset = 0;
+    content->end = content->size_bytes < into->max ? content->size_bytes : into->max;
+    if (call->request == NULL || !take_key(call, content)) {
+        return;
+    }
+    if (content->seal[0] != '\0') {
+        fetch(content, 0, ENVELOPE_HEADER_BYTES, header_came);
+    } else {
+        read_on(content);
     }
 }

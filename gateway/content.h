@@ -29,11 +29,18 @@ struct content {
     uint64_t fetched_bytes;      /* that the window must have */
     bool part;
     struct http_stream *stream;
+    struct buffer *into; /* not NULL: content_read */
+    void (*done)(struct call *call);
 };
 
 /* Answers the call; `content` lives as long as the call's state, until content_clear. */
 void content_answer(struct call *call, struct content *content);
 void content_clear(struct content *content);
+/* Its first bytes into memory, as many as may lie there; then `done`. A failure is answered here. */
+void content_read(struct call *call, struct content *content, struct buffer *into,
+                  void (*done)(struct call *call));
+/* Of a row with the columns key, mime, seal, sha256 and size_bytes. */
+void content_take_row(struct content *content, const struct database_result *result);
 
 /* A link to the same, good for so long without a token, as far as its maker may then still see it. -1 when it
  * does not fit, or there is no key to sign with. */

@@ -100,7 +100,7 @@ static void handle_file_content(struct call *call) {
 }
 
 /* What the rows of derivatives and artifacts have alike. */
-static void take_row(struct content *content, const struct database_result *result) {
+void content_take_row(struct content *content, const struct database_result *result) {
     copy(content->key, sizeof content->key, result, "key");
     copy(content->mime, sizeof content->mime, result, "mime");
     copy(content->seal, sizeof content->seal, result, "seal");
@@ -118,7 +118,7 @@ static void found_derivative(struct call *call, const struct database_answer *an
         return;
     }
     struct content *content = content_of(call, file);
-    take_row(content, answer->results[0]);
+    content_take_row(content, answer->results[0]);
     file_name_derivative(content->filename, sizeof content->filename, file->filename, call->parameters[1],
                          content->key);
     content_answer(call, content);
@@ -143,7 +143,7 @@ static void found_artifact(struct call *call, const struct database_answer *answ
         call_problem(call, PROBLEM_NOT_FOUND, NULL);
         return;
     }
-    take_row(content, answer->results[0]);
+    content_take_row(content, answer->results[0]);
     name = strrchr(content->key, '/');
     (void)text_copy(content->filename, sizeof content->filename, name != NULL ? name + 1 : "");
     size = strlen(content->filename);

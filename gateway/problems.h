@@ -42,7 +42,7 @@
     PROBLEM(WEBHOOK_URL, "webhook_url_refused", 422, "Webhooks can't go to this URL; see detail.")           \
     PROBLEM(FORM_TOO_LARGE, "payload_too_large", 413, "A file of the form is larger than allowed.")          \
     PROBLEM(FORMS_BUSY, "uploads_busy", 503, "Too many forms are being read; wait as Retry-After says.")     \
-    PROBLEM(NOT_CLASSIFIED, "not_classified", 409, "Nothing is known of the file's words; classify it first.") \
+    PROBLEM(NO_TEXT, "no_text", 409, "The file has no text yet, or one without words; classify it first.")       \
     PROBLEM(UNKNOWN_LABEL, "unknown_label", 422, "The tenant has no such label.")                            \
     PROBLEM(BAD_SCHEDULE, "bad_schedule", 422, "This is no time that a schedule can have; see detail.")      \
     PROBLEM(BAD_ORDERS, "bad_orders", 422, "Nothing was queued: some orders can't be; see details.")          \

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #define CLASSIFY_MAX_LABELS 32
+#define CLASSIFY_TEXT_MOST ((size_t)1 << 20) /* bytes of a text that are looked at */
 #define CLASSIFY_MAX_TERMS 400        /* different words kept of one text */
 #define CLASSIFY_MAX_COUNT 63         /* a word's count is cut there */
 #define CLASSIFY_TERMS_TEXT (CLASSIFY_MAX_TERMS * 5 + 1)

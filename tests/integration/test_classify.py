@@ -246,8 +246,13 @@ def test_it_learns_from_examples(system):
     assert right >= 4, labels
     told = user.call("POST", f"/v1/files/{files[0]}/label", {"label": names[1]}).json
     assert told["examples"] == 5, "a file is one example, with its newest label"
-    unknown = user.send("plain.txt", "text/plain", b"no words counted yet\n")
-    assert user.call("POST", f"/v1/files/{unknown}/label", {"label": names[0]}).json["error"] == "not_classified"
+    for data, mime in ((b"...\n", "text/plain"), (one_page_pdf(""), "application/pdf")):
+        silent = user.send("silent", mime, data)
+        user.wait(silent)
+        assert user.call("POST", f"/v1/files/{silent}/label", {"label": names[0]}).json["error"] == "no_text"
+    never = user.send("plain.txt", "text/plain", b"a text that nobody has classified\n")
+    user.wait(never)
+    assert user.call("POST", f"/v1/files/{never}/label", {"label": names[0]}).json["examples"] == 6
 
 
 # ---- restarts -------------------------------------------------------------------------------------------------------

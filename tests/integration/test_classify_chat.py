@@ -91,6 +91,14 @@ def test_it_asks_and_takes_the_answer(system, server, user):
     assert INVOICE.strip() in asked["messages"][1]["content"] and "- invoice:" in asked["messages"][0]["content"]
 
 
+def test_what_it_classified_becomes_an_example(system, server, user):
+    result = classify(user, server, INVOICE + "an example\n", said("letter", 0.6))
+    assert "words" not in json.loads(user.derivative(result["file_id"], "classification"))
+    answer = user.call("POST", f"/v1/files/{result['file_id']}/label", {"label": "invoice"})
+    assert answer.status == 200 and answer.json["examples"] == 1, answer
+    assert answer.json["trained"], "it and the labels' descriptions"
+
+
 def test_the_same_text_is_not_asked_for_twice(system, server, user):
     text = INVOICE + "the same again\n"
     assert classify(user, server, text, said("invoice", 0.8))["confidence"] == 0.8

@@ -352,6 +352,27 @@ def test_a_portals_job_from_a_sealed_photo_to_a_sealed_package(system, user):
     assert stranger.call("GET", f"/v1/jobs/{document['job_id']}/artifacts/master/content").status == 404
 
 
+def test_a_sealed_text_becomes_an_example(system):
+    """Read by the way of all contents, decrypted in the gateway: one of a single chunk, one of many windows."""
+    user = system.user().bootstrap()
+    for count, text in enumerate((b"Invoice number 4711, amount due\n", b"Dear Anna, thank you for your letter.\n" * 40000)):
+        file_id = user.send(f"{count}.txt", "text/plain", text)
+        user.wait(file_id)
+        row = system.sql("select r2_key from file_derivatives where file_id = %s and kind = 'office_text'", file_id)[0]
+        assert row["r2_key"].endswith(".enc")
+        answer = user.call("POST", f"/v1/files/{file_id}/label", {"label": ("invoice", "letter")[count]})
+        assert answer.status == 200 and answer.json["examples"] == count + 1, answer
+    words = {row["label"]: row["words"] for row in system.sql("select label, words from label_examples where tenant_id = %s",
+                                                              user.tenant)}
+    assert len(words["invoice"]) == 5 * 5 and len(words["letter"]) == 7 * 5, words
+    done = system.sql("select key from object_keys k join file_derivatives d on d.r2_key = k.key where d.file_id = %s"
+                      " and d.kind = 'office_text'",
+                      file_id)
+    system.sql("update object_keys set seal = regexp_replace(seal, '^[^:]+', 'another') where key = %s", done[0]["key"])
+    answer = user.call("POST", f"/v1/files/{file_id}/label", {"label": "letter"})
+    assert answer.status == 503 and answer.json["error"] == "key_unavailable", answer
+
+
 # ---- master keys: the last of this file, since they change the system ----
 
 

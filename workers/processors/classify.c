@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * Which of its tenant's labels a text has. The input is text that another processor made of the file; with examples of
  * the tenant's there is a model among the parameters (proto/classify.h), without it the words of the labels'
- * descriptions decide. Tells the text's words too, so that the file can become an example. */
+ * descriptions decide. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/memory.h"
 #include "workers/processors/classify_answer.h"
-
-#define TEXT_MOST ((size_t)4 << 20) /* what a look at words needs at most */
 
 /* The model's labels may be others than today's: by name. */
 static bool use_model(const struct classify_task *task, const struct classify_words *words,
@@ -53,16 +51,14 @@ static bool use_descriptions(const struct classify_task *task, const struct clas
 }
 
 static int run(struct processor_context *context) {
-    static char text[CLASSIFY_TERMS_TEXT];
     static struct classify_words words;
-    struct classify_finding finding = {.backend = "embedded", .method = "none", .words = text};
+    struct classify_finding finding = {.backend = "embedded", .method = "none"};
     struct classify_task task;
     int status = classify_task_read(context, &task);
 
     if (status == 0) {
         classify_words_read(&words, (const char *)context->input,
-                            context->input_size < TEXT_MOST ? context->input_size : TEXT_MOST);
-        classify_words_write(&words, text);
+                            context->input_size < CLASSIFY_TEXT_MOST ? context->input_size : CLASSIFY_TEXT_MOST);
         if (task.model != NULL && use_model(&task, &words, &finding.scores)) {
             finding.known = true;
             finding.method = "examples";

@@ -84,8 +84,6 @@ int classify_answer_write(struct processor_context *context, const struct classi
                        decided ? task->labels[finding->scores.best].name : "unclassified", "confidence",
                        (double)share_of(share) / CLASSIFY_SCORE_ONE, "scores", scores, "backend", finding->backend,
                        "method", finding->method);
-    if (answer != NULL && finding->words != NULL)
-        json_object_set_new(answer, "words", json_string(finding->words));
     text = answer == NULL ? NULL : json_dumps(answer, JSON_COMPACT | JSON_REAL_PRECISION(6));
     json_decref(answer);
     if (text == NULL)

@@ -30,7 +30,6 @@ struct classify_finding {
     const char *backend, *method; /* "embedded", "chat"; "examples", "descriptions", "model", "none" */
     struct classify_scores scores;
     bool known;        /* there are scores */
-    const char *words; /* of the text, for examples; NULL: not told */
 };
 
 /* Writes the output and tells the facts: label (index, absent: unclassified), confidence, score_<index>. */
