@@ -119,6 +119,7 @@ class World:
         definition = {"target_width": 100, "target_height": 100}
         self.schema = self.post("/v1/portal-schemas", {"tenant_id": tenant, "name": f"Schema {MARK}",
                                                        "schema_definition": definition})
+        self.everybodys = self.post("/v1/admin/portal-schemas", {"name": "Everybody's", "schema_definition": definition})["id"]
         self.hook = self.post(f"/v1/tenants/{tenant}/webhooks", {"url": f"https://{MARK}.example.com/"})["id"]
         self.delivery = self.post(f"/v1/tenants/{tenant}/webhooks/{self.hook}/test", None)["delivery_id"]
         self.portal = self.post("/jobs", {"portal_schema": {"name": MARK, "schema_definition": definition},
@@ -141,7 +142,8 @@ class World:
         tenant, zero = self.owner.tenant, str(uuid.UUID(int=0))
         ids = [("/v1/tenants/{id}", tenant), ("/v1/admin/tenants/{id}", tenant), ("/v1/internal/files/{id}", self.file),
                ("/v1/files/{id}", self.file), ("/v1/jobs/{id}/artifacts", self.portal), ("/v1/jobs/{id}", self.job),
-               ("/v1/admin/jobs/{id}", self.job), ("/jobs/{id}", self.portal), ("/job/{id}", self.inbox),
+               ("/v1/admin/jobs/{id}", self.job), ("/v1/admin/portal-schemas/{id}", self.everybodys),
+                ("/jobs/{id}", self.portal), ("/job/{id}", self.inbox),
                ("/v1/documents/{id}", zero), ("/v1/wordlists/jobs/{id}", self.words), ("/v1/wordlists/{id}", self.list),
                ("/v1/wordlists/exports/{id}", self.export)]
         names = {"webhook_id": self.hook, "user_id": self.member.id}
@@ -187,6 +189,8 @@ class World:
                                 "input": {"file_id": self.file, "raw_path": "raw/a", "mime_type": "image/jpeg",
                                           "original_filename": "a.jpg"}},
             ("POST", "/v1/portal-schemas"): {"tenant_id": tenant, "name": "Hostile", "schema_definition": schema},
+            ("POST", "/v1/admin/portal-schemas"): {"name": "Hostile", "schema_definition": schema, "active": True},
+            ("PUT", "/v1/admin/portal-schemas/{id}"): {"active": True},
             ("POST", "/internal/webhooks/{name}"): {
                 "job_id": self.portal, "camber_job_id": "c", "external_job_id": "e", "status": "success", "result": {
                     "job_id": self.portal, "status": "success", "quality_score": 0.5, "warnings": ["w"], "metrics": {"m": 1},
@@ -199,7 +203,8 @@ class World:
             ("POST", "/v1/tenants/{id}/jobs/retry"): retry,
             ("POST", "/v1/admin/pause"): {"type": "noop"},
             ("POST", "/v1/admin/resume"): {"type": "noop"},
-            ("POST", "/v1/admin/schedules/{name}"): {"run_now": True, "enabled": True},
+            ("POST", "/v1/admin/schedules/{name}"): {
+                "run_now": True, "enabled": True, "cron": "5 4 * * *", "every_seconds": 3600, "time_zone": "Europe/Berlin"},
             ("PUT", "/v1/admin/limits/{name}"): {
                 "max_running": 5, "max_per_minute": 5, "type": "noop", "tenant_id": tenant, "user_id": member,
                 "per_type": True, "per_tenant": True, "per_user": True},
@@ -368,6 +373,9 @@ def test_forms_that_are_none(world, owner, routes):
               form(("files", "\x01\x02", b"x")), form(("files", "..", b"x")), form(("tenant_id", None, b"\xff" * 5000)),
               form(("tenant_id", None, b"\x00"), ("files", "a.txt", b"x")), form(*[("x", None, b"y")] * 3000),
               form(("tenant_id", None, tenant), ("tenant_id", None, tenant), ("files", "a.txt", b"x")),
+              b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.txt"\r\nContent-Type: \xff/\xfe\r\n\r\nx\r\n--b--',
+              b'--b\r\nContent-Disposition: form-data; name="\xff"; filename="\xff.\x01\xed\xa0\x80"\r\n\r\nx\r\n--b--',
+              b'--b\r\nContent-Disposition: form-data; name="files"; filename="\xff"\r\nContent-Type: a/b;c="\x01\r\n\r\nx\r\n--b--',
               form(("files", "a.txt", b"x"))[:-4], b"x" * 100000, form(("files", "a.txt", b"x"))[:30]]
     for path, operation in forms:
         for body in bodies:
@@ -393,7 +401,8 @@ OPEN = {"/health", "/ready", "/openapi.json"}
 
 def test_strangers_see_and_change_nothing(system, world, routes):
     """Those without a token, with a bad one, and those of another tenant."""
-    own = {value for value in vars(world).values() if isinstance(value, str)} | {world.owner.tenant, world.schema["id"]}
+    own = {value for name, value in vars(world).items() if isinstance(value, str) and name != "everybodys"} | {
+        world.owner.tenant, world.schema["id"]}
     before = system.sql(STATE, world.owner.tenant)
     for method, pattern, operation in routes:
         path, is_open = world.fill(pattern), "security" in operation
