@@ -9,7 +9,7 @@ sys.path.insert(0, str(HERE))
 
 from harness import Table  # noqa: E402
 
-ALL = ["init_upload", "jobs", "isolation", "per_document", "latency", "claim", "nodes", "idle", "ocr", "ocr_scaling"]
+ALL = ["init_upload", "jobs", "isolation", "per_document", "latency", "claim", "nodes", "credits", "idle", "ocr", "ocr_scaling"]
 
 
 def main():

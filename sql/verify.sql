@@ -39,6 +39,7 @@ wanted_columns(tab, columns) as (values
   ('portal_error_causes', '{cause,code}'),
   ('user_credits', '{user_id,balance,reserved,used,granted,updated_at}'),
   ('credit_ledger', '{id,user_id,job_id,kind,balance_change,reserved_change,used_change,note,created_at}'),
+  ('retention_periods', '{name,keep}'),
   ('credit_reservations', '{job_id,user_id,amount,created_at}'),
   ('job_prices', '{type,base,per_cpu_second,reserve}'),
   ('credit_admins', '{user_id}'),
@@ -81,6 +82,7 @@ wanted_indexes(name, definition) as (values
   ('jobs_parent_idx', '%(parent)%parent IS NOT NULL%'),
   ('jobs_waiting_idx', '%(id)%waiting%'),
   ('object_keys_file_idx', '%(file_id)%'),
+  ('credit_ledger_created_idx', '%(created_at)%opening%'),
   ('job_parts_parent_idx', '%(parent)%'),
   ('files_uploading_idx', '%(upload_expires_at)%uploading%'),
   ('files_purged_idx', '%(purged_at)%'),
@@ -121,7 +123,7 @@ wanted_functions(name, definer) as (values
   ('files_refresh', false), ('parents_wake', false), ('parents_wake_left', false), ('filemill_user', false), ('filemill_role', true), ('filemill_elevated', false),
   ('file_readable', false), ('tenant_bootstrap', true), ('idempotency_expire', true),
   ('job_queue_position', true), ('credits_reserve', true), ('credits_settle', true), ('credits_on_insert', true), ('credits_on_update', true),
-  ('credits_on_delete', true), ('credit_grant', true), ('credits_switch', false), ('credits_is_open', false),
+  ('credits_on_delete', true), ('credit_grant', true), ('credit_account', true), ('credit_ledger_fold', true), ('cpu_usage_expire', true), ('credits_switch', false), ('credits_is_open', false),
   ('webhook_emit', true), ('webhooks_note', true), ('webhook_endpoints_gone', true), ('webhook_endpoints_rotate', false),
   ('events_newest', true), ('tenant_members_guard', false), ('filemill_time', false),
   ('compute_route', true), ('compute_report', true), ('compute_submit_failed', true),
@@ -190,8 +192,14 @@ problems(sort, name, detail) as (
   select 9, 'the gateway has no business with ' || x.tab,
          (select string_agg(g.privilege_type, ', ') from information_schema.role_table_grants g
            where g.table_schema = current_schema() and g.table_name = x.tab and g.grantee = 'filemill_gateway')
-    from (values ('llm_metrics'), ('llm_prices'), ('credit_reservations'), ('credit_admins'), ('service_admins'), ('schedules'), ('cpu_usage'), ('metrics'), ('object_deletions'), ('quarantine'), ('paused_types'), ('paused_tenants'), ('job_limits'), ('priority_bounds'),
+    from (values ('llm_metrics'), ('llm_prices'), ('credit_reservations'), ('retention_periods'), ('credit_admins'), ('service_admins'), ('schedules'), ('cpu_usage'), ('metrics'), ('object_deletions'), ('quarantine'), ('paused_types'), ('paused_tenants'), ('job_limits'), ('priority_bounds'),
                  ('job_starts'), ('tenant_usage'), ('job_parts'), ('publish_assets'), ('schema_migrations')) x(tab)
+  union all
+  select 9, 'the scheduler can''t rewrite ' || x.tab,
+         (select string_agg(g.privilege_type, ', ') from information_schema.role_table_grants g
+           where g.table_schema = current_schema() and g.table_name = x.tab and g.grantee = 'filemill_scheduler'
+             and g.privilege_type in ('UPDATE', 'DELETE', 'TRUNCATE'))
+    from (values ('credit_ledger'), ('cpu_usage'), ('retention_periods')) x(tab)
   union all
   select 10, 'function ' || w.name || ' has a fixed search_path',
          case when p.oid is null then 'missing'
