@@ -5,6 +5,7 @@
 
 #include "config/settings.h"
 #include "gateway/call.h"
+#include "gateway/plan.h"
 #include <jansson.h>
 
 #define CLASSIFY_LABELS_MAX_BYTES 12000
@@ -30,6 +31,9 @@ bool classify_takes(const char *media_type);
  * new, and one that classifies it when its text is there. A new reference. */
 json_t *classify_item(const struct classify_file *file, const json_t *tenant_plan, const json_t *labels,
                       const struct settings *settings);
+/* The same for a file that is processed anew: into its plan, as PLANNED_JOBS takes it. */
+void classify_plan(struct file_plan *plan, const char *media_type, const json_t *labels,
+                   const struct settings *settings);
 json_t *classify_refused_item(const char *filename, const char *error);
 
 /* Commits a request of these items and answers 202 {job_id, status}. Takes nothing; texts are copied. */

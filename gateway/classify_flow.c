@@ -119,59 +119,64 @@ static json_t *new_id(void) {
 
 static json_t *classify_job(const json_t *labels, bool waits, const struct settings *settings) {
     return json_pack("{s:o,s:s,s:i,s:s,s:{s:s,s:o,s:O,s:s,s:I}}", "id", new_id(), "type", "classify",
-                     "priority", 1, "status", waits ? "waiting" : "queued", "payload", "on_child_failure",
+                     "priority", 1, "status", waits ? "waiting" : "queued", "parameters", "on_child_failure",
                      "fail", "inputs", json_loads(text_kinds, 0, NULL), "labels", labels, "backend",
                      settings->classify_backend, "least", (json_int_t)settings->classify_least);
 }
 
-/* A planned job as jobs_enqueue takes it. */
-static json_t *enqueued(const json_t *planned, const char *parent) {
-    json_t *job = json_pack(
-        "{s:O,s:O,s:O,s:O}", "id", json_object_get(planned, "id"), "type", json_object_get(planned, "type"),
-        "priority", json_object_get(planned, "priority"), "payload", json_object_get(planned, "parameters"));
-    if (parent != NULL) {
-        json_object_set_new(job, "parent", json_string(parent));
+/* Puts the job that classifies in front of a plan's; unless there is a text, it waits for the one that makes
+ * it, which is added where the plan has none. */
+static void add_classify(json_t *jobs, json_t *followers, const struct classify_file *file,
+                         const json_t *labels, const struct settings *settings) {
+    const char *maker = text_maker_of(file->media_type);
+    json_t *own = classify_job(labels, !file->has_text, settings);
+    json_t *id = json_object_get(own, "id");
+    bool made = file->has_text;
+    for (size_t i = 0; i < json_array_size(jobs) && !file->has_text; i++) {
+        json_t *job = json_array_get(jobs, i);
+        if (strcmp(json_text_member(job, "type"), maker) == 0) {
+            json_object_set(job, "parent", id);
+            made = true;
+        }
     }
-    return job;
+    if (!made) {
+        json_array_append_new(jobs, json_pack("{s:o,s:s,s:i,s:{},s:O}", "id", new_id(), "type", maker,
+                                              "priority", 1, "parameters", "parent", id));
+    }
+    json_array_insert_new(jobs, 0, own);
+    if (strcmp(maker, "extract_pdf") == 0 && json_object_get(followers, "ocr") == NULL) {
+        json_object_set_new(followers, "ocr",
+                            json_pack("{s:{s:s},s:i}", "parameters", "pages", "needed", "priority", 2));
+    }
 }
 
-static json_t *jobs_of_plan(const struct classify_file *file, const json_t *tenant_plan,
-                            const struct settings *settings, json_t **followers) {
-    struct file_plan plan;
-    file_plan_make(&plan, tenant_plan, file->media_type, settings);
-    json_t *jobs = json_loads(plan.jobs, 0, NULL);
-    *followers = json_loads(plan.followers, 0, NULL);
-    file_plan_clear(&plan);
-    return jobs;
+void classify_plan(struct file_plan *plan, const char *media_type, const json_t *labels,
+                   const struct settings *settings) {
+    json_t *jobs = json_loads(plan->jobs, 0, NULL);
+    json_t *followers = json_loads(plan->followers, 0, NULL);
+    file_plan_clear(plan);
+    add_classify(jobs, followers, &(struct classify_file){.media_type = media_type}, labels, settings);
+    plan->count = json_array_size(jobs);
+    plan->jobs = json_encode(jobs);
+    plan->followers = json_encode(followers);
+    json_decref(jobs);
+    json_decref(followers);
 }
 
 json_t *classify_item(const struct classify_file *file, const json_t *tenant_plan, const json_t *labels,
                       const struct settings *settings) {
-    const char *maker = text_maker_of(file->media_type);
-    json_t *followers = json_object();
-    json_t *planned = json_array();
+    struct file_plan plan = {.jobs = NULL};
     if (file->etag != NULL) {
-        json_decref(followers);
-        json_decref(planned);
-        planned = jobs_of_plan(file, tenant_plan, settings, &followers);
+        file_plan_make(&plan, tenant_plan, file->media_type, settings);
     }
-    json_t *own = classify_job(labels, !file->has_text, settings);
-    const char *id = json_text_member(own, "id");
-    json_t *jobs = json_pack("[o]", own);
-    bool made = file->has_text;
-    for (size_t i = 0; i < json_array_size(planned); i++) {
-        const json_t *job = json_array_get(planned, i);
-        bool is_maker = strcmp(json_text_member(job, "type"), maker) == 0;
-        json_array_append_new(jobs, enqueued(job, is_maker ? id : NULL));
-        made = made || is_maker;
-    }
-    if (!made) {
-        json_array_append_new(jobs, json_pack("{s:o,s:s,s:i,s:{},s:s}", "id", new_id(), "type", maker,
-                                              "priority", 1, "payload", "parent", id));
-    }
-    if (strcmp(maker, "extract_pdf") == 0 && json_object_get(followers, "ocr") == NULL) {
-        json_object_set_new(followers, "ocr",
-                            json_pack("{s:{s:s},s:i}", "parameters", "pages", "needed", "priority", 2));
+    json_t *jobs = plan.jobs != NULL ? json_loads(plan.jobs, 0, NULL) : json_array();
+    json_t *followers = plan.jobs != NULL ? json_loads(plan.followers, 0, NULL) : json_object();
+    file_plan_clear(&plan);
+    add_classify(jobs, followers, file, labels, settings);
+    for (size_t i = 0; i < json_array_size(jobs); i++) { /* as jobs_enqueue takes them */
+        json_t *job = json_array_get(jobs, i);
+        json_object_set(job, "payload", json_object_get(job, "parameters"));
+        json_object_del(job, "parameters");
     }
     json_t *item =
         json_pack("{s:s,s:s,s:s,s:s?,s:o,s:o}", "filename", file->filename, "file_id", file->file_id,
@@ -179,7 +184,6 @@ json_t *classify_item(const struct classify_file *file, const json_t *tenant_pla
     if (file->size_bytes >= 0) {
         json_object_set_new(item, "size", json_integer(file->size_bytes));
     }
-    json_decref(planned);
     return item;
 }
 

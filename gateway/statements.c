@@ -30,9 +30,10 @@
 
 /* The jobs of a plan: $2 is a file_plan's jobs, $4 the request's trace; of the file in the CTE `f`. */
 #define PLANNED_JOBS                                                                                         \
-    "j as (insert into jobs (id, tenant_id, file_id, type, payload, generation, priority, trace) "           \
-    "select n.id, f.tenant_id, f.id, n.type, n.parameters, f.generation, n.priority, $4 from f, "            \
-    "jsonb_to_recordset($2::jsonb) n(id uuid, type text, parameters jsonb, priority smallint) "              \
+    "j as (insert into jobs (id, tenant_id, file_id, type, payload, generation, priority, trace, parent, "   \
+    "status) select n.id, f.tenant_id, f.id, n.type, n.parameters, f.generation, n.priority, $4, n.parent, " \
+    "coalesce(n.status, 'queued')::job_status_t from f, jsonb_to_recordset($2::jsonb) "                      \
+    "n(id uuid, type text, parameters jsonb, priority smallint, parent uuid, status text) "                  \
     "returning id, tenant_id, file_id, type, status), "
 
 #define ACTIVE "('queued', 'retry', 'running', 'waiting')"

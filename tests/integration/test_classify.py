@@ -255,6 +255,29 @@ def test_it_learns_from_examples(system):
     assert user.call("POST", f"/v1/files/{never}/label", {"label": names[0]}).json["examples"] == 6
 
 
+def test_a_reprocess_classifies_anew(system, user):
+    own = system.user().bootstrap()
+    job_id = accepted(post(own, form(("bill.pdf", "application/pdf", one_page_pdf("Invoice number 4711, bill to Acme, amount "
+                                                                                  "due")))))
+    first = finished(own, job_id)["results"][0]
+    own.call("PUT", f"/v1/tenants/{own.tenant}/labels", {"labels": [
+        {"name": "to pay", "description": "invoice, amount due"}, {"name": "other", "description": "dear, regards"}]})
+    answer = own.call("POST", f"/v1/internal/files/{first['file_id']}/reprocess")
+    assert answer.status == 200 and "classify" in [row["type"] for row in answer.json["jobs"]], answer
+    assert own.wait(first["file_id"])["status"] == "ready"
+    assert json.loads(own.derivative(first["file_id"], "classification"))["label"] == "to pay"
+    assert job(own, job_id)["results"][0]["label"] == "invoice", "what was answered stays"
+    other = own.send("note.txt", "text/plain", LETTER.encode())
+    own.wait(other)
+    assert "classify" not in [row["type"] for row in own.call("POST", f"/v1/internal/files/{other}/reprocess").json["jobs"]]
+    system.command("pause", "classify")
+    job_id = accepted(own.call("POST", f"/v1/files/{first['file_id']}/classify"))
+    assert own.call("POST", f"/v1/internal/files/{first['file_id']}/reprocess").status == 200
+    assert job(own, job_id)["status"] in ("pending", "processing"), "the request waits for the new job"
+    system.command("resume", "classify")
+    assert finished(own, job_id)["results"][0]["label"] == "to pay"
+
+
 # ---- restarts -------------------------------------------------------------------------------------------------------
 
 
