@@ -86,8 +86,9 @@ static void ask_signed(struct bucket *bucket, const struct storage_presign *what
 struct wrong {
     const char *check, *what, *remedy;
     const char *body, *type, *sha256;
-    bool again;    /* to the key of the good one */
-    bool checksum; /* only where the provider binds them */
+    bool create_only; /* to the key of the good one; nothing depends on it */
+    bool checksum;    /* only where the provider binds them */
+    bool tolerable;   /* others find out */
 };
 
 static const struct wrong wrongs[] = {
@@ -112,18 +113,20 @@ static const struct wrong wrongs[] = {
      .type = "text/plain",
      .sha256 = OTHER_SHA256,
      .checksum = true,
+     .tolerable = true,
      .remedy = "This store does not verify x-amz-checksum-sha256. Workers do when they read, so nothing "
                "wrong is parsed, "
                "but clients hear of it late."},
     {.check = "bucket.create_only",
-     .what = "a second upload to the same URL",
+     .what = "a second upload to a key that is to be made once",
      .body = BODY,
      .type = "text/plain",
      .sha256 = BODY_SHA256,
-     .again = true,
-     .remedy = "This store ignores If-None-Match: *: an upload URL can be used again while it is valid. "
-               "Finalize binds a "
-               "file to its ETag, so what is changed later fails with input_changed."},
+     .create_only = true,
+     .tolerable = true,
+     .remedy = "This store does not know If-None-Match: *. No upload of ours asks for it: finalize binds a "
+               "file to its "
+               "ETag, so what is changed later fails with input_changed."},
 };
 
 static void put(struct bucket *bucket, const struct wrong *how, const char *key) {
@@ -137,13 +140,13 @@ static void put(struct bucket *bucket, const struct wrong *how, const char *key)
                                          .content_type = "text/plain",
                                          .content_length = (int64_t)strlen(BODY),
                                          .checksum_sha256 = how->sha256,
-                                         .create_only = true};
+                                         .create_only = how->create_only};
 
     (void)text_format(type, sizeof type, "Content-Type: %s", how->type);
     (void)text_format(checksum, sizeof checksum, "x-amz-checksum-sha256: %s", how->sha256);
     if (storage_binds_checksum(bucket->storage))
         headers[count++] = checksum;
-    if (storage_binds_create_only(bucket->storage))
+    if (how->create_only)
         headers[count++] = "If-None-Match: *";
     ask_signed(bucket, &what, headers, how->body);
 }
@@ -161,17 +164,19 @@ static void check_wrongs(struct bucket *bucket) {
         const struct wrong *wrong = &wrongs[i];
         char key[160];
         if ((wrong->checksum && !storage_binds_checksum(bucket->storage)) ||
-            (wrong->again && !storage_binds_create_only(bucket->storage))) {
+            (wrong->create_only && !storage_binds_create_only(bucket->storage))) {
             doctor_note(bucket->doctor, wrong->check, VERDICT_WARN, wrong->remedy,
                         "%s can't: not asked of it", storage_provider_name(bucket->storage));
             continue;
         }
-        (void)text_format(key, sizeof key, "%s%s", bucket->key, wrong->again ? "" : wrong->check);
+        (void)text_format(key, sizeof key, "%s%s", bucket->key, wrong->create_only ? "" : wrong->check);
         put(bucket, wrong, key);
         doctor_note(bucket->doctor, wrong->check,
-                    bucket->status >= 400 && bucket->status < 500 ? VERDICT_OK : VERDICT_FAIL, wrong->remedy,
-                    "%s: status %d", wrong->what, bucket->status);
-        if (!wrong->again)
+                    bucket->status / 100 == 4 ? VERDICT_OK
+                    : wrong->tolerable        ? VERDICT_WARN
+                                              : VERDICT_FAIL,
+                    wrong->remedy, "%s: status %d", wrong->what, bucket->status);
+        if (!wrong->create_only)
             ask_key(bucket, "DELETE", key, 300);
     }
 }
