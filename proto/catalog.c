@@ -264,6 +264,23 @@ static const struct parameter_row transcribe_parameters[] = {
     {.name = NULL},
 };
 
+static const struct parameter_row page_images_parameters[] = {
+    {.name = "first",
+     .type = PARAMETER_INTEGER,
+     .min = 1,
+     .max = 1000000,
+     .fallback = "1",
+     .description = "The first page."},
+    {.name = "pages", .type = PARAMETER_INTEGER, .min = 1, .max = 50, .fallback = "50", .description = "How many, at most."},
+    {.name = "pixels",
+     .type = PARAMETER_INTEGER,
+     .min = 64,
+     .max = 2400,
+     .fallback = "1200",
+     .description = "Longer side of a page."},
+    {.name = NULL},
+};
+
 /* --- processors --------------------------------------------------------------------------------------------
  */
 
@@ -277,6 +294,11 @@ const struct catalog_row catalog_rows[] = {
      .media = {"application/pdf", PICTURES},
      .version = 1,
      .summary = "A small and a screen-sized picture."},
+    {.type = "page_images",
+     .media = {"application/pdf"},
+     .parameters = page_images_parameters,
+     .version = 1,
+     .summary = "Pictures of a PDF's pages, in a ZIP."},
     {.type = "image_variants",
      .media = {PICTURES},
      .parameters = variants_parameters,

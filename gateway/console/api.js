@@ -151,7 +151,7 @@ export async function content(file, kind, generation, { most = 32e6, as = "json"
   }
   if (!answer.ok) throw new Problem(answer.status, "storage_refused");
   if (Number(answer.headers.get("Content-Length")) > most) throw new Problem(0, "payload_too_large");
-  return as === "json" ? answer.json() : answer.text();
+  return { json: () => answer.json(), text: () => answer.text(), bytes: () => answer.arrayBuffer() }[as]();
 }
 
 export function forgetLinks() { links.clear(); }

@@ -173,15 +173,20 @@ class File_ {
     const has = (kind) => file.derivatives.some((entry) => entry.kind === kind);
     const of = (kind, options) => content(this.id, kind, file.generation, options);
     const turn = (this.turn = (this.turn ?? 0) + 1);
+    const made = JSON.stringify([file.generation, ...file.derivatives.filter((entry) => entry.kind !== "page_images").map((entry) => entry.sha256)]);
+    if (this.inner?.update && this.made === made) {
+      this.inner.update(file);
+      return;
+    }
     try {
-      const made = await this.makePreview(file, has, of);
+      const inner = await this.makePreview(file, has, of);
       if (this.closed || turn !== this.turn) {
-        made?.close?.();
+        inner?.close?.();
         return;
       }
       this.inner?.close?.();
-      this.inner = made;
-      fill(this.preview, made?.element ?? this.noPreview());
+      Object.assign(this, { inner, made });
+      fill(this.preview, inner?.element ?? this.noPreview());
     } catch (problem) {
       if (this.closed || turn !== this.turn) return;
       const { title, advice } = explain(problem.code ?? "internal_error");
@@ -203,7 +208,7 @@ class File_ {
         picture ? link(this.id, picture, file.generation) : null]);
       const wordless = !pages && !ocr.pages.some((page) => page.words.length > 0);
       if (kind === "image" && picture && wordless) return this.picturePreview(file, picture);
-      return pagesPreview({ pages, ocr, picture: url, isPicture: kind === "image", name: file.filename ?? "the file" });
+      return pagesPreview({ pages, ocr, picture: url, isPicture: kind === "image", name: file.filename ?? "the file", file });
     }
     if (kind === "audio" && (has("waveform") || file.status === "ready")) {
       const [waveform, transcript, url] = await Promise.all([has("waveform") ? of("waveform") : null, has("transcript_json") ? of("transcript_json") : null, link(this.id)]);

@@ -1,8 +1,15 @@
-// Text beside the page it stands on: the page's picture where there is one, with a box for each word; else the words
-// at their places. Boxes are [text, left, top, right, bottom], of OCR with confidence and line.
+// Text beside the page it stands on: the page's picture with a box for each word; while there is none, the words at
+// their places. Boxes are [text, left, top, right, bottom], of OCR with confidence and line.
 import { announce, button, clamp, fill, h, icon, svg } from "./dom.js";
+import { pagePictures } from "./pictures.js";
 
 const SURE = 60;
+
+// A PDF's words lie on the page as it is turned, its size is told before that.
+function sizeOf(page, native) {
+  const size = [Number(page.width) || 612, Number(page.height) || 792];
+  return native && page.rotation % 180 !== 0 ? size.reverse() : size;
+}
 
 function readPages(pages, ocr) {
   const list = (source) => (Array.isArray(source) ? source : source?.pages) ?? [];
@@ -11,8 +18,9 @@ function readPages(pages, ocr) {
   return numbers.map((page, i) => {
     const other = recognised.get(page.page ?? i + 1);
     const best = other?.words?.length && !(page.words?.length && page.source !== "ocr" && page.grade !== "bad") ? other : page;
+    const [width, height] = sizeOf(best, best !== other && page.rotation !== undefined);
     return {
-      number: page.page ?? i + 1, label: page.label || String(page.page ?? i + 1), width: Number(best.width) || 612, height: Number(best.height) || 792,
+      number: page.page ?? i + 1, label: page.label || String(page.page ?? i + 1), width, height,
       source: best === other ? "ocr" : best.source ?? "native", error: page.error ?? null,
       words: (best.words ?? []).filter((word) => Array.isArray(word) && word.length >= 5).map(([text, left, top, right, bottom, sure, line]) =>
         ({ text: String(text), left: +left, top: +top, right: +right, bottom: +bottom, sure: sure ?? 100, line })),
@@ -35,10 +43,13 @@ function linesOf(words) {
 }
 
 class Pages {
-  constructor({ pages, ocr, picture, isPicture, name }) {
+  // `picture` is of the first page; of a document, further ones are made when they are looked at.
+  constructor({ pages, ocr, picture, isPicture, name, file }) {
     this.pages = readPages(pages, ocr);
-    Object.assign(this, { picture, isPicture, name, at: 0, hits: [], hit: -1, boxes: true, mode: "picture" });
+    Object.assign(this, { picture, name, at: 0, hits: [], hit: -1, boxes: true, mode: "picture" });
+    if (!isPicture) this.pictures = pagePictures(() => this.pictured());
     this.draw();
+    if (this.pictures) this.pictures.update(file);
     this.show(0);
   }
 
@@ -58,12 +69,13 @@ class Pages {
       this.switch.setAttribute("aria-pressed", String(this.boxes));
       this.sheet.classList.toggle("plain", !this.boxes);
     } });
+    this.pending = h("span", { class: "note", role: "status" });
     this.sheet = h("div", { class: "sheet" });
     this.text = h("div", { class: "page-text", tabindex: "0", role: "region", "aria-label": "Text of the page" });
     this.element = h("div", { class: "pages" },
       h("div", { class: "pages-bar" },
         many && h("div", { class: "pager" }, this.before, this.number, h("span", { class: "note", text: `of ${this.pages.length}` }), this.after),
-        h("div", { class: "chips" }, this.modes, this.switch),
+        h("div", { class: "chips" }, this.modes, this.switch), this.pending,
         h("div", { class: "search" }, icon("search"), this.search), this.found),
       h("div", { class: "pages-split" }, this.sheet, this.text));
     for (const side of [this.sheet, this.text]) {
@@ -79,7 +91,19 @@ class Pages {
     }
   }
 
-  hasPicture() { return Boolean(this.picture) && this.at === 0; }
+  pictureOf(at) { return this.pictures?.known(this.pages[at].number) ?? (at === 0 ? this.picture : null); }
+
+  // The file as it is now: a picture may have come.
+  update(file) { this.pictures?.update(file); }
+
+  pictured() {
+    const { number } = this.pages[this.at];
+    if (this.at > 0 || this.pictures.covers(number)) this.pictures.want(number);
+    this.pending.textContent = this.pictures.waits(number) ? "Drawing the page" : "";
+    if (this.pictureOf(this.at) !== this.drawn) this.show(this.at, true);
+  }
+
+  close() { this.pictures?.close(); }
 
   show(at, again = false) {
     const next = clamp(at || 0, 0, this.pages.length - 1);
@@ -89,18 +113,20 @@ class Pages {
     this.number.value = next + 1;
     this.before.disabled = next === 0;
     this.after.disabled = next === this.pages.length - 1;
-    this.modes.hidden = !this.hasPicture();
-    const mode = this.hasPicture() ? this.mode : "words";
+    this.drawn = this.pictureOf(next);
+    this.modes.hidden = !this.drawn;
+    const mode = this.drawn ? this.mode : "words";
     for (const chip of this.modes.children) chip.setAttribute("aria-pressed", String(chip.dataset.mode === mode));
     this.drawSheet(page, mode);
     this.drawText(page);
     this.mark();
+    if (this.pictures && !again) this.pictured();
   }
 
   drawSheet(page, mode) {
     const drawing = svg("svg", { viewBox: `0 0 ${page.width} ${page.height}`, class: `sheet-page ${mode}`, role: "img",
       "aria-label": `Page ${page.label} of ${this.name}, ${page.words.length} words` });
-    if (mode === "picture") drawing.append(svg("image", { href: this.picture, width: page.width, height: page.height, preserveAspectRatio: "none" }));
+    if (mode === "picture") drawing.append(svg("image", { href: this.drawn, width: page.width, height: page.height, preserveAspectRatio: "none" }));
     page.words.forEach((word, index) => {
       const width = Math.max(0.5, word.right - word.left);
       const height = Math.max(0.5, word.bottom - word.top);

@@ -76,7 +76,7 @@ export function explain(code) {
 }
 
 const JOBS = {
-  extract_pdf: "Text of the PDF", thumbnail: "Pictures", image_variants: "Web images", ocr: "Text recognition",
+  extract_pdf: "Text of the PDF", thumbnail: "Pictures", page_images: "Pictures of the pages", image_variants: "Web images", ocr: "Text recognition",
   waveform: "Waveform", transcribe: "Transcript", extract_office: "Text of the document", portal_photo: "Portal photo",
 };
 export const jobName = (type) => JOBS[type] ?? String(type).replaceAll("_", " ");
@@ -90,7 +90,7 @@ export const stateWords = (state) => STATES[state]?.[0] ?? String(state);
 export const stateTone = (state) => STATES[state]?.[1] ?? "idle";
 
 const KINDS = {
-  pdf_text: "Text", pdf_pages: "Pages with word boxes", thumbnail: "Thumbnail", display: "Display image",
+  pdf_text: "Text", pdf_pages: "Pages with word boxes", thumbnail: "Thumbnail", page_images: "Pictures of the pages", display: "Display image",
   ocr_text: "Recognised text", ocr_json: "Recognised words with boxes", ocr_hocr: "hOCR", ocr_alto: "ALTO", ocr_tsv: "Words as a table",
   ocr_pdf: "Searchable PDF", waveform: "Waveform points", waveform_dat: "Waveform points, binary", waveform_png: "Waveform drawing",
   transcript_text: "Transcript", transcript_json: "Transcript with times", transcript_srt: "Subtitles (SRT)", transcript_vtt: "Subtitles (VTT)",

@@ -67,7 +67,7 @@ def test_the_list_describes_every_type(user):
 
 def test_what_the_list_says_the_processors_take(user, files):
     """Each type with the default of every parameter spelled out: no name and no value is unknown to its processor."""
-    where = {"extract_pdf": "pdf", "extract_office": "text", "waveform": "sound",
+    where = {"extract_pdf": "pdf", "page_images": "pdf", "extract_office": "text", "waveform": "sound",
              "transcribe": "sound"}
     jobs = {}
     for row in user.call("GET", "/v1/processors").json["processors"]:

@@ -3,6 +3,7 @@
 #ifndef WORKERS_PROCESSORS_WEBP_H
 #define WORKERS_PROCESSORS_WEBP_H
 
+#include "lib/buffer.h"
 #include "workers/processor.h"
 #include "workers/processors/pixels.h"
 
@@ -15,6 +16,9 @@ int webp_stay_single(void);
 
 /* Encodes and appends to the output. 0, or -1 after processor_fail. */
 int webp_write(struct processor_context *context, int output, const struct pixels *pixels, int quality);
+
+/* The same to the end of a buffer; one that is full is output_limit. */
+int webp_encode(struct processor_context *context, const struct pixels *pixels, int quality, struct buffer *target);
 
 /* Frames of one size, shown for duration_ms each, `loops` times (0: for ever). NULL, or -1, after
  * processor_fail. webp_animation_free(NULL) is fine. */

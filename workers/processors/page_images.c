@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT
+ * `page_images`: pictures of up to 50 pages of a PDF, as a ZIP of WebP files named for their pages (0001.webp
+ * …), stored as they are, so that whoever wants one page reads its bytes alone. A page that can't be drawn is
+ * left out, and counted. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/buffer.h"
+#include "lib/text.h"
+#include "workers/processors/parameters.h"
+#include "workers/processors/pdf.h"
+#include "workers/processors/webp.h"
+#include "workers/processors/zip_store.h"
+
+#define PAGES_MOST 50
+#define FIRST_MOST 1000000
+_Static_assert(PAGES_MOST <= ZIP_MAX_ENTRIES, "an entry for each page");
+
+struct options {
+    int first, pages, pixels;
+};
+
+static const struct parameter_field fields[] = {
+#define MEMBER(field) .name = #field, .offset = offsetof(struct options, field), .read = parameter_read_int
+    {MEMBER(first), .least = 1, .most = FIRST_MOST},
+    {MEMBER(pages), .least = 1, .most = PAGES_MOST},
+    {MEMBER(pixels), .least = 64, .most = 2400},
+    {.name = NULL},
+};
+
+static int read_options(struct processor_context *context, struct options *options) {
+    json_t *parameters = parameters_parse(context);
+    int status;
+
+    if (parameters == NULL)
+        return -1;
+    status = parameters_read(context, fields, parameters, options);
+    json_decref(parameters);
+    return status;
+}
+
+static int write_output(void *context, const void *bytes, size_t size) {
+    return processor_write(context, 0, bytes, size);
+}
+
+static enum pdf_status draw(struct pdf *pdf, int page, int pixels, struct pdf_bitmap *bitmap) {
+    struct pdf_page_info facts = {0};
+    enum pdf_status status = pdf_page_facts(pdf, page, &facts);
+    double longest = facts.width > facts.height ? facts.width : facts.height;
+
+    free(facts.label);
+    if (status != PDF_OK)
+        return status;
+    return longest > 0 ? pdf_page_draw(pdf, page, pixels * 72.0 / longest, bitmap) : PDF_BROKEN;
+}
+
+/* 1: it is there, 0: it can't be drawn, -1 after processor_fail. */
+static int add_page(struct processor_context *context, struct zip_store *zip, struct pdf *pdf, int page,
+                    int pixels) {
+    struct pdf_bitmap bitmap = {0};
+    enum pdf_status status = draw(pdf, page, pixels, &bitmap);
+    struct pixels drawn = {.width = bitmap.width, .height = bitmap.height, .bytes = bitmap.pixels};
+    struct buffer encoded;
+    char name[16];
+    int result;
+
+    if (status == PDF_NO_MEMORY)
+        return processor_fail(context, "memory_limit", "page %d can't be drawn", page + 1);
+    if (status != PDF_OK)
+        return 0;
+    buffer_init(&encoded, context->output_bytes);
+    (void)text_format(name, sizeof name, "%04d.webp", page + 1);
+    result = webp_encode(context, &drawn, WEBP_QUALITY, &encoded);
+    free(bitmap.pixels);
+    if (result == 0)
+        result = zip_add(zip, name, encoded.data, encoded.size);
+    buffer_clear(&encoded);
+    return result == 0 ? 1 : -1;
+}
+
+static int draw_pages(struct processor_context *context, struct pdf *pdf, const struct options *options) {
+    int count = pdf_page_count(pdf), end = options->first - 1 + options->pages, drawn = 0;
+    struct zip_store zip;
+
+    if (options->first > count)
+        return processor_fail(context, "bad_parameters", "first: the document has %d pages", count);
+    if (end > count)
+        end = count;
+    zip_begin(&zip, write_output, context);
+    for (int page = options->first - 1; page < end; page++) {
+        int added = add_page(context, &zip, pdf, page, options->pixels);
+        if (added < 0)
+            return -1;
+        drawn += added;
+        processor_progress(context, (uint64_t)(page + 2 - options->first),
+                           (uint64_t)(end + 1 - options->first));
+    }
+    processor_fact(context, 0, "first", (uint64_t)options->first);
+    processor_fact(context, 0, "last", (uint64_t)end);
+    processor_fact(context, 0, "drawn", (uint64_t)drawn);
+    return zip_end(&zip);
+}
+
+static int run(struct processor_context *context) {
+    struct options options = {.first = 1, .pages = PAGES_MOST, .pixels = 1200};
+    enum pdf_status status;
+    struct pdf *pdf;
+    int result;
+
+    if (read_options(context, &options) != 0 || context->outputs[0] < 0)
+        return context->error == NULL ? 0 : -1;
+    pdf = pdf_open(context->input, context->input_size, &status);
+    if (pdf == NULL && status == PDF_LOCKED)
+        return processor_fail(context, "password_required", "the document is encrypted");
+    if (pdf == NULL)
+        return processor_fail(context, status == PDF_NO_MEMORY ? "memory_limit" : "bad_input",
+                              "not a readable PDF");
+    context->page_count = (uint64_t)pdf_page_count(pdf);
+    result = draw_pages(context, pdf, &options);
+    pdf_close(pdf);
+    return result;
+}
+
+/* Drawing is warmed by thumbnail, of the same nursery. */
+const struct processor processor_page_images = {.name = "page_images", .run = run, .engines = {engine_poppler}};
