@@ -7,6 +7,7 @@
 
 #include "lib/buffer.h"
 #include "lib/text.h"
+#include "workers/processors/engines.h"
 #include "workers/processors/parameters.h"
 #include "workers/processors/pdf.h"
 #include "workers/processors/webp.h"
