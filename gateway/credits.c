@@ -81,7 +81,7 @@ static const struct route routes[] = {
     {.method = "POST",
      .pattern = "/v1/credits/grants",
      .operation = "grantCredits",
-     .flags = ROUTE_POSTS | ROUTE_BODY,
+     .flags = ROUTE_MAKES | ROUTE_BODY,
      .handler = handle_grant,
      ROUTE_FIELDS(grant_fields),
      .summary = "Give a user credits, or take unused ones back (credit admins).",

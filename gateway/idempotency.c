@@ -84,6 +84,9 @@ static void looked(struct call *call, const struct database_answer *answer) {
     } else if (strcmp(result_text(found, 0, "request_hash"), call->idempotency.hash) != 0) {
         call->idempotency.active = false;
         call_problem(call, PROBLEM_KEY_REUSED, NULL);
+    } else if (result_bool(found, 0, "lost")) {
+        call->idempotency.active = false;
+        call_problem(call, PROBLEM_ANSWER_LOST, NULL);
     } else if (result_text(found, 0, "status") == NULL) {
         wait_for_other(call);
     } else {
@@ -92,9 +95,12 @@ static void looked(struct call *call, const struct database_answer *answer) {
     }
 }
 
+/* A key without an answer is of a transaction that was committed by a gateway that died before it could tell. Where
+ * doing it again does no harm, it is done again. */
 static void look(struct call *call) {
+    const char *once = (call->route->flags & ROUTE_ONCE) != 0 ? "true" : "false";
     const struct query queries[] = {
-        {.statement = &statements[STATEMENT_IDEMPOTENCY_CLEAR], .values = {call->idempotency.key}},
+        {.statement = &statements[STATEMENT_IDEMPOTENCY_CLEAR], .values = {call->idempotency.key, once}},
         {.statement = &statements[STATEMENT_IDEMPOTENCY_FIND], .values = {call->idempotency.key}},
     };
     call_read(call, queries, 2, looked);

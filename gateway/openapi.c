@@ -123,6 +123,9 @@ static json_t *route_responses(const struct route *route) {
     for (size_t i = 0; (route->flags & ROUTE_IDEMPOTENT_KEY) != 0 && i < 2; i++) {
         add_problem(responses, of_keys[i]);
     }
+    if ((route->flags & ROUTE_ONCE) != 0) {
+        add_problem(responses, PROBLEM_ANSWER_LOST);
+    }
     return responses;
 }
 

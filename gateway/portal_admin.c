@@ -104,7 +104,7 @@ static const struct route routes[] = {
     {.method = "POST",
      .pattern = "/v1/admin/portal-schemas",
      .operation = "adminPortalSchemaAdd",
-     .flags = ROUTE_POSTS | ROUTE_BODY,
+     .flags = ROUTE_MAKES | ROUTE_BODY,
      .handler = handle_schema_add,
      ROUTE_FIELDS(schema_fields),
      .summary = "Add a version of a schema for everybody (admins). A version never changes.",

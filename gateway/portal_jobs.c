@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define JOB_TYPE "portal_document"
+#define ACCEPTED "{\"job_id\":\"%s\",\"status\":\"pending\"}"
 
 struct submission {
     const json_t *schema, *input; /* of the call's body */
@@ -124,8 +125,7 @@ static void submitted(struct call *call, const struct database_answer *answer) {
     }
     scheduler_link_poke(call->gateway->scheduler, 1);
     events_notify(call->gateway->events, submission->file);
-    call_respond_take(call, 202,
-                      memory_format("{\"job_id\":\"%s\",\"status\":\"pending\"}", submission->job));
+    call_respond_take(call, 202, memory_format(ACCEPTED, submission->job));
 }
 
 /* The file was deleted meanwhile. */
@@ -193,8 +193,15 @@ static void submit(struct call *call, struct submission *submission) {
                     submission->definition_text, submission->filename, submission->raw_path}},
         {.statement = &route_job, .values = {submission->job, submission->order_text}},
     };
-    call_write(call, &(struct call_effect){
-                         .queries = queries, .count = 3, .on_answer = submitted, .on_refusal = refused});
+    char answer[sizeof ACCEPTED + UUID_TEXT_SIZE];
+    (void)text_format(answer, sizeof answer, ACCEPTED, submission->job);
+    call_write(call, &(struct call_effect){.queries = queries,
+                                           .count = 3,
+                                           .on_answer = submitted,
+                                           .on_refusal = refused,
+                                           .known_status = 202,
+                                           .known_body = answer,
+                                           .proof_file = submission->file});
 }
 
 static void copy(char *target, size_t size, const struct database_result *result, const char *column) {

@@ -46,6 +46,8 @@
     PROBLEM(UNKNOWN_LABEL, "unknown_label", 422, "The tenant has no such label.")                            \
     PROBLEM(BAD_SCHEDULE, "bad_schedule", 422, "This is no time that a schedule can have; see detail.")      \
     PROBLEM(BAD_ORDERS, "bad_orders", 422, "Nothing was queued: some orders can't be; see details.")          \
+    PROBLEM(ANSWER_LOST, "idempotency_answer_lost", 409,                                                     \
+            "A request with this key was carried out, but its answer was lost: look for what it made.")      \
     PROBLEM(KEY_REUSED, "idempotency_key_reused", 422, "This key was used for another request.")             \
     PROBLEM(PAYLOAD_INVALID, "payload_invalid", 400, "The job is not as described; see details.")            \
     PROBLEM(WEBHOOK_SECRET, "webhook_secret", 401, "X-Webhook-Secret is missing or wrong.")                  \

@@ -24,6 +24,7 @@ enum route_flag {
     ROUTE_NO_HEAD = 1u << 5, /* GET only */
     ROUTE_PAGE = 1u << 6,    /* for browsers: not of the API, not in its document */
     ROUTE_STREAM_BODY = 1u << 7, /* multipart/form-data, handed to `stream` as it comes; up to form-bytes */
+    ROUTE_ONCE = 1u << 8, /* what it makes would be there twice: a key whose answer was lost is not free again */
 };
 
 struct route {
@@ -45,10 +46,11 @@ struct route {
     enum problem problems[ROUTE_MAX_PROBLEMS]; /* beyond those that any such route may give; 0 ends */
 };
 
-/* Rows of a table: what reads, writes, and writes with an Idempotency-Key; all need a token. */
+/* Rows of a table: what reads, writes, writes with an Idempotency-Key, and makes something; all need a token. */
 #define ROUTE_READS ROUTE_AUTHENTICATED
 #define ROUTE_CHANGES (ROUTE_AUTHENTICATED | ROUTE_WRITES)
 #define ROUTE_POSTS (ROUTE_AUTHENTICATED | ROUTE_WRITES | ROUTE_IDEMPOTENT_KEY)
+#define ROUTE_MAKES (ROUTE_POSTS | ROUTE_ONCE)
 #define ROUTE_FIELDS(table) .fields = (table), .field_count = sizeof(table) / sizeof((table)[0])
 #define ROUTE_QUERY(table) .query = (table), .query_count = sizeof(table) / sizeof((table)[0])
 

@@ -228,11 +228,12 @@ const struct statement statements[STATEMENT_COUNT] = {
     ROW(STATEMENT_EVENTS_NEWEST, 1, "select file::text, newest from events_newest($1::uuid[])"),
 
     /* idempotency: rows of the caller only, by row security */
-    ROW(STATEMENT_IDEMPOTENCY_CLEAR, 1,
+    ROW(STATEMENT_IDEMPOTENCY_CLEAR, 2,
         "delete from idempotency_keys where key = $1 and (created_at < now() - interval '24 hours' or "
-        "(status is null and created_at < now() - interval '30 seconds'))"),
+        "(status is null and not $2::boolean and created_at < now() - interval '30 seconds'))"),
     ROW(STATEMENT_IDEMPOTENCY_FIND, 1,
-        "select request_hash, status, body from idempotency_keys where key = $1"),
+        "select request_hash, status, body, status is null and created_at < now() - interval '30 seconds' as lost "
+        "from idempotency_keys where key = $1"),
     ROW(STATEMENT_IDEMPOTENCY_RECORD, 5,
         "insert into idempotency_keys (user_id, key, request_hash, status, body) select filemill_user(), $1, "
         "$2, "

@@ -203,7 +203,7 @@ static const struct route routes[] = {
     {.method = "POST",
      .pattern = "/v1/tenants/bootstrap",
      .operation = "bootstrapTenant",
-     .flags = ROUTE_POSTS | ROUTE_BODY,
+     .flags = ROUTE_MAKES | ROUTE_BODY,
      .handler = handle_tenant_bootstrap,
      ROUTE_FIELDS(bootstrap_fields),
      .summary = "Make a tenant with the caller as owner.",

@@ -141,6 +141,25 @@ def test_a_key_whose_gateway_died_is_free_again(world, user):
     assert again.status == 200 and again.json == first.json
 
 
+def test_what_was_made_is_not_made_again(world, user):
+    """The gateway died before it kept the answer of an order."""
+    file_id = user.upload(PDF)
+    assert user.finalize(file_id).status == 200
+    headers = {"Idempotency-Key": "made-" + file_id}
+
+    def order():
+        return user.call("POST", f"/v1/files/{file_id}/jobs", {"type": "thumbnail"}, headers)
+
+    first = order()
+    count = "select count(*) from jobs where file_id = %s"
+    before = world.postgres.value(count, (file_id,))
+    world.postgres.query("update idempotency_keys set status = null, body = null, created_at = now() - interval '31 seconds' "
+                         "where key = %s", (headers["Idempotency-Key"],))
+    again = order()
+    assert first.status == 202 and (again.status, again.error) == (409, "idempotency_answer_lost")
+    assert world.postgres.value(count, (file_id,)) == before
+
+
 def test_a_day_later_the_key_is_new(world, user):
     headers = {"Idempotency-Key": "old-" + str(uuid.uuid4())}
     first = user.init(headers=headers).json["file_id"]
