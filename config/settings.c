@@ -328,6 +328,9 @@ static const struct option_row rows[] = {
     {ROW_TEXT("admins", "ADMINS", admins, NULL), .audience = FOR_MIGRATE | FOR_TOKEN, .heading = "Administration",
      .description = "Users who run the service: their ids, comma separated. Unset with embedded keys: one is made up, "
                     "for `filemill admin`."},
+    {ROW_TEXT("admin-token", "ADMIN_TOKEN", admin_token, NULL), .audience = FOR_DEMO, .secret = true,
+     .description = "Token of one of them, for `filemill admin` where the keys that tokens are signed with are "
+                    "elsewhere."},
     {ROW_NUMBER("client-priority", "CLIENT_PRIORITY", client_priority, "1", 0, 3, NULL),
      .audience = FOR_MIGRATE,
      .description = "First band of the queue (0 to 3) that jobs of clients may be in; tenants may have one of "

@@ -166,7 +166,7 @@ struct settings {
     bool credits;
     char *credit_admins;
     int64_t client_priority;
-    char *admins;
+    char *admins, *admin_token;
     /* webhooks */
     int64_t webhook_timeout_ms;
     int64_t webhook_concurrency;

@@ -393,7 +393,6 @@ static int ask_orders(const struct settings *settings, struct order *order, cons
 int main(int count, char **arguments) {
     struct settings settings;
     struct order order = {.members = json_object()};
-    const char *given = getenv("FILEMILL_ADMIN_TOKEN");
     char user[UUID_TEXT_SIZE];
     char *token;
 
@@ -401,11 +400,9 @@ int main(int count, char **arguments) {
         json_decref(order.members);
         return usage();
     }
-    char *copy = given != NULL && given[0] != '\0' ? memory_copy_text(given) : NULL;
-    (void)unsetenv("FILEMILL_ADMIN_TOKEN");
     settings_load(&settings, "admin");
     token_first_user(settings.admins, user);
-    token = copy;
+    token = settings.admin_token != NULL ? memory_copy_text(settings.admin_token) : NULL;
     if (token == NULL && text_is_uuid(user)) {
         token = token_make(&settings, &(struct token_wish){.user = user, .ttl_s = TOKEN_SECONDS});
     }

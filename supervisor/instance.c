@@ -42,6 +42,19 @@ static int load_running(struct instance *instance, char *error, size_t error_siz
     return 0;
 }
 
+/* Who asks is not the running one's to say. */
+static int load_running_as(struct instance *instance, char *error, size_t error_size) {
+    struct settings *settings = &instance->configuration.settings;
+    char *token = settings->admin_token == NULL ? NULL : memory_copy_text(settings->admin_token);
+    int result = load_running(instance, error, error_size);
+
+    if (token != NULL) {
+        free(settings->admin_token);
+        settings->admin_token = token;
+    }
+    return result;
+}
+
 int instance_find(struct instance *instance, const struct sources *sources, char *error, size_t error_size) {
     struct variables secrets = {0};
     int result = 0;
@@ -52,7 +65,7 @@ int instance_find(struct instance *instance, const struct sources *sources, char
         return -1;
     instance->pid = layout_owner(&instance->layout);
     if (instance->pid != 0)
-        return load_running(instance, error, error_size);
+        return load_running_as(instance, error, error_size);
     if (access(instance->layout.secrets, R_OK) == 0) {
         result = embedded_secrets(&secrets, &instance->layout, error, error_size);
         if (result == 0)
