@@ -28,7 +28,8 @@ static const struct statement derivative = {"content_derivative",
 /* Of portals' jobs, and of word lists while they are kept. */
 static const struct statement artifact = {
     "content_artifact",
-    "select a.r2_key as key, a.mime, a.size_bytes, a.sha256, k.seal "
+    "select a.r2_key as key, a.mime, a.size_bytes, a.sha256, k.seal, (select w.name from wordlists w "
+    "where w.id = a.file_id) as list "
     "from document_artifacts a left join object_keys k on k.key = a.r2_key "
     "where a.job_id = $1::uuid and a.kind = $2 and (exists (select from portal_jobs p "
     "where p.job_id = a.job_id) or exists (select from jobs j join files f on "
@@ -144,8 +145,12 @@ static void found_artifact(struct call *call, const struct database_answer *answ
         return;
     }
     content_take_row(content, answer->results[0]);
+    const char *list = result_text(answer->results[0], 0, "list");
     name = strrchr(content->key, '/');
     (void)text_copy(content->filename, sizeof content->filename, name != NULL ? name + 1 : "");
+    if (list != NULL) { /* an export is named as its list */
+        (void)text_format(content->filename, sizeof content->filename, "%s.%s", list, call->parameters[1]);
+    }
     size = strlen(content->filename);
     if (text_ends_with(content->filename, ".enc")) {
         content->filename[size - strlen(".enc")] = '\0';

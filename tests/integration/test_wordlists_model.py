@@ -319,7 +319,7 @@ def objects(system):
 
 def test_exports_are_sealed_until_they_are_gone(system, user):
     job, state = made(user)
-    listing = user.call("POST", "/v1/wordlists", {"job_id": job, "name": "Sealed"}).json["id"]
+    listing = user.call("POST", "/v1/wordlists", {"job_id": job, "name": "Sealed wörds"}).json["id"]
     keys = []
     for kind in ("csv", "xlsx"):
         answer = user.call("POST", f"/v1/wordlists/{listing}/export", {"format": kind})
@@ -330,7 +330,12 @@ def test_exports_are_sealed_until_they_are_gone(system, user):
             found = user.call("GET", path).json
             return found if found["status"] not in ("queued", "processing") else None
         export = eventually(look, 30, what="export")
-        data = fetch("GET", export["download_url"]).body
+        reply = fetch("GET", export["download_url"])
+        assert reply.headers["Content-Disposition"] == f"attachment; filename*=UTF-8''Sealed%20w%C3%B6rds.{kind}"
+        data = reply.body
+        straight = f"/v1/jobs/{answer.json['export_id']}/artifacts/{kind}/content"
+        assert user.call("GET", straight).body == data
+        assert system.user().bootstrap().call("GET", straight).status == 404
         if kind == "csv":
             assert list(csv.reader(io.StringIO(data.decode())))[1] == ["lantern", "Laterne"]
         else:
@@ -345,6 +350,7 @@ def test_exports_are_sealed_until_they_are_gone(system, user):
         assert key.startswith("document-uploads/") and not key.endswith(".enc") or (
             MARK.encode() not in data and b"Laterne" not in data and data[:6] == b"FMSEAL"), key
     system.sql("update document_artifacts set created_at = now() - interval '61 minutes' where file_id = %s", listing)
+    assert user.call("GET", straight).status == fetch("GET", export["download_url"]).status == 404  # before any sweep
     system.sql("update files set created_at = now() - interval '25 hours', upload_expires_at = now() where id = %s",
                state["file_id"])
     for name in ("cleanup-exports", "cleanup-uploads"):
