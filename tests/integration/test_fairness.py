@@ -258,6 +258,23 @@ def test_equal_backlogs_get_equal_cpu_time(postgres, queue, start, crew):
     assert min(spent.values()) > 0 and max(spent.values()) / min(spent.values()) < 1.2, spent
 
 
+def test_shares_are_equal_over_nodes_together(postgres, queue, start, crew):
+    """Two nodes that are not alike, and that know of each other by Postgres alone; the second tenant's jobs cost four times as much.
+    What counts is the CPU time that each tenant gets on both."""
+    other = Queue(postgres)
+    cost = {queue.tenant: 20, other.tenant: 80}
+    fill(postgres, queue, 6000, age_s=100)
+    fill(postgres, other, 6000, kind="selftest")
+    crews = [crew(start(f"node-{slots}", poll_ms=100), slots, seconds=seconds, cpu_ms=lambda task: cost[task["tenant"]])
+             for slots, seconds in ((8, 0.03), (2, 0.01))]
+    eventually(lambda: all(one.of(other.tenant) for one in crews), seconds=5, what="the second tenant on both")
+    begin = time.monotonic() + 1.5  # each node has told the other what was used, once
+    time.sleep(5)
+    spent = {tenant: cost[tenant] * sum(len([at for at in one.of(tenant) if at >= begin]) for one in crews) for tenant in cost}
+    assert min(spent.values()) > 0 and max(spent.values()) / min(spent.values()) < 1.2, spent
+    assert min(len(one.started) for one in crews) > 100
+
+
 def test_more_tenants_than_a_survey_takes(postgres, queue, start, crew):
     postgres.execute("with t as (insert into tenants (name) select 'many' from generate_series(1, 900) returning id),"
                      " f as (insert into files (tenant_id, owner_user_id, r2_key_original, mime, status)"
