@@ -40,6 +40,8 @@ static const struct statement schedule_time_statement = {
     "select case when $2::jsonb ?| array['cron', 'time_zone', 'every_seconds'] then "
     "admin_schedule_time($1, $2::jsonb) end",
     2};
+static const struct statement schedule_drop_statement = {"admin_schedule_drop",
+                                                         "select admin_schedule_drop($1) as found", 1};
 static const struct statement schedule_next_statement = {
     "admin_schedule_next",
     "select s->>'next_run' as next from jsonb_array_elements(admin_schedules()) s where s->>'name' = $1", 1};
@@ -217,6 +219,21 @@ static bool refused_time(struct call *call, const struct database_answer *answer
     return true;
 }
 
+static void dropped(struct call *call, const struct database_answer *answer) {
+    if (result_bool(answer->results[0], 0, "found")) {
+        call_respond(call, 200, "{\"ok\":true}");
+    } else {
+        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+    }
+}
+
+static void handle_schedule_drop(struct call *call) {
+    const struct query query = {.statement = &schedule_drop_statement, .values = {call->parameters[0]}};
+    call_write(
+        call, &(struct call_effect){
+                  .queries = &query, .count = 1, .on_answer = dropped, .on_refusal = refused_time});
+}
+
 static void handle_schedule(struct call *call) {
     const json_t *enabled = json_object_get(call->body, "enabled");
     char *change = json_encode(call->body);
@@ -345,6 +362,15 @@ static const struct route routes[] = {
      .summary = "Run a schedule now, switch it, or give it another time (admins).",
      .success = 200,
      .response = "Scheduled",
+     .problems = {PROBLEM_FORBIDDEN, PROBLEM_NOT_FOUND, PROBLEM_BAD_SCHEDULE}},
+    {.method = "DELETE",
+     .pattern = "/v1/admin/schedules/:name",
+     .operation = "adminScheduleDrop",
+     .flags = ROUTE_CHANGES,
+     .handler = handle_schedule_drop,
+     .summary = "Drop a schedule that queues jobs (admins).",
+     .success = 200,
+     .response = "Ok",
      .problems = {PROBLEM_FORBIDDEN, PROBLEM_NOT_FOUND, PROBLEM_BAD_SCHEDULE}},
     {.method = "GET",
      .pattern = "/v1/tenants/:id/jobs",

@@ -83,7 +83,7 @@ static const struct option schedule_options[] = {
     {"--cron", "cron"}, {"--zone", "time_zone"}, {"--every", "every_seconds"}, {NULL, NULL}};
 static const struct option no_options[] = {{NULL, NULL}};
 
-enum shape { SHAPE_OK, SHAPE_TABLE, SHAPE_RETRIED, SHAPE_ORDERS, SHAPE_SCHEDULED };
+enum shape { SHAPE_OK, SHAPE_TABLE, SHAPE_RETRIED, SHAPE_SCHEDULED, SHAPE_ORDERS, SHAPE_SCHEDULED_ORDERS };
 
 static const struct verb {
     const char *name;
@@ -116,6 +116,9 @@ static const struct verb {
     {"enqueue", "POST", "/v1/admin/jobs", NULL, NULL, NULL, no_options, SHAPE_ORDERS, NULL, NULL},
     {"limit", "PUT", "/v1/admin/limits/%", "NAME", NULL, NULL, limit_options, SHAPE_OK, NULL, NULL},
     {"schedule", "POST", "/v1/admin/schedules/%", "NAME", NULL, NULL, schedule_options, SHAPE_SCHEDULED, NULL, NULL},
+    {"put-schedule", "PUT", "/v1/admin/schedules/%", "NAME", NULL, NULL, schedule_options, SHAPE_SCHEDULED_ORDERS,
+     NULL, NULL},
+    {"drop-schedule", "DELETE", "/v1/admin/schedules/%", "NAME", NULL, NULL, no_options, SHAPE_OK, NULL, NULL},
     {"run-schedule", "POST", "/v1/admin/schedules/%", "NAME", NULL, "{\"run_now\":true}", no_options,
      SHAPE_OK, NULL, NULL},
 };
@@ -140,6 +143,8 @@ static int usage(void) {
                 "  priorities                   of those who have one; - is the service's\n"
                 "  schedules                    work that comes round\n"
                 "  schedule NAME [--cron '30 3 * * *' [--zone Europe/Berlin]] [--every SECONDS]\n"
+                "  put-schedule NAME … < ORDERS one that queues these jobs, with the same options\n"
+                "  drop-schedule NAME           one that queues jobs\n"
                 "  run-schedule NAME            as soon as a scheduler looks\n"
                 "  limits                       on what runs at once, or starts in a minute\n"
                 "  limit NAME [--running N] [--per-minute N] [--type T] [--tenant ID] [--user ID] [--per "
@@ -309,7 +314,7 @@ static int print_answer(const struct order *order, const struct http_client_repl
         print_table(json_object_get(answer, order->verb->list), order->verb->columns);
     } else if (order->verb->shape == SHAPE_RETRIED) {
         printf("%lld queued again\n", (long long)json_integer_value(json_object_get(answer, "retried")));
-    } else if (order->verb->shape == SHAPE_SCHEDULED) {
+    } else if (order->verb->shape == SHAPE_SCHEDULED || order->verb->shape == SHAPE_SCHEDULED_ORDERS) {
         const char *next = json_text_member(answer, "next_run");
         printf("next run %s\n", next != NULL ? next : "-");
     } else if (order->verb->shape == SHAPE_ORDERS) {
@@ -390,6 +395,21 @@ static int ask_orders(const struct settings *settings, struct order *order, cons
     return status;
 }
 
+/* A schedule is one piece. */
+static int ask_schedule(const struct settings *settings, struct order *order, const char *token) {
+    json_t *list = admin_orders_read(&order->orders, stdin);
+    struct admin_orders beyond = {.line = order->orders.line};
+    json_t *more = list != NULL ? admin_orders_read(&beyond, stdin) : NULL;
+    bool is_whole = more != NULL && json_array_size(more) == 0;
+
+    if (more != NULL && !is_whole) {
+        (void)fprintf(stderr, "filemill: more than %d orders\n", ADMIN_ORDERS_MOST);
+    }
+    json_decref(more);
+    json_object_set_new(order->members, "jobs", list != NULL ? list : json_array());
+    return is_whole ? ask(settings, order, token) : 1;
+}
+
 int main(int count, char **arguments) {
     struct settings settings;
     struct order order = {.members = json_object()};
@@ -411,9 +431,10 @@ int main(int count, char **arguments) {
                     "FILEMILL_ADMIN_TOKEN\n",
                     stderr);
     }
-    int status = token == NULL                          ? 1
-                 : order.verb->shape == SHAPE_ORDERS ? ask_orders(&settings, &order, token)
-                                                     : ask(&settings, &order, token);
+    int status = token == NULL                                    ? 1
+                 : order.verb->shape == SHAPE_ORDERS           ? ask_orders(&settings, &order, token)
+                 : order.verb->shape == SHAPE_SCHEDULED_ORDERS ? ask_schedule(&settings, &order, token)
+                                                               : ask(&settings, &order, token);
     free(token);
     json_decref(order.members);
     settings_clear(&settings);

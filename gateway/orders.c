@@ -28,6 +28,8 @@ static const struct statement order_statement = {"jobs_order", "select jobs_orde
                                                  1};
 static const struct statement admin_order_statement = {"admin_order",
                                                        "select admin_order($1::jsonb)::text as answer", 1};
+static const struct statement schedule_statement = {
+    "admin_schedule_put", "select admin_schedule_put($2, $1::jsonb, $3::jsonb) as next", 3};
 
 #define ORDER_FIELDS                                                                                         \
     {"type", FIELD_TEXT, true, 1, 64, NULL, "Type of the job, as /v1/processors lists them."},               \
@@ -244,16 +246,18 @@ static bool told(struct call *call, const struct faults *faults) {
     return faults->list != NULL;
 }
 
-static bool is_admins(const struct call *call) {
-    return strstr(call->route->pattern, "/admin/") != NULL;
-}
-
+/* FM066: a time that no schedule can have, in words (0066_cron.sql). */
 static bool refused_many(struct call *call, const struct database_answer *answer) {
-    if (strcmp(answer->sqlstate, "42501") == 0 && is_admins(call)) {
+    if (strcmp(answer->sqlstate, "42501") == 0) {
         call_problem(call, PROBLEM_FORBIDDEN, NULL);
-        return true;
+    } else if (strcmp(answer->sqlstate, "FM066") == 0) {
+        call_problem(call, PROBLEM_BAD_SCHEDULE, answer->message);
+    } else if (strcmp(answer->sqlstate, "23514") == 0) {
+        call_problem(call, PROBLEM_BAD_REQUEST, "Names of schedules begin with a letter, and have at most 63.");
+    } else {
+        return refused(call, answer);
     }
-    return refused(call, answer);
+    return true;
 }
 
 static void ordered_many(struct call *call, const struct database_answer *answer) {
@@ -274,6 +278,46 @@ static void ordered_many(struct call *call, const struct database_answer *answer
     json_decref(said);
 }
 
+static void scheduled(struct call *call, const struct database_answer *answer) {
+    call_respond_take(call, 200,
+                      memory_format("{\"ok\":true,\"next_run\":\"%s\"}", result_text(answer->results[0], 0, "next")));
+}
+
+/* Where a list goes, by the operation. */
+static const struct destination {
+    const char *operation;
+    const struct statement *files, *order;
+    call_query_fn *done;
+} destinations[] = {
+    {"orderJobs", &files_statement, &order_statement, ordered_many},
+    {"adminOrderJobs", &all_files_statement, &admin_order_statement, ordered_many},
+    {"adminSchedulePut", &all_files_statement, &schedule_statement, scheduled},
+};
+
+static const struct destination *destination_of(const struct call *call) {
+    const struct destination *destination = destinations;
+    while (strcmp(destination->operation, call->route->operation) != 0) {
+        destination++;
+    }
+    return destination;
+}
+
+static void send_orders(struct call *call, const json_t *orders) {
+    json_t *rest = json_copy(call->body);
+    json_object_del(rest, "jobs");
+    char *wanted = json_encode(orders);
+    char *change = json_encode(rest);
+    const struct query query = {.statement = destination_of(call)->order,
+                                .values = {wanted, call->parameters[0], change}};
+    call_write(call, &(struct call_effect){.queries = &query,
+                                           .count = 1,
+                                           .on_answer = destination_of(call)->done,
+                                           .on_refusal = refused_many});
+    free(change);
+    free(wanted);
+    json_decref(rest);
+}
+
 static void looked(struct call *call, const struct database_answer *answer) {
     const json_t *list = json_object_get(call->body, "jobs");
     const char *text = result_text(answer->results[0], 0, "files");
@@ -288,13 +332,7 @@ static void looked(struct call *call, const struct database_answer *answer) {
         json_array_append_new(orders, make_order(call, json_text_member(wanted, "file_id"), wanted));
     }
     if (!told(call, &faults)) {
-        char *values = json_encode(orders);
-        const struct query query = {.statement = is_admins(call) ? &admin_order_statement : &order_statement,
-                                    .values = {values}};
-        call_write(call,
-                   &(struct call_effect){
-                       .queries = &query, .count = 1, .on_answer = ordered_many, .on_refusal = refused_many});
-        free(values);
+        send_orders(call, orders);
     }
     json_decref(orders);
     json_decref(files);
@@ -326,8 +364,7 @@ static void handle_orders(struct call *call) {
     }
     if (!told(call, &faults)) {
         char *values = json_encode(ids);
-        const struct query query = {.statement = is_admins(call) ? &all_files_statement : &files_statement,
-                                    .values = {values}};
+        const struct query query = {.statement = destination_of(call)->files, .values = {values}};
         call_read(call, &query, 1, looked);
         free(values);
     }
@@ -340,6 +377,14 @@ static void handle_orders(struct call *call) {
 static const struct field orders_fields[] = {{"jobs", FIELD_LIST, true, 1, ORDERS_MOST, NULL,
                                               "Orders, each with file_id, type and what else POST "
                                               "/v1/files/:id/jobs takes. All are queued, or none."}};
+
+static const struct field schedule_fields[] = {
+    {"jobs", FIELD_LIST, true, 1, ORDERS_MOST, NULL, "What it queues each time, as POST /v1/jobs takes it."},
+    {"cron", FIELD_TEXT, false, 1, 200, NULL, "When: five fields as in cron(5), or @daily and the like."},
+    {"time_zone", FIELD_TEXT, false, 1, 64, NULL, "Whose clock that is, as Europe/Berlin; UTC if absent."},
+    {"every_seconds", FIELD_INTEGER, false, 1, 315360000, NULL, "How often, instead of cron; at once first."},
+    {"enabled", FIELD_BOOLEAN, false, 0, 0, NULL, "Switched on; true if absent."},
+};
 
 static const struct route routes[] = {
     {.method = "POST",
@@ -373,6 +418,16 @@ static const struct route routes[] = {
      .success = 202,
      .response = "OrderedJobs",
      .problems = {PROBLEM_OUT_OF_CREDIT, PROBLEM_FORBIDDEN, PROBLEM_NOT_FOUND, PROBLEM_BAD_ORDERS}},
+    {.method = "PUT",
+     .pattern = "/v1/admin/schedules/:name",
+     .operation = "adminSchedulePut",
+     .flags = ROUTE_CHANGES | ROUTE_BODY,
+     .handler = handle_orders,
+     ROUTE_FIELDS(schedule_fields),
+     .summary = "Make or change a schedule that queues jobs (admins).",
+     .success = 200,
+     .response = "Scheduled",
+     .problems = {PROBLEM_FORBIDDEN, PROBLEM_BAD_ORDERS, PROBLEM_BAD_SCHEDULE}},
 };
 
 static const struct answer_row answers[] = {

@@ -110,7 +110,7 @@ wanted_functions(name, definer) as (values
   ('admin_schedules', true), ('wordlist_limit_ensure', true), ('admin_limits', true), ('admin_limit_set', true), ('admin_limit_drop', true),
   ('admin_pause_tenant', true), ('admin_schedule', true), ('schedules_run', false), ('service_admins_set', false),
   ('cron_field', false), ('cron_fields', false), ('cron_instant', false), ('cron_next', false), ('schedules_guard', false),
-  ('admin_schedule_time', true),
+  ('admin_schedule_time', true), ('admin_schedule_put', true), ('admin_schedule_drop', true),
   ('priority_first', true), ('jobs_priority_bound', false), ('priority_bound_set', false), ('admin_priority_set', true),
   ('admin_priorities', true), ('jobs_stop', false), ('jobs_lock_files', false), ('orders_files', false),
   ('jobs_order', false), ('admin_orders_files', true), ('admin_order', true),

@@ -53,7 +53,7 @@ def test_a_thousand_in_one_call(system, user):
               for place, file in enumerate(files)]
     answer = order(user, wanted)
     assert answer.status == 202 and answer.json["created"] == MANY, answer
-    ids = [job["id"] for job in answer.json["jobs"]]
+    ids = [job["id"] for job in answer.json["jobs"]]  # in the order of the list
     rows = {row["id"]: row for row in jobs_of(system, *files)}
     assert len(rows) == MANY and [rows[job]["file"] for job in ids] == files
     assert [rows[job]["priority"] for job in ids] == [place % 2 + 2 for place in range(MANY)]
@@ -81,6 +81,15 @@ def test_each_has_what_was_asked_for(system, user):
     events = [event["data"]["status"] for event in
               system.sql("select data from file_events where file_id = %s order by id", second)]
     assert sorted(events) == ["processing", "queued", "queued"]
+
+
+def test_of_many_with_one_key_all_hear_of_one_job(system, user):
+    from concurrent.futures import ThreadPoolExecutor
+    files = pictures(system, user, 24)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda file: order(user, [{"file_id": file, "type": "thumbnail", "unique_key": "race"}]), files))
+    jobs = [answer.json["jobs"][0] for answer in answers]
+    assert sum(job["created"] for job in jobs) == 1 and len({job["id"] for job in jobs}) == 1 and jobs[0]["id"], jobs
 
 
 def test_one_that_cannot_be_stops_all(system, user):
@@ -142,8 +151,8 @@ def test_an_idempotency_key_covers_the_list(system, user):
     assert answers[0].json == answers[1].json and len(jobs_of(system, file)) == 1
 
 
-def shell(system, text):
-    return subprocess.run([system.programs / "filemill", "admin", "enqueue"], env=system.environment, input=text,
+def shell(system, text, *verb):
+    return subprocess.run([system.programs / "filemill", "admin", *(verb or ["enqueue"])], env=system.environment, input=text,
                           capture_output=True, text=True, timeout=60, cwd=system.directory)
 
 
@@ -209,3 +218,38 @@ def test_what_the_scheduler_adds_is_bound_too(system):
     file = user.send("scan.pdf", "application/pdf", out.getvalue())
     row = eventually(lambda: next((row for row in jobs_of(system, file) if row["type"] == "ocr"), None), 30, what="ocr")
     assert row["priority"] == 1
+
+
+def test_a_schedule_of_jobs(system, user, admin):
+    first, second = pictures(system, user, 2)
+    path = "/v1/admin/schedules/nightly"
+    jobs = [{"file_id": first, "type": "thumbnail"}, {"file_id": second, "type": "thumbnail", "unique_key": "own"}]
+    answer = admin.call("PUT", path, {"jobs": jobs, "cron": "0 4 1 1 *", "time_zone": "Europe/Berlin"})
+    assert answer.status == 200 and answer.json["next_run"].endswith("-01-01T03:00:00.000Z"), answer
+    for body, error in (({"jobs": jobs}, "bad_schedule"), ({"jobs": jobs, "cron": "x"}, "bad_schedule"),
+                        ({"jobs": [{"file_id": first, "type": "x"}], "cron": "@daily"}, "bad_orders"),
+                        ({"jobs": [{"file_id": str(uuid.uuid4()), "type": "thumbnail"}], "cron": "@daily"}, "bad_orders"),
+                        ({"jobs": [], "cron": "@daily"}, "bad_request")):
+        assert admin.call("PUT", path, body).json["error"] == error
+    assert user.call("PUT", path, {"jobs": jobs, "cron": "@daily"}).status == 403
+    assert user.call("DELETE", path).status == 403
+    assert admin.call("PUT", "/v1/admin/schedules/9", {"jobs": jobs, "cron": "@daily"}).status == 400
+    for method, body in (("PUT", {"jobs": jobs, "cron": "@daily"}), ("DELETE", None)):
+        answer = admin.call(method, "/v1/admin/schedules/idempotency-expire", body)
+        assert (answer.status, answer.json["error"]) == (422, "bad_schedule"), answer
+    for _ in range(2):  # what is still under way is not queued again
+        assert admin.call("POST", path, {"run_now": True}).status == 200
+        system.sql("select schedules_run(100)")
+    rows = jobs_of(system, first, second)
+    assert sorted((row["file"], row["unique_key"], row["status"]) for row in rows) == sorted(
+        [(first, f"schedule nightly {first}", "queued"), (second, "own", "queued")])
+    lines = "\n".join(json.dumps(job) for job in jobs)
+    done = shell(system, lines, "put-schedule", "hourly", "--every", "3600")
+    assert done.returncode == 0 and done.stdout.startswith("next run 20"), done
+    done = shell(system, lines + "\n{}", "put-schedule", "hourly", "--every", "3600")
+    assert done.returncode == 1 and "line 3: type: Required" in done.stderr, done
+    done = shell(system, (lines + "\n") * 501, "put-schedule", "hourly", "--every", "3600")
+    assert (done.returncode, done.stderr) == (1, "filemill: more than 1000 orders\n"), done
+    assert shell(system, "", "put-schedule", "hourly", "--every", "3600").returncode == 1
+    assert system.command("admin", "drop-schedule", "hourly").stdout == "ok\n"
+    assert admin.call("DELETE", path).status == 200 and admin.call("DELETE", path).status == 404
