@@ -296,6 +296,15 @@ def test_a_slow_client_is_waited_for(world, user):
     assert [row["size_bytes"] for row in rows(world, "processing")] == [6 * MIB]
 
 
+def test_more_forms_than_may_be_read_are_told_to_come_again(world, user):
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            link = stack.enter_context(begun(world.through, user))
+            send(link, [head("a.txt") + TEXT[:100]])
+        eventually(lambda: post(world.through, user, pieces(("b.txt", 10)))[1].get("error") == "uploads_busy", what="full")
+    eventually(lambda: post(world.through, user, pieces(("b.txt", 10)))[0] == 202, what="room again")
+
+
 def test_a_killed_gateway_leaves_the_id_behind(world, user):
     """What aborts it then is tested in test_scheduler.py."""
     gateway = Gateway(world.postgres, world.front, rate_per_minute=0)

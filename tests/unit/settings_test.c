@@ -96,6 +96,25 @@ static void an_env_file_of_the_file_api_works(void **state) {
     settings_clear(&settings);
 }
 
+static void an_env_file_of_the_classifier_works(void **state) {
+    struct settings settings;
+    char error[512] = "";
+    char *environment[] = {"SUPABASE_URL=https://project.supabase.co",
+                           "SUPABASE_SERVICE_ROLE_KEY=service-role",
+                           "OPENAI_API_KEY=key",
+                           "OPENAI_MODEL=gpt-4o",
+                           "WORKER_POLL_INTERVAL_SECONDS=5",
+                           NULL};
+    (void)state;
+    assert_int_equal(load(&settings, environment, error), 0);
+    assert_string_equal(settings.supabase_url, "https://project.supabase.co");
+    assert_string_equal(settings.chat_key, "key");
+    assert_string_equal(settings.chat_model, "gpt-4o");
+    assert_string_equal(settings.classify_backend, "embedded"); /* a key alone sends nobody's documents away */
+    assert_int_equal(settings.poll_ms, 5000);
+    settings_clear(&settings);
+}
+
 static void an_env_file_of_the_other_systems_works(void **state) {
     struct settings settings;
     char error[512] = "";
@@ -333,6 +352,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_as_documented),
         cmocka_unit_test(an_env_file_of_the_file_api_works),
+        cmocka_unit_test(an_env_file_of_the_classifier_works),
         cmocka_unit_test(an_env_file_of_the_other_systems_works),
         cmocka_unit_test(own_names_win_over_older_ones),
         cmocka_unit_test(bad_values_are_named_and_secrets_kept),
