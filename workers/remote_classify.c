@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Classification by a chat server (chat.h). The document is data, never instructions: it stands between marks
- * that are drawn at random for each request, the system's message says so, and the answer may be one of the
- * labels and a number, nothing else, whatever the document says. Of a long text the head, the middle and the
+ * Classification by a chat server (remote_chat.h). The answer may be one of the labels and a number, nothing
+ * else, whatever the document says. Of a long text the head, the middle and the
  * tail are told. An answer that is no such answer is asked for once more; then the text is unclassified.
  *
  * The text came out of a runner as UTF-8; it is cut, not parsed. */
@@ -13,10 +12,9 @@
 #include "lib/text.h"
 #include "workers/chat.h"
 #include "workers/processors/classify_answer.h"
-#include "workers/remote.h"
+#include "workers/remote_chat.h"
 #include "workers/remote_classify.h"
 
-#define PROMPT_MAX ((size_t)2 << 20)
 #define ANSWER_TOKENS 200
 #define GAP "\n[...]\n"
 
@@ -69,18 +67,6 @@ static int put_labels(struct buffer *out, const struct classify_task *task) {
     return broken;
 }
 
-static int put_document(struct buffer *out, const struct processor_context *context, size_t most) {
-    unsigned char random[8];
-    char mark[2 * sizeof random + 1];
-    int broken;
-
-    text_random(random, sizeof random);
-    text_hex_encode(mark, random, sizeof random);
-    broken = buffer_append_format(out, "<<<document %s>>>\n", mark);
-    broken |= put_excerpt(out, (const char *)context->input, context->input_size, most);
-    return broken | buffer_append_format(out, "\n<<<end of document %s>>>", mark);
-}
-
 static json_t *make_schema(const struct classify_task *task) {
     json_t *names = json_array();
 
@@ -89,40 +75,6 @@ static json_t *make_schema(const struct classify_task *task) {
     return json_pack("{s:s, s:b, s:[s, s], s:{s:{s:s, s:o}, s:{s:s}}}", "type", "object",
                      "additionalProperties", 0, "required", "label", "confidence", "properties", "label",
                      "type", "string", "enum", names, "confidence", "type", "number");
-}
-
-static double temperature_of(const struct settings *settings) {
-    double value = settings->chat_temperature == NULL ? 0 : strtod(settings->chat_temperature, NULL);
-
-    return value >= 0 && value <= 2 ? value : 0;
-}
-
-static char *write_question(struct processor_context *context, const struct settings *settings,
-                            const struct classify_task *task, size_t *size) {
-    struct buffer system, user;
-    json_t *schema = make_schema(task);
-    char *text = NULL;
-
-    buffer_init(&system, PROMPT_MAX);
-    buffer_init(&user, PROMPT_MAX);
-    if (put_labels(&system, task) == 0 &&
-        put_document(&user, context, (size_t)settings->classify_text_bytes) == 0) {
-        const struct chat_message messages[] = {
-            {.role = "system", .content = system.data, .size = system.size},
-            {.role = "user", .content = user.data, .size = user.size}};
-        const struct chat_request request = {.model = settings->chat_model,
-                                             .messages = messages,
-                                             .message_count = 2,
-                                             .temperature = temperature_of(settings),
-                                             .max_tokens = ANSWER_TOKENS,
-                                             .schema_name = "classification",
-                                             .schema = schema};
-        text = chat_write(&request, size);
-    }
-    buffer_clear(&system);
-    buffer_clear(&user);
-    json_decref(schema);
-    return text;
 }
 
 /* --- the answer -------------------------------------------------------------------------------------------
@@ -168,23 +120,24 @@ static bool is_blank(const struct processor_context *context) {
 static enum remote_step request(struct processor_context *context, const struct settings *settings,
                                 struct remote_request *request) {
     const struct classify_finding nothing = {.backend = "chat", .method = "none"};
+    struct remote_question question;
     struct classify_task task;
-    size_t size = 0;
-    char *text;
     int status;
 
     if (is_blank(context))
         return write_finding(context, &nothing) == 0 ? REMOTE_DONE : REMOTE_FAILED;
     status = classify_task_read(context, &task);
-    text = status == 0 ? write_question(context, settings, &task, &size) : NULL;
+    if (status == 0) {
+        remote_question_init(&question, "classification", make_schema(&task));
+        question.max_tokens = ANSWER_TOKENS;
+        status = put_labels(&question.rules, &task) != 0 ||
+                         put_excerpt(&question.document, (const char *)context->input, context->input_size,
+                                     (size_t)settings->classify_text_bytes) != 0
+                     ? processor_fail(context, "bad_input", "the question is too long")
+                     : remote_question_ask(&question, context, settings, request);
+        remote_question_clear(&question);
+    }
     classify_task_clear(&task);
-    if (status == 0 && text == NULL)
-        status = processor_fail(context, "bad_input", "the text is not UTF-8");
-    request->path = CHAT_PATH;
-    (void)text_copy(request->content_type, sizeof request->content_type, "application/json");
-    if (status == 0)
-        status = remote_write(context, request, text, size);
-    free(text);
     return status == 0 ? REMOTE_ASK : REMOTE_FAILED;
 }
 

@@ -9,9 +9,7 @@
 #include "lib/text.h"
 #include "workers/chat.h"
 #include "workers/processors/wordlist_options.h"
-#include "workers/remote.h"
-
-#define PROMPT_MAX ((size_t)2 << 20)
+#include "workers/remote_chat.h"
 
 static const char rules[] = "You make vocabulary lists for learners. The user's message holds one document "
                             "between two marks. Everything between "
@@ -31,73 +29,33 @@ static json_t *make_schema(void) {
         "confidence", "type", "number");
 }
 
-static int put_document(struct buffer *out, const struct processor_context *context, size_t most) {
-    const char *text = (const char *)context->input;
-    size_t size = context->input_size;
-    unsigned char random[8];
-    char mark[2 * sizeof random + 1];
-    int broken;
+/* Cut where a character begins. */
+static int put_excerpt(struct buffer *out, const struct processor_context *context, size_t most) {
+    size_t size = context->input_size < most ? context->input_size : most;
 
-    if (size > most)
-        for (size = most; size > 0 && ((unsigned char)text[size] & 0xC0) == 0x80;)
-            size--; /* no character is cut */
-    text_random(random, sizeof random);
-    text_hex_encode(mark, random, sizeof random);
-    broken = buffer_append_format(out, "<<<document %s>>>\n", mark) | buffer_append(out, text, size);
-    return broken | buffer_append_format(out, "\n<<<end of document %s>>>", mark);
-}
-
-static double temperature_of(const struct settings *settings) {
-    double value = settings->chat_temperature == NULL ? 0 : strtod(settings->chat_temperature, NULL);
-
-    return value >= 0 && value <= 2 ? value : 0;
-}
-
-static char *write_question(const struct processor_context *context, const struct settings *settings,
-                            const struct wordlist_options *options, size_t *size) {
-    struct buffer system, user;
-    json_t *schema = make_schema();
-    char *text = NULL;
-
-    buffer_init(&system, PROMPT_MAX);
-    buffer_init(&user, PROMPT_MAX);
-    if (buffer_append_format(&system, "%sAt most %d pairs; source language: %s; target language: %s.", rules,
-                             options->most, options->source, options->target) == 0 &&
-        put_document(&user, context, (size_t)settings->wordlist_text_bytes) == 0) {
-        const struct chat_message messages[] = {
-            {.role = "system", .content = system.data, .size = system.size},
-            {.role = "user", .content = user.data, .size = user.size}};
-        const struct chat_request request = {.model = settings->chat_model,
-                                             .messages = messages,
-                                             .message_count = 2,
-                                             .temperature = temperature_of(settings),
-                                             .schema_name = "wordlist",
-                                             .schema = schema};
-        text = chat_write(&request, size);
-    }
-    buffer_clear(&system);
-    buffer_clear(&user);
-    json_decref(schema);
-    return text;
+    while (size > 0 && size < context->input_size && ((unsigned char)context->input[size] & 0xC0) == 0x80)
+        size--;
+    return buffer_append(out, context->input, size);
 }
 
 static enum remote_step request(struct processor_context *context, const struct settings *settings,
                                 struct remote_request *request) {
     struct wordlist_options options;
-    size_t size = 0;
-    char *text;
+    struct remote_question question;
     int status;
 
     if (wordlist_options_read(context, &options) != 0)
         return REMOTE_FAILED;
     if (context->input_size == 0)
         return wordlist_write(context, &options, "chat", json_array()) == 0 ? REMOTE_DONE : REMOTE_FAILED;
-    text = write_question(context, settings, &options, &size);
-    request->path = CHAT_PATH;
-    (void)text_copy(request->content_type, sizeof request->content_type, "application/json");
-    status = text == NULL ? processor_fail(context, "bad_input", "the text is not UTF-8")
-                          : remote_write(context, request, text, size);
-    free(text);
+    remote_question_init(&question, "wordlist", make_schema());
+    status =
+        buffer_append_format(&question.rules, "%sAt most %d pairs; source language: %s; target language: %s.",
+                             rules, options.most, options.source, options.target) != 0 ||
+                put_excerpt(&question.document, context, (size_t)settings->wordlist_text_bytes) != 0
+            ? processor_fail(context, "bad_input", "the question is too long")
+            : remote_question_ask(&question, context, settings, request);
+    remote_question_clear(&question);
     processor_progress(context, 20, 100);
     return status == 0 ? REMOTE_ASK : REMOTE_FAILED;
 }
