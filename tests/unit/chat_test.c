@@ -124,11 +124,33 @@ static void content_may_be_fenced(void **state) {
     }
 }
 
+static void calls_become_a_list(void **state) {
+    const struct chat_usage some = {.prompt_tokens = 3, .completion_tokens = 2, .total_tokens = 5, .confidence_percent = 80};
+    const struct chat_usage none = {.confidence_percent = -1};
+    char list[400] = "", full[400];
+
+    (void)state;
+    chat_note_call(list, sizeof list, "m\"\xc3\xb6", &none, 7, "backend_bad_answer");
+    chat_note_call(list, sizeof list, NULL, &some, 9, NULL);
+    assert_string_equal(list, "[{\"model\":\"m\\\"\\u00F6\",\"prompt\":0,\"completion\":0,\"total\":0,\"latency\":7,"
+                              "\"error\":\"backend_bad_answer\"},{\"model\":null,\"prompt\":3,\"completion\":2,"
+                              "\"total\":5,\"latency\":9,\"error\":null,\"confidence\":80}]");
+    chat_note_call(list, sizeof list, "m", &none, 7, NULL);
+    memcpy(full, list, sizeof full);
+    for (size_t i = 0; i < 10; i++)
+        chat_note_call(list, sizeof list, "m", &none, 7, NULL);
+    assert_true(list[strlen(list) - 1] == ']' && strlen(list) >= strlen(full) && strlen(list) < sizeof list);
+    json_t *read = json_loads(list, 0, NULL);
+    assert_true(json_array_size(read) >= 3 && json_array_size(read) < 13);
+    json_decref(read);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_says_what_it_should),
         cmocka_unit_test(answers_are_not_trusted),
         cmocka_unit_test(content_may_be_fenced),
+        cmocka_unit_test(calls_become_a_list),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
