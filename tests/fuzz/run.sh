@@ -14,7 +14,7 @@ if [ ! -e "$folder/build.ninja" ]; then
     CC=${CC:-clang} CXX=${CXX:-clang++} meson setup "$folder" "$root" -Dfuzz=true -Db_sanitize=address,undefined \
         -Db_lundef=false -Dbuildtype=debugoptimized -Dc_args="$flags -fno-sanitize-recover=all" >/dev/null
 fi
-ninja -C "$folder" --quiet fuzz-targets
+ninja -C "$folder" --quiet fuzz-targets >"$folder/build.log" 2>&1 || { cat "$folder/build.log"; exit 1; }
 folder=$(cd "$folder" && pwd)
 "$root/tests/fuzz/seeds.sh" "$folder/corpus"
 [ $# -gt 0 ] || set -- $(ls "$folder/corpus")
