@@ -368,9 +368,11 @@ def test_a_sealed_text_becomes_an_example(system):
     done = system.sql("select key from object_keys k join file_derivatives d on d.r2_key = k.key where d.file_id = %s"
                       " and d.kind = 'office_text'",
                       file_id)
-    system.sql("update object_keys set seal = regexp_replace(seal, '^[^:]+', 'another') where key = %s", done[0]["key"])
+    rename = "update object_keys set seal = regexp_replace(seal, '^[^:]+', %s) where key = %s"
+    system.sql(rename, "another", done[0]["key"])
     answer = user.call("POST", f"/v1/files/{file_id}/label", {"label": "letter"})
     assert answer.status == 503 and answer.json["error"] == "key_unavailable", answer
+    system.sql(rename, OLD.split(":")[0], done[0]["key"])
 
 
 # ---- master keys: the last of this file, since they change the system ----
