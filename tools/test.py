@@ -5,7 +5,8 @@ Unit tests are cmocka programs that Meson runs; all others are pytest's, a file 
 processes at once, since most of their time is waiting. A program that dies before it has counted
 is one failure. In an instrumented build each process writes what its sanitizers find, leaks too, to a file of its
 own: each such file is a failure, whatever the test made of that process' end. The exit status is 0 only if nothing
-failed and something passed."""
+failed and something passed. What tests keep for people, pictures of the console and screens of `filemill top`, lies
+in <build>/test-output, or where FILEMILL_TEST_OUTPUT says."""
 import argparse
 import json
 import os
@@ -42,7 +43,8 @@ class Tally:
 
 def environment(build):
     kept = {name: value for name, value in os.environ.items() if not STRAY.match(name)}
-    return {**kept, "FILEMILL_BUILD": str(build), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {"FILEMILL_TEST_OUTPUT": str(build / "test-output"), **kept, "FILEMILL_BUILD": str(build),
+            "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 class Reports:

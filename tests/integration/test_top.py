@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """`filemill top` in a real terminal of 80 by 24 (tmux): readable, live, and gone without a trace when it ends."""
+import os
 import shutil
 import subprocess
 import uuid
+from pathlib import Path
 
 import pytest
 
-from system import eventually
+from system import eventually, one_page_pdf
 
 
 class Terminal:
@@ -27,6 +29,15 @@ class Terminal:
 
     def screen(self):
         return self.tmux("capture-pane", "-p", "-t", self.name)
+
+    def keep(self, name):
+        """The screen as it is, for people: plain, and with its colours."""
+        folder = os.environ.get("FILEMILL_TEST_OUTPUT")
+        if folder:
+            target = Path(folder) / "top"
+            target.mkdir(parents=True, exist_ok=True)
+            (target / f"{name}.txt").write_text(self.screen())
+            (target / f"{name}.ansi").write_text(self.tmux("capture-pane", "-p", "-e", "-t", self.name))
 
     def close(self):
         self.tmux("kill-server")
@@ -50,6 +61,10 @@ def test_it_shows_the_node_and_what_it_does(system, user, terminal):
         assert any(line.startswith(f" {name}") for line in lines), screen
     user.wait(user.send("top.txt", "text/plain", b"top"))
     eventually(lambda: " ms" in terminal.screen().split("p50")[1].splitlines()[0], 10, what="a latency")
+    for number in range(8):
+        user.send(f"{number}.pdf", "application/pdf", one_page_pdf(f"top {number}"))
+    eventually(lambda: float(terminal.screen().split("RUNNERS")[1].split("/s")[0]) >= 4, 10, what="work")
+    terminal.keep("busy")
     terminal.keys("q")
     eventually(lambda: "LATENCY" not in terminal.screen(), 5, what="the screen as it was")
     terminal.keys("echo still here", "Enter")
