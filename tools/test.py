@@ -25,7 +25,7 @@ FINDING = re.compile(rb"Sanitizer|runtime error:")
 # What the machine's owner may have set must not decide how tests end.
 STRAY = re.compile(r"^(FILEMILL_(?!CORPUS|VECTORS|TEST_)|DATABASE_URL|SUPABASE_|R2_|DO_SPACES_|SPACES_|B2_|AWS_|PG[A-Z]|"
                    r"PORT$|LOG_LEVEL$|BASE_URL$|CDN_BASE_URL$|MAX_ATTEMPTS$|MAX_RETRIES$|CONCURRENCY$|JOB_|WORKER_|"
-                   r"MAKE|MFLAGS)")
+                   r"DIRECT_URL$|MAKE|MFLAGS)")
 
 
 class Tally:

@@ -42,7 +42,12 @@ class Pictures {
 
   known(page) { return this.urls.get(page) ?? null; }
 
-  first(page) { return page - ((page - 1) % AT_ONCE); }
+  // Twenty from a round number on; where a slow document ended earlier, the rest of them.
+  first(page) {
+    const first = page - ((page - 1) % AT_ONCE);
+    const { last } = this.made?.metadata ?? {};
+    return last >= first && last < page ? last + 1 : first;
+  }
 
   // Whether one may still come.
   waits(page) {

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * `page_images`: pictures of up to 50 pages of a PDF, as a ZIP of WebP files named for their pages (0001.webp
- * …), stored as they are, so that whoever wants one page reads its bytes alone. A page that can't be drawn is
- * left out, and counted. */
+ * `page_images`: pictures of up to 50 pages of a PDF, as a ZIP of WebP files named for their pages
+ * (0001.webp …), stored as they are, so that whoever wants one page reads its bytes alone. A page that can't
+ * be drawn is left out. After 20 s no further page is begun: `last` says how far it came, and whoever wants
+ * the rest asks from there on. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/buffer.h"
+#include "lib/clock.h"
 #include "lib/text.h"
 #include "workers/processors/engines.h"
 #include "workers/processors/parameters.h"
@@ -15,6 +17,7 @@
 
 #define PAGES_MOST 50
 #define FIRST_MOST 1000000
+#define ENOUGH_MS 20000
 _Static_assert(PAGES_MOST <= ZIP_MAX_ENTRIES, "an entry for each page");
 
 struct options {
@@ -81,6 +84,8 @@ static int add_page(struct processor_context *context, struct zip_store *zip, st
 
 static int draw_pages(struct processor_context *context, struct pdf *pdf, const struct options *options) {
     int count = pdf_page_count(pdf), end = options->first - 1 + options->pages, drawn = 0;
+    int64_t enough_ms = clock_monotonic_ms() + ENOUGH_MS;
+    int page = options->first - 1;
     struct zip_store zip;
 
     if (options->first > count)
@@ -88,16 +93,17 @@ static int draw_pages(struct processor_context *context, struct pdf *pdf, const 
     if (end > count)
         end = count;
     zip_begin(&zip, write_output, context);
-    for (int page = options->first - 1; page < end; page++) {
+    do {
         int added = add_page(context, &zip, pdf, page, options->pixels);
         if (added < 0)
             return -1;
         drawn += added;
-        processor_progress(context, (uint64_t)(page + 2 - options->first),
+        page++;
+        processor_progress(context, (uint64_t)(page + 1 - options->first),
                            (uint64_t)(end + 1 - options->first));
-    }
+    } while (page < end && clock_monotonic_ms() < enough_ms);
     processor_fact(context, 0, "first", (uint64_t)options->first);
-    processor_fact(context, 0, "last", (uint64_t)end);
+    processor_fact(context, 0, "last", (uint64_t)page);
     processor_fact(context, 0, "drawn", (uint64_t)drawn);
     return zip_end(&zip);
 }
@@ -123,4 +129,5 @@ static int run(struct processor_context *context) {
 }
 
 /* Drawing is warmed by thumbnail, of the same nursery. */
-const struct processor processor_page_images = {.name = "page_images", .run = run, .engines = {engine_poppler}};
+const struct processor processor_page_images = {
+    .name = "page_images", .run = run, .engines = {engine_poppler}};
