@@ -293,6 +293,11 @@ void call_problem_with(struct call *call, enum problem problem, const char *deta
     free(document);
 }
 
+void call_refuse_field(struct call *call, const char *field, const char *words) {
+    call_problem_with(call, PROBLEM_BAD_REQUEST, NULL,
+                      json_pack("{s:{s:[],s:{s:[s]}}}", "details", "formErrors", "fieldErrors", field, words));
+}
+
 void call_cooldown(struct call *call, int64_t seconds) {
     char text[24];
     (void)text_format(text, sizeof text, "%lld", (long long)seconds);

@@ -92,6 +92,8 @@ void call_cooldown(struct call *call, int64_t seconds);
 void call_problem(struct call *call, enum problem problem, const char *detail);
 /* Takes `members`. */
 void call_problem_with(struct call *call, enum problem problem, const char *detail, json_t *members);
+/* 400 that names one field. */
+void call_refuse_field(struct call *call, const char *field, const char *words);
 /* Sends at once, past the storing of idempotent answers. Extra headers end with a NULL name. */
 void call_send(struct call *call, int status, const char *content_type, const char *body,
                const struct http_header *extra);

@@ -344,9 +344,7 @@ void handle_labels_put(struct call *call) {
     const char *wrong = classify_labels_wrong(labels);
     char most[24];
     if (wrong != NULL) {
-        call_problem_with(
-            call, PROBLEM_BAD_REQUEST, NULL,
-            json_pack("{s:{s:[],s:{s:[s]}}}", "details", "formErrors", "fieldErrors", "labels", wrong));
+        call_refuse_field(call, "labels", wrong);
         return;
     }
     const struct lesson *lesson = begin_lesson(call);

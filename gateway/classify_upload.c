@@ -119,9 +119,7 @@ static void refuse(struct call *call, enum problem problem, const char *field, c
     upload->waits = true; /* for ever */
     counter_add(COUNT_UPLOADS_REFUSED, 1);
     if (problem == PROBLEM_BAD_REQUEST && field != NULL) {
-        call_problem_with(
-            call, problem, NULL,
-            json_pack("{s:{s:[],s:{s:[s]}}}", "details", "formErrors", "fieldErrors", field, words));
+        call_refuse_field(call, field, words);
     } else {
         call_problem(call, problem, words);
     }

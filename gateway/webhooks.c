@@ -124,9 +124,7 @@ static bool take_types(struct call *call, const json_t *list, char types[TYPES_T
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *type = json_string_value(json_array_get(list, i));
         if (!is_event_type(type)) {
-            call_problem_with(call, PROBLEM_BAD_REQUEST, "There is no such event type.",
-                              json_pack("{s:{s:[],s:{s:[s]}}}", "details", "formErrors", "fieldErrors",
-                                        "event_types", "Not one of the event types"));
+            call_refuse_field(call, "event_types", "There is no such event type");
             return false;
         }
         (void)text_format(types + used, TYPES_TEXT_MAX - used, "%s%s", i > 0 ? "," : "", type);
