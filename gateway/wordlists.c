@@ -4,19 +4,14 @@
  * bad_word_pairs. */
 #include "gateway/wordlists.h"
 
+#include "gateway/content.h"
 #include "gateway/json.h"
-#include "lib/counters.h"
 #include "lib/memory.h"
 #include "lib/text.h"
-#include "storage/envelope.h"
-#include "storage/keyring.h"
-#include "storage/keys.h"
-#include "storage/storage.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define RESULT_MAX (256u * 1024u)
-#define FETCH_TIMEOUT_MS 10000
 
 #define LIST_JSON                                                                                            \
     "jsonb_build_object('id', w.id, 'tenant_id', w.tenant_id, 'job_id', w.job_id, 'name', w.name, "          \
@@ -61,7 +56,8 @@ static const struct statement delete_file_statement = {
     1};
 static const struct statement result_statement = {
     "wordlist_result",
-    "select j.status::text, a.r2_key as key, k.seal from jobs j left join document_artifacts a on a.job_id = "
+    "select j.status::text, a.r2_key as key, a.mime, a.size_bytes, a.sha256, k.seal from jobs j left join "
+    "document_artifacts a on a.job_id = "
     "j.id and "
     "a.kind = 'wordlist' left join object_keys k on k.key = a.r2_key where j.id = $1::uuid and j.type = "
     "'wordlist' and j.user_id = filemill_user()",
@@ -124,14 +120,20 @@ static void add(struct call *call, const json_t *pairs) {
 
 /* A result that is being fetched. */
 struct result_look {
-    struct call *call;
-    char key[KEY_MAX + 1];
-    char seal[KEYRING_SEAL_MAX]; /* "" when it lies there as it is */
+    struct content content;
+    struct buffer text;
 };
 
-static void take_result(struct call *call, const char *text, size_t size) {
+static void clear_look(void *state) {
+    struct result_look *look = state;
+    content_clear(&look->content);
+    buffer_clear(&look->text);
+}
+
+static void result_came(struct call *call) {
+    const struct result_look *look = call->state;
     const char *reason;
-    json_t *list = json_decode(text, size, &reason);
+    json_t *list = json_decode(look->text.data, look->text.size, &reason);
     json_t *pairs = json_object_get(list, "word_pairs");
     if (json_is_array(pairs)) {
         add(call, pairs);
@@ -141,44 +143,8 @@ static void take_result(struct call *call, const char *text, size_t size) {
     json_decref(list);
 }
 
-static void open_result(const struct result_look *look, const struct http_client_reply *reply) {
-    struct call *call = look->call;
-    unsigned char key[ENVELOPE_KEY_BYTES];
-    if (keyring_unwrap(call->gateway->keyring, look->key, look->seal, key) != KEYRING_OK) {
-        call_problem(call, PROBLEM_KEY_UNAVAILABLE, NULL);
-        return;
-    }
-    unsigned char *plain = memory_new(reply->body_size + 1);
-    int64_t size = envelope_open_whole(key, reply->body, reply->body_size, plain);
-    if (size < 0) {
-        call_problem(call, PROBLEM_DECRYPT_FAILED, NULL);
-    } else {
-        take_result(call, (const char *)plain, (size_t)size);
-    }
-    explicit_bzero(key, sizeof key);
-    explicit_bzero(plain, reply->body_size);
-    free(plain);
-}
-
-static void fetched(void *context, const struct http_client_reply *reply) {
-    struct result_look *look = context;
-    struct call *call = look->call;
-    if (reply->error != HTTP_CLIENT_OK || reply->status != 200) {
-        storage_count_error(call->gateway->storage);
-        call_problem(call, reply->status == 404 ? PROBLEM_WORDLIST_NOT_READY : PROBLEM_STORAGE_UNAVAILABLE,
-                     NULL);
-    } else if (look->seal[0] != '\0') {
-        open_result(look, reply);
-    } else {
-        take_result(call, reply->body, reply->body_size);
-    }
-    free(look);
-    call_release(call);
-}
-
 static void result_found(struct call *call, const struct database_answer *answer) {
     const struct database_result *result = answer->results[0];
-    char url[STORAGE_URL_MAX];
     if (result_rows(result) == 0) {
         call_problem(call, PROBLEM_NOT_FOUND, NULL);
         return;
@@ -192,28 +158,10 @@ static void result_found(struct call *call, const struct database_answer *answer
         add(call, json_object_get(call->body, "word_pairs"));
         return;
     }
-    if (storage_presign(
-            call->gateway->storage,
-            &(struct storage_presign){
-                .method = "GET", .key = key, .expires_s = 60, .internal = true, .content_length = -1},
-            url, sizeof url) != 0) {
-        call_problem(call, PROBLEM_INTERNAL, NULL);
-        return;
-    }
-    const struct http_client_request request = {.method = "GET",
-                                                .url = url,
-                                                .upload_fd = -1,
-                                                .sink_fd = -1,
-                                                .max_bytes = RESULT_MAX,
-                                                .max_body = RESULT_MAX,
-                                                .timeout_ms = FETCH_TIMEOUT_MS};
-    struct result_look *look = memory_new(sizeof *look);
-    const char *seal = result_text(result, 0, "seal");
-    look->call = call;
-    (void)text_copy(look->key, sizeof look->key, key);
-    (void)text_copy(look->seal, sizeof look->seal, seal != NULL ? seal : "");
-    call_hold(call);
-    (void)http_client_start(call->gateway->client, &request, fetched, look);
+    struct result_look *look = call_state(call, sizeof *look, clear_look);
+    buffer_init(&look->text, RESULT_MAX);
+    content_take_row(&look->content, result);
+    content_read(call, &look->content, &look->text, result_came);
 }
 
 void handle_wordlist_add(struct call *call) {

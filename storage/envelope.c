@@ -184,27 +184,3 @@ int envelope_open_chunk(struct envelope *envelope, uint64_t index, bool last, co
     OPENSSL_cleanse(target, plain);
     return -1;
 }
-
-int64_t envelope_open_whole(const unsigned char key[ENVELOPE_KEY_BYTES], const void *sealed, size_t size,
-                            unsigned char *plain) {
-    const unsigned char *at = sealed;
-    struct envelope *envelope = size < ENVELOPE_HEADER_BYTES ? NULL : envelope_open(key, sealed);
-    uint64_t plain_bytes = 0, index = 0, chunks, done = 0;
-    size_t left = size - ENVELOPE_HEADER_BYTES;
-
-    if (envelope == NULL || envelope_plain_bytes(size, envelope->chunk_bytes, &plain_bytes) != 0) {
-        envelope_free(envelope);
-        return -1;
-    }
-    chunks = envelope_chunks(plain_bytes, envelope->chunk_bytes);
-    for (at += ENVELOPE_HEADER_BYTES; index < chunks; index++) {
-        size_t whole = envelope->chunk_bytes + ENVELOPE_TAG_BYTES, part = left < whole ? left : whole;
-        if (envelope_open_chunk(envelope, index, index + 1 == chunks, at, part, plain + done) != 0)
-            break;
-        done += part - ENVELOPE_TAG_BYTES;
-        at += part;
-        left -= part;
-    }
-    envelope_free(envelope);
-    return index == chunks ? (int64_t)done : -1;
-}

@@ -49,10 +49,6 @@ int envelope_seal_chunk(struct envelope *envelope, uint64_t index, bool last, co
 int envelope_open_chunk(struct envelope *envelope, uint64_t index, bool last, const void *sealed, size_t size,
                         unsigned char *target);
 
-/* A whole object in memory: how many bytes were written to `plain`, which holds `size`; -1 when it is broken. */
-int64_t envelope_open_whole(const unsigned char key[ENVELOPE_KEY_BYTES], const void *sealed, size_t size,
-                            unsigned char *plain);
-
 /* ---- a file seen as sealed, from any offset: for uploads ---- */
 
 struct envelope_source;

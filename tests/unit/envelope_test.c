@@ -93,9 +93,6 @@ static void refuses(const struct object *object, const unsigned char *sealed, si
     assert_memory_equal(out, object->plain, (size_t)written);
     free(out);
     close(fd);
-    out = malloc(size + 1);
-    assert_true(envelope_open_whole(key, sealed, size, out) != (int64_t)plain_size);
-    free(out);
 }
 
 static const size_t sizes[] = {0,
@@ -123,10 +120,6 @@ static void every_size_opens_again(void **state) {
         assert_int_equal(envelope_sealed_bytes(sizes[i], ENVELOPE_CHUNK_BYTES), object.sealed_size);
         assert_int_equal(envelope_plain_bytes(object.sealed_size, ENVELOPE_CHUNK_BYTES, &plain), 0);
         assert_int_equal(plain, sizes[i]);
-        unsigned char *whole = malloc(object.sealed_size);
-        assert_int_equal(envelope_open_whole(key, object.sealed, object.sealed_size, whole), sizes[i]);
-        assert_memory_equal(whole, object.plain, sizes[i]);
-        free(whole);
         for (size_t step = 0; step < sizeof steps / sizeof steps[0]; step++) {
             int fd = memfd_create("opened", MFD_CLOEXEC);
             unsigned char *out = malloc(sizes[i] + 1);
