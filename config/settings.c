@@ -427,6 +427,9 @@ static const struct option_row rows[] = {
      .description = "Base URL of the service that portals' jobs are sent to where compute_backends says so."},
     {ROW_TEXT("compute-key", "COMPUTE_KEY", compute_key, NULL), .aliases = "CAMBER_API_KEY", .audience = FOR_WORKER,
      .secret = true, .description = "Bearer token for that service."},
+    {ROW_TEXT("compute-keys", "COMPUTE_KEYS", compute_keys, NULL), .audience = FOR_WORKER, .secret = true,
+     .description = "Bearer tokens for the services that have URLs of their own in compute_backends, by origin: "
+                    "https://a.example=token,https://b.example=token."},
     {ROW_NUMBER("compute-concurrency", "COMPUTE_CONCURRENCY", compute_concurrency, "8", 1, 256, "requests"),
      .audience = FOR_WORKER, .description = "Requests that one worker has open at that service."},
     {ROW_NUMBER("compute-per-minute", "COMPUTE_PER_MINUTE", compute_per_minute, "0", 0, 100000, "requests/min"),

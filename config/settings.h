@@ -45,7 +45,7 @@ struct settings {
     int64_t download_url_seconds;
     int64_t output_url_seconds;
     bool portal_ocr;
-    char *webhook_secret, *compute_url, *compute_key;
+    char *webhook_secret, *compute_url, *compute_key, *compute_keys;
     int64_t compute_concurrency, compute_per_minute, compute_timeout_ms;
     char *cors_origins; /* comma separated or * */
     int64_t rate_per_minute;

@@ -61,6 +61,15 @@ static const struct column limit_columns[] = {{"name", "NAME", 40},
 
 static const struct column priority_columns[] = {
     {"tenant_id", "TENANT", 0}, {"first_priority", "FIRST", 0}, {NULL, NULL, 0}};
+static const struct column backend_columns[] = {{"name", "NAME", 40},
+                                                {"enabled", "ON", 0},
+                                                {"url", "URL", 50},
+                                                {"share", "SHARE", 0},
+                                                {"deadline_ms", "DEADLINE MS", 0},
+                                                {"poll_ms", "POLL MS", 0},
+                                                {"poll_max_ms", "AT MOST", 0},
+                                                {"jobs_out", "JOBS OUT", 0},
+                                                {NULL, NULL, 0}};
 
 /* Options become members of the body, or parameters of the query. */
 struct option {
@@ -81,6 +90,9 @@ static const struct option limit_options[] = {{"--running", "max_running"},
 static const struct option priority_options[] = {{"--first", "first_priority"}, {NULL, NULL}};
 static const struct option schedule_options[] = {
     {"--cron", "cron"}, {"--zone", "time_zone"}, {"--every", "every_seconds"}, {NULL, NULL}};
+static const struct option backend_options[] = {
+    {"--url", "url"},           {"--enabled", "enabled"},         {"--share", "share"}, {"--deadline", "deadline_ms"},
+    {"--poll", "poll_ms"},      {"--poll-max", "poll_max_ms"},    {NULL, NULL}};
 static const struct option no_options[] = {{NULL, NULL}};
 
 enum shape { SHAPE_OK, SHAPE_TABLE, SHAPE_RETRIED, SHAPE_SCHEDULED, SHAPE_ORDERS, SHAPE_SCHEDULED_ORDERS };
@@ -119,6 +131,10 @@ static const struct verb {
     {"put-schedule", "PUT", "/v1/admin/schedules/%", "NAME", NULL, NULL, schedule_options, SHAPE_SCHEDULED_ORDERS,
      NULL, NULL},
     {"drop-schedule", "DELETE", "/v1/admin/schedules/%", "NAME", NULL, NULL, no_options, SHAPE_OK, NULL, NULL},
+    {"compute-backends", "GET", "/v1/admin/compute-backends", NULL, NULL, NULL, no_options, SHAPE_TABLE, "backends",
+     backend_columns},
+    {"compute-backend", "PUT", "/v1/admin/compute-backends/%", "NAME", NULL, NULL, backend_options, SHAPE_OK,
+     NULL, NULL},
     {"run-schedule", "POST", "/v1/admin/schedules/%", "NAME", NULL, "{\"run_now\":true}", no_options,
      SHAPE_OK, NULL, NULL},
 };
@@ -150,7 +166,10 @@ static int usage(void) {
                 "  limit NAME [--running N] [--per-minute N] [--type T] [--tenant ID] [--user ID] [--per "
                 "type|tenant|user]\n"
                 "  drop-limit NAME\n"
-                "  pause-tenant ID, resume-tenant ID\n",
+                "  pause-tenant ID, resume-tenant ID\n"
+                "  compute-backends             services outside that do portals' jobs\n"
+                "  compute-backend NAME [--url URL] [--enabled yes|no] [--share N] [--deadline MS] [--poll MS] "
+                "[--poll-max MS]\n",
                 stderr);
     return 2;
 }
@@ -166,16 +185,28 @@ static const char *option_name(const struct verb *verb, const char *flag) {
     return NULL;
 }
 
-/* Numbers are numbers, and "--per tenant" is per_tenant: true. */
+static bool is_number(const char *name) {
+    static const char *const names[] = {"max_running", "max_per_minute", "first_priority", "every_seconds", "share",
+                                        "deadline_ms", "poll_ms",        "poll_max_ms"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Numbers are numbers, yes and no are true and false, and "--per tenant" is per_tenant: true. */
 static void set_member(json_t *members, const char *name, const char *value) {
     uint64_t number;
     char flag[32];
 
     if (strcmp(name, "per") == 0 && text_format(flag, sizeof flag, "per_%s", value) == 0) {
         json_object_set_new(members, flag, json_true());
-    } else if ((text_starts_with(name, "max_") || strcmp(name, "first_priority") == 0 ||
-                strcmp(name, "every_seconds") == 0) &&
-               text_parse_u64(value, 0, INT32_MAX, &number) == 0) {
+    } else if (strcmp(name, "enabled") == 0 && (strcmp(value, "yes") == 0 || strcmp(value, "no") == 0)) {
+        json_object_set_new(members, name, json_boolean(value[0] == 'y'));
+    } else if (is_number(name) && text_parse_u64(value, 0, INT32_MAX, &number) == 0) {
         json_object_set_new(members, name, json_integer((json_int_t)number));
     } else {
         json_object_set_new(members, name, json_string(value));

@@ -19,6 +19,10 @@ void handle_portal_schemas(struct call *call);
 void handle_portal_schema_add(struct call *call);
 void handle_portal_webhook(struct call *call);
 
+/* portal_webhook.c: what is kept of a service's own secret: SHA-256 in hex. -1 when it can't be had. */
+#define PORTAL_DIGEST_SIZE 65
+int portal_secret_digest(const char *secret, char digest[PORTAL_DIGEST_SIZE]);
+
 /* portal_definition.c */
 
 /* True if the definition is one that a photo can be made by; else the call is answered. */

@@ -1,28 +1,25 @@
 /* SPDX-License-Identifier: MIT
  * POST /internal/webhooks/:name: a service outside says what became of a job. The secret comes first, then
  * the job, then what is said: paths are checked by the rules of paths, must be the job's user's, and the
- * document must be there. Said twice, it counts once (compute_report in 0037_compute.sql moves the job, or
+ * document must be there. Said twice, it counts once (compute_report of the database moves the job, or
  * doesn't). */
 #include "gateway/call.h"
 #include "gateway/json.h"
 #include "gateway/portal.h"
 #include "gateway/scheduler_link.h"
 #include "lib/memory.h"
+#include "storage/portal_report.h"
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#define MAX_WARNINGS 32
-#define MAX_WARNING 300
-#define MAX_METRICS 4096
 #define LOOK_TIMEOUT_MS 10000
 
 struct report {
     const char *refusal; /* why what was said is not as described; NULL: it is */
     const char *status, *external;
     char job[UUID_TEXT_SIZE];
-    char digest[65];
+    char digest[PORTAL_DIGEST_SIZE];
     bool trusted;
     json_t *detail; /* as compute_report takes it */
     char *detail_text;
@@ -37,126 +34,6 @@ static void clear_report(void *state) {
 static const struct statement compute_report = {
     "portal_compute_report",
     "select compute_report($1, $2, $3::boolean, $4::uuid, $5::boolean, $6, $7, $8::jsonb) as verdict", 8};
-
-/* ---- what is said ---- */
-
-static const char *take_path(struct report *report, const char *path, enum portal_area area,
-                             const char *path_name, const char *user_name) {
-    struct portal_path parts;
-    const char *refusal = portal_path_check(path, strlen(path), PORTAL_ANY_UUID, &parts);
-    if (refusal != NULL) {
-        return refusal;
-    }
-    fields_lower(parts.item);
-    if (parts.area != area) {
-        return "an artifact's path begins with master/, a preview's with output/";
-    }
-    if (area == PORTAL_OUTPUT && strcmp(parts.item, report->job) != 0) {
-        return "the preview is another job's";
-    }
-    fields_lower(parts.user);
-    json_object_set_new(report->detail, path_name, json_string(path));
-    json_object_set_new(report->detail, user_name, json_string(parts.user));
-    return NULL;
-}
-
-static const char *take_artifacts(struct report *report, const json_t *artifacts) {
-    const char *master = json_text_member(artifacts, "master_path");
-    const char *preview = json_text_member(artifacts, "preview_path");
-    if (master == NULL) {
-        return "artifacts.master_path is missing";
-    }
-    const char *refusal = take_path(report, master, PORTAL_MASTER, "master_path", "master_user");
-    if (refusal == NULL && preview != NULL) {
-        refusal = take_path(report, preview, PORTAL_OUTPUT, "preview_path", "preview_user");
-    }
-    return refusal;
-}
-
-static bool are_warnings(const json_t *warnings) {
-    size_t i;
-    json_t *warning;
-    if (!json_is_array(warnings) || json_array_size(warnings) > MAX_WARNINGS) {
-        return false;
-    }
-    json_array_foreach(warnings, i, warning) {
-        if (!json_is_string(warning) || json_string_length(warning) > MAX_WARNING) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool are_metrics(const json_t *metrics) {
-    char *text = json_is_object(metrics) ? json_encode(metrics) : NULL;
-    bool fits = text != NULL && strlen(text) <= MAX_METRICS;
-    free(text);
-    return fits;
-}
-
-static const char *take_success(struct report *report, const json_t *result) {
-    json_t *score = json_object_get(result, "quality_score");
-    json_t *warnings = json_object_get(result, "warnings");
-    json_t *metrics = json_object_get(result, "metrics");
-    json_t *said = json_object();
-    json_object_set_new(report->detail, "report", said);
-    if (score != NULL) {
-        double number = json_number_value(score);
-        if (!json_is_number(score) || !(number >= 0) || number > 1) {
-            return "quality_score is not a number from 0 to 1";
-        }
-        json_object_set(said, "quality_score", score);
-    }
-    if (warnings != NULL && !are_warnings(warnings)) {
-        return "warnings are not a list of short texts";
-    }
-    if (metrics != NULL && !are_metrics(metrics)) {
-        return "metrics are not a small object";
-    }
-    if (warnings != NULL) {
-        json_object_set(said, "warnings", warnings);
-    }
-    if (metrics != NULL) {
-        json_object_set(said, "metrics", metrics);
-    }
-    return take_artifacts(report, json_object_get(result, "artifacts"));
-}
-
-static const struct field error_fields[] = {
-    {"code", FIELD_TEXT, true, 1, 64, NULL, ""},
-    {"stage", FIELD_TEXT, true, 1, 32, NULL, ""},
-    {"message", FIELD_TEXT, false, 0, 1000, NULL, ""},
-};
-
-static const char *take_failure(struct report *report, const json_t *result) {
-    json_t *error = json_object_get(result, "error");
-    json_t *retryable = json_object_get(error, "retryable");
-    json_t *plain = json_is_object(error) ? json_copy(error) : NULL;
-    const struct field_rows rows = {error_fields, sizeof error_fields / sizeof error_fields[0], 0};
-    json_object_del(plain, "retryable");
-    json_t *details = plain != NULL ? fields_check(&rows, plain) : json_object();
-    if (details != NULL || (retryable != NULL && !json_is_boolean(retryable))) {
-        json_decref(details);
-        json_decref(plain);
-        return "error is not {code, stage, message, retryable}";
-    }
-    json_object_set_new(plain, "retryable", json_boolean(json_is_true(retryable)));
-    json_object_set_new(report->detail, "error", plain);
-    return NULL;
-}
-
-static const char *take_result(struct report *report, const json_t *result) {
-    const char *job = json_text_member(result, "job_id");
-    const char *status = json_text_member(result, "status");
-    if (job != NULL && strcasecmp(job, report->job) != 0) {
-        return "result.job_id is another job";
-    }
-    if (status != NULL && strcmp(status, report->status) != 0) {
-        return "result.status is not the status";
-    }
-    return strcmp(report->status, "success") == 0 ? take_success(report, result)
-                                                  : take_failure(report, result);
-}
 
 /* ---- what becomes of it ---- */
 
@@ -263,26 +140,34 @@ static void probed(struct call *call, const struct database_answer *answer) {
     }
 }
 
+int portal_secret_digest(const char *secret, char digest[PORTAL_DIGEST_SIZE]) {
+    unsigned char bytes[32];
+
+    if (EVP_Digest(secret, strlen(secret), bytes, NULL, EVP_sha256(), NULL) != 1) {
+        return -1;
+    }
+    text_hex_encode(digest, bytes, sizeof bytes);
+    return 0;
+}
+
 void handle_portal_webhook(struct call *call) {
     const char *secret = http_request_header(call->request, "X-Webhook-Secret");
     const char *expected = call->gateway->settings.webhook_secret;
-    unsigned char digest[32];
-    if (secret == NULL || secret[0] == '\0' ||
-        EVP_Digest(secret, strlen(secret), digest, NULL, EVP_sha256(), NULL) != 1) {
+    char digest[PORTAL_DIGEST_SIZE];
+    if (secret == NULL || secret[0] == '\0' || portal_secret_digest(secret, digest) != 0) {
         call_problem(call, PROBLEM_WEBHOOK_SECRET, NULL);
         return;
     }
     struct report *report = call_state(call, sizeof *report, clear_report);
-    text_hex_encode(report->digest, digest, sizeof digest);
+    (void)text_copy(report->digest, sizeof report->digest, digest);
     report->trusted = expected != NULL && text_equal_secret(secret, expected);
     (void)text_copy(report->job, sizeof report->job, json_text_member(call->body, "job_id"));
     fields_lower(report->job);
     report->status = json_text_member(call->body, "status");
-    report->external = json_text_member(call->body, "camber_job_id");
-    report->external =
-        report->external != NULL ? report->external : json_text_member(call->body, "external_job_id");
+    report->external = portal_report_external(call->body);
     report->detail = json_pack("{s:s}", "mime", "image/jpeg");
-    report->refusal = take_result(report, json_object_get(call->body, "result"));
+    report->refusal = portal_report_read(json_object_get(call->body, "result"), report->job,
+                                         strcmp(report->status, "success") == 0, report->detail);
     report->detail_text = json_encode(report->detail);
     ask(call, report, true, probed);
 }

@@ -115,6 +115,7 @@ static const struct field_row task_fields[] = {
     BOOL(24, message_task, joins),
     LIST(25, message_task, parts, part_count, MESSAGE_MAX_PARTS, part_fields),
     SHA256(26, message_task, input_key), /* a key has the shape of a hash */
+    BOOL(27, message_task, input_unmeasured),
 };
 
 static const struct field_row progress_fields[] = {

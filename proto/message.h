@@ -114,6 +114,7 @@ struct message_task {
     uint64_t attempt;   /* 1 for the first */
     const char *input_url; /* presigned GET; empty: no input */
     uint64_t input_bytes;  /* expected size, and the most that is fetched */
+    bool input_unmeasured; /* only the most: nobody has seen the object yet */
     const char *input_mime;
     const char *input_etag;   /* sent as If-Match when not empty */
     const char *input_sha256; /* hex, checked when not empty */

@@ -32,7 +32,8 @@ const struct database_local statement_locals[] = {
     " from job_parts x left join object_keys s on s.key = x.key where x.parent = u.id)"                       \
     " end as parts, case when f.sealed or t.key is not null then coalesce((select s.seal from object_keys s"  \
     " where s.key = coalesce(t.key, f.r2_key_original)), case when t.key is null then '' end) end as seal,"   \
-    " coalesce(t.key, f.r2_key_original) as key, coalesce(t.size_bytes, f.size_bytes) as size_bytes,"        \
+    " coalesce(t.key, f.r2_key_original) as key, coalesce(t.size_bytes,"                      \
+    " case when u.payload ? 'unmeasured' and f.size_bytes = 0 then -1 else f.size_bytes end) as size_bytes,"  \
     " coalesce(t.mime, f.detected_mime, f.mime) as mime,"                                                    \
     " case when t.key is null then f.etag end as etag,"                                                      \
     " case when t.key is null then f.sha256 else t.sha256 end as sha256,"                                    \

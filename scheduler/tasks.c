@@ -153,8 +153,11 @@ static int task_sign_copies(const struct scheduler *scheduler, const struct leas
 
 static int task_sign(const struct scheduler *scheduler, const struct lease *lease, struct task_texts *texts,
                      struct message_task *task) {
-    /* A processor that makes nothing of a file that holds nothing has nothing to fetch. */
-    bool no_input = (lease->processor->output_count == 0 || lease->derived) && lease->size_bytes == 0;
+    /* A processor that makes nothing of a file that holds nothing has nothing to fetch; one that only asks a
+     * service looks at no file at all. */
+    bool no_input = lease->processor->output_count == 0
+                        ? lease->size_bytes == 0 || lease->class == CLASS_NETWORK
+                        : lease->derived && lease->size_bytes == 0;
 
     if (lease->remembered != NULL)
         return task_sign_copies(scheduler, lease, texts, task);
@@ -165,6 +168,11 @@ static int task_sign(const struct scheduler *scheduler, const struct lease *leas
     if (lease->outside)
         task->input_bytes = (uint64_t)scheduler->settings->source_max_bytes; /* at most */
     task->input_url = no_input ? "" : texts->input_url;
+    if (no_input)
+        task->input_bytes = 0;
+    task->input_unmeasured = !no_input && lease->size_bytes < 0;
+    if (task->input_unmeasured)
+        task->input_bytes = (uint64_t)scheduler->settings->source_max_bytes;
     task->input_key = texts->input_key;
     for (size_t i = 0; i < lease->processor->output_count; i++) {
         if (task_sign_output(scheduler, lease, &lease->processor->outputs[i], texts, task) != 0)

@@ -6,13 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
-extern const struct remote remote_transcribe, remote_compute_submit, remote_classify, remote_wordlist;
+extern const struct remote remote_transcribe, remote_compute_submit, remote_compute_poll, remote_classify,
+    remote_wordlist;
 
 static const struct remote *const remotes[] = {
-    &remote_transcribe,
-    &remote_compute_submit,
-    &remote_classify,
-    &remote_wordlist,
+    &remote_transcribe, &remote_compute_submit, &remote_compute_poll, &remote_classify, &remote_wordlist,
 };
 
 const struct remote *remote_find(const char *name) {

@@ -17,10 +17,14 @@
 #include "workers/service.h"
 
 #define REMOTE_TYPE_SIZE 128
+#define REMOTE_PATH_SIZE 700
 
 /* What `request` fills. The body goes into a file in memory. */
 struct remote_request {
-    const char *path; /* below the service's URL, "/v1/chat/completions"; static */
+    const char *path;   /* below the service's URL, "/v1/chat/completions"; static, or path_text */
+    const char *method; /* NULL: POST */
+    char path_text[REMOTE_PATH_SIZE];
+    char base[SERVICE_BASE_SIZE]; /* the service's URL; "": as the settings say */
     char content_type[REMOTE_TYPE_SIZE];
     int body;
     uint64_t body_bytes;
@@ -32,6 +36,7 @@ struct remote_answer {
     const char *content_type; /* "" when absent */
     bool last;                /* it will not be asked again, whatever the answer is */
     struct chat_usage *usage; /* to be filled with what the answer says of itself */
+    char **report; /* to be set to a JSON text that becomes the result's metrics.report; taken, freed by free() */
 };
 
 enum remote_step {
@@ -55,6 +60,8 @@ struct remote {
     int (*answer)(struct processor_context *context, const struct settings *settings,
                   const struct remote_answer *answer);
 };
+
+#define REMOTE_REPORT_MAX 14000 /* bytes of a report, with what goes around it in a message */
 
 /* NULL if no such processor asks a service. */
 const struct remote *remote_find(const char *name);

@@ -38,35 +38,43 @@ struct service_call {
 struct service {
     const struct service_row *row;
     struct services *services;
+    struct service *next;       /* of those that orders name by URL */
+    char *base;                 /* its URL; NULL: the setting's */
     struct service_call *first; /* in the order of their asking */
     struct loop_timer *timer;
     struct breaker breaker;
     struct limiter limiter;
     uint64_t open; /* requests under way */
+    bool turning;  /* on_turn is at work: it must not go */
 };
 
 struct services {
+    struct loop *loop;
     const struct settings *settings;
     struct http_client *http;
+    const struct outbound *outbound;
     struct service each[SERVICE_COUNT];
+    struct service *named; /* the one asked last comes first */
+    size_t named_count;
 };
 
 /* Where the settings say what is true of each. */
 static const struct service_row {
     const char *name;
     size_t url, key, concurrency, per_minute, timeout_ms;
+    size_t keys; /* of those that orders name by URL; 0: they name none */
 } rows[SERVICE_COUNT] = {
-#define SERVICE_ROW(prefix)                                                                                  \
+#define SERVICE_ROW(prefix, others)                                                                          \
     {                                                                                                        \
-        .name = #prefix, .url = offsetof(struct settings, prefix##_url),                                     \
+        .keys = (others), .name = #prefix, .url = offsetof(struct settings, prefix##_url),                   \
         .key = offsetof(struct settings, prefix##_key),                                                      \
         .concurrency = offsetof(struct settings, prefix##_concurrency),                                      \
         .per_minute = offsetof(struct settings, prefix##_per_minute),                                        \
         .timeout_ms = offsetof(struct settings, prefix##_timeout_ms)                                         \
     }
-    [SERVICE_TRANSCRIBE] = SERVICE_ROW(transcribe),
-    [SERVICE_CHAT] = SERVICE_ROW(chat),
-    [SERVICE_COMPUTE] = SERVICE_ROW(compute),
+    [SERVICE_TRANSCRIBE] = SERVICE_ROW(transcribe, 0),
+    [SERVICE_CHAT] = SERVICE_ROW(chat, 0),
+    [SERVICE_COMPUTE] = SERVICE_ROW(compute, offsetof(struct settings, compute_keys)),
 };
 
 static const char *text_at(const struct settings *settings, size_t offset) {
@@ -77,6 +85,10 @@ static int64_t number_at(const struct settings *settings, size_t offset) {
     return *(const int64_t *)(const void *)((const char *)settings + offset);
 }
 
+static const char *base_of(const struct service *service) {
+    return service->base != NULL ? service->base : text_at(service->services->settings, service->row->url);
+}
+
 static uint64_t places(const struct settings *settings, const struct service_row *row) {
     return (uint64_t)number_at(settings, row->concurrency);
 }
@@ -85,7 +97,7 @@ uint64_t services_room(const struct settings *settings) {
     uint64_t room = 0;
 
     for (size_t i = 0; i < SERVICE_COUNT; i++)
-        room += text_at(settings, rows[i].url) == NULL ? 0 : places(settings, &rows[i]);
+        room += text_at(settings, rows[i].url) == NULL && rows[i].keys == 0 ? 0 : places(settings, &rows[i]);
     return 2 * (room == 0 ? 1 : room); /* none configured: room for tasks to end with that reason */
 }
 
@@ -132,10 +144,12 @@ static void note_outcome(struct service *service, const struct verdict *verdict)
     if (!breaker_note(&service->breaker, &limits, !verdict->service_failed, clock_monotonic_ms()))
         return;
     if (service->breaker.open)
-        log_warn("service=%s state=open failures=%llu for_ms=%lld", service->row->name,
-                 (unsigned long long)service->breaker.failures, (long long)limits.open_ms);
+        log_warn("service=%s at=%s state=open failures=%llu for_ms=%lld", service->row->name,
+                 service->base == NULL ? "" : service->base, (unsigned long long)service->breaker.failures,
+                 (long long)limits.open_ms);
     else
-        log_info("service=%s state=closed", service->row->name);
+        log_info("service=%s at=%s state=closed", service->row->name,
+                 service->base == NULL ? "" : service->base);
 }
 
 static void describe(const struct service_call *call, const struct http_client_reply *reply, char *target) {
@@ -192,16 +206,30 @@ static int join_url(const char *base, const char *path, char *target, size_t siz
     return text_format(target, size, "%.*s%s", (int)length, base, path);
 }
 
+/* The key of the settings' own service, or what the list of origins and keys has for this one's. Not
+ * terminated. */
+static const char *key_of(const struct service *service, size_t *size) {
+    const struct settings *settings = service->services->settings;
+    const char *key = text_at(settings, service->row->key);
+
+    if (service->base != NULL)
+        key = service->row->keys == 0 ? NULL
+                                      : service_key_for(text_at(settings, service->row->keys), service->base);
+    *size = key == NULL ? 0 : strcspn(key, service->base != NULL ? "," : "");
+    return key;
+}
+
 static int send_request(struct service_call *call, int64_t now_ms) {
     struct service *service = call->service;
     const struct settings *settings = service->services->settings;
-    const char *key = text_at(settings, service->row->key);
+    size_t key_size;
+    const char *key = key_of(service, &key_size);
     int64_t timeout_ms = number_at(settings, service->row->timeout_ms), left_ms = call->deadline_ms - now_ms;
     char type[TYPE_SIZE + 20], authorization[HEAD_SIZE], url[2048], trace[TRACE_LINE_SIZE];
     const char *headers[4] = {type};
     size_t count = 1;
     struct http_client_request request = {
-        .method = "POST",
+        .method = call->order.method != NULL ? call->order.method : "POST",
         .url = url,
         .headers = headers,
         .upload_fd = call->order.body,
@@ -211,16 +239,17 @@ static int send_request(struct service_call *call, int64_t now_ms) {
         .max_body = (size_t)settings->service_answer_bytes,
         .timeout_ms = timeout_ms < left_ms ? timeout_ms : left_ms,
         .connect_timeout_ms = settings->service_connect_timeout_ms,
+        .outbound = service->base != NULL ? service->services->outbound : NULL,
     };
 
     if (trace_line(trace, call->order.trace) == 0)
         headers[count++] = trace;
     if (key != NULL)
         headers[count] = authorization;
-    if (join_url(text_at(settings, service->row->url), call->order.path, url, sizeof url) != 0 ||
+    if (join_url(base_of(service), call->order.path, url, sizeof url) != 0 ||
         text_format(type, sizeof type, "Content-Type: %s", call->content_type) != 0 ||
-        (key != NULL &&
-         text_format(authorization, sizeof authorization, "Authorization: Bearer %s", key) != 0))
+        (key != NULL && text_format(authorization, sizeof authorization, "Authorization: Bearer %.*s",
+                                    (int)key_size, key) != 0))
         return -1;
     call->transfer = http_client_start(service->services->http, &request, on_reply, call);
     explicit_bzero(authorization, sizeof authorization);
@@ -249,9 +278,13 @@ static int64_t take_turn(struct service_call *call, int64_t now_ms) {
     char detail[SERVICE_DETAIL_SIZE];
     int64_t wait_ms;
 
-    if (text_at(settings, service->row->url) == NULL) {
+    if (base_of(service) == NULL) {
         (void)text_format(detail, sizeof detail, "%s-url is not set", service->row->name);
         call_give_up(call, "backend_refused", detail);
+        return 0;
+    }
+    if (service->base != NULL && outbound_refuses_url(service->services->outbound, service->base) != NULL) {
+        call_give_up(call, "backend_refused", "a URL where nothing may be sent");
         return 0;
     }
     wait_ms = breaker_ask(&service->breaker, now_ms);
@@ -298,16 +331,93 @@ static void on_turn(void *context) {
     struct service_call *call;
     int64_t next_ms, wait_ms = 0;
 
+    service->turning = true;
     while (wait_ms == 0 && (call = choose(service, clock_monotonic_ms(), &next_ms)) != NULL) {
         if (clock_monotonic_ms() >= call->deadline_ms)
             end_late(call);
         else
             wait_ms = take_turn(call, clock_monotonic_ms());
     }
+    service->turning = false;
     if (wait_ms > 0)
         loop_timer_set(service->timer, wait_ms);
     else if (next_ms != NEVER_MS)
         loop_timer_set(service->timer, next_ms - clock_monotonic_ms());
+}
+
+/* --- services that orders name ---------------------------------------------------------------------------
+ */
+
+#define NAMED_MAX 32
+
+const char *service_key_for(const char *keys, const char *url) {
+    char origin[SERVICE_BASE_SIZE];
+
+    while (keys != NULL && *keys != '\0') {
+        const char *equals = strchr(keys, '='), *end = keys + strcspn(keys, ",");
+        if (equals != NULL && equals < end && (size_t)(equals - keys) < sizeof origin) {
+            (void)text_format(origin, sizeof origin, "%.*s", (int)(equals - keys), keys);
+            if (text_has_same_origin(url, origin))
+                return equals + 1;
+        }
+        keys = *end == ',' ? end + 1 : end;
+    }
+    return NULL;
+}
+
+static void service_init(struct service *service, struct services *services, const struct service_row *row) {
+    service->row = row;
+    service->services = services;
+    service->timer = loop_timer_new(services->loop, on_turn, service);
+}
+
+static void service_clear(struct service *service) {
+    while (service->first != NULL)
+        // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): a cancelled call is no longer the first
+        service_call_cancel(service->first);
+    loop_timer_free(service->timer);
+    free(service->base);
+}
+
+/* Room for one more: the one that was not asked for longest goes, unless calls of it are left. */
+static void forget_one(struct services *services) {
+    struct service **found = NULL;
+
+    for (struct service **link = &services->named; *link != NULL; link = &(*link)->next) {
+        if ((*link)->first == NULL && !(*link)->turning)
+            found = link;
+    }
+    if (found != NULL) {
+        struct service *service = *found;
+        *found = service->next;
+        service_clear(service);
+        free(service);
+        services->named_count--;
+    }
+}
+
+static struct service *find_service(struct services *services, const struct service_order *order) {
+    const struct service_row *row = &rows[order->service];
+    struct service **link = &services->named, *service;
+
+    if (order->base == NULL || order->base[0] == '\0')
+        return &services->each[order->service];
+    while (*link != NULL && ((*link)->row != row || strcmp((*link)->base, order->base) != 0))
+        link = &(*link)->next;
+    service = *link;
+    if (service != NULL) {
+        *link = service->next;
+    } else {
+        if (services->named_count >= NAMED_MAX)
+            forget_one(services);
+        service = memory_new(sizeof *service);
+        service_init(service, services, row);
+        service->base = memory_copy_text(order->base);
+        services->named_count++;
+    }
+    service->next = services->named;
+    services->named = service;
+    return service;
 }
 
 /* --- for owners -------------------------------------------------------------------------------------------
@@ -315,7 +425,7 @@ static void on_turn(void *context) {
 
 struct service_call *services_ask(struct services *services, const struct service_order *order,
                                   service_done_fn *done, void *context) {
-    struct service *service = &services->each[order->service];
+    struct service *service = find_service(services, order);
     struct service_call *call = memory_new(sizeof *call);
     struct service_call **last = &service->first;
 
@@ -345,27 +455,26 @@ void service_call_cancel(struct service_call *call) {
     call_free(call);
 }
 
-struct services *services_new(struct loop *loop, const struct settings *settings, struct http_client *http) {
+struct services *services_new(struct loop *loop, const struct settings *settings, struct http_client *http,
+                              const struct outbound *outbound) {
     struct services *services = memory_new(sizeof *services);
 
-    services->settings = settings;
-    services->http = http;
-    for (size_t i = 0; i < SERVICE_COUNT; i++) {
-        services->each[i].row = &rows[i];
-        services->each[i].services = services;
-        services->each[i].timer = loop_timer_new(loop, on_turn, &services->each[i]);
-    }
+    *services = (struct services){.loop = loop, .settings = settings, .http = http, .outbound = outbound};
+    for (size_t i = 0; i < SERVICE_COUNT; i++)
+        service_init(&services->each[i], services, &rows[i]);
     return services;
 }
 
 void services_free(struct services *services) {
     if (services == NULL)
         return;
-    for (size_t i = 0; i < SERVICE_COUNT; i++) {
-        while (services->each[i].first != NULL)
-            // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): a cancelled call is no longer the first
-            service_call_cancel(services->each[i].first);
-        loop_timer_free(services->each[i].timer);
+    for (size_t i = 0; i < SERVICE_COUNT; i++)
+        service_clear(&services->each[i]);
+    while (services->named != NULL) {
+        struct service *service = services->named;
+        services->named = service->next;
+        service_clear(service);
+        free(service);
     }
     free(services);
 }

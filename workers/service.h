@@ -7,6 +7,7 @@
 
 #include "config/settings.h"
 #include "http/client.h"
+#include "http/outbound.h"
 #include "lib/loop.h"
 #include <stdint.h>
 
@@ -17,11 +18,18 @@ enum service_name { SERVICE_TRANSCRIBE, SERVICE_CHAT, SERVICE_COMPUTE, SERVICE_C
 struct services;
 struct service_call;
 
+#define SERVICE_BASE_SIZE 1024
+
 struct service_order {
     enum service_name service;
-    const char *path; /* static */
+    /* One of several such services, by its URL: it has a line, places, a rate and a breaker of its own, may be
+     * only where http/outbound.h allows, and gets the key that the settings have for its origin. NULL or "": the
+     * one that the settings name. */
+    const char *base;
+    const char *method; /* NULL: POST */
+    const char *path;   /* lives as long as the call */
     const char *content_type;
-    int body; /* borrowed until the end */
+    int body; /* borrowed until the end; of a GET -1 */
     uint64_t body_bytes;
     const char *trace; /* lives as long as the call; passed on where it is an id of lib/trace.h */
     int64_t wall_ms; /* from now to the end, waiting in line and between retries included */
@@ -37,13 +45,19 @@ struct service_end {
 
 typedef void service_done_fn(void *context, const struct service_end *end);
 
-struct services *services_new(struct loop *loop, const struct settings *settings, struct http_client *http);
+/* `outbound` is borrowed. */
+struct services *services_new(struct loop *loop, const struct settings *settings, struct http_client *http,
+                              const struct outbound *outbound);
 void services_free(struct services *services); /* cancels what waits */
 
 /* `done` is called exactly once, from the loop, unless the call is cancelled. The order is copied. */
 struct service_call *services_ask(struct services *services, const struct service_order *order,
                                   service_done_fn *done, void *context);
 void service_call_cancel(struct service_call *call);
+
+/* In a list "https://a.example=key,https://b.example=key": the key of this URL's origin, up to the next comma or
+ * the end. NULL: none. Pure. */
+const char *service_key_for(const char *keys, const char *url);
 
 /* How many network tasks a worker holds at a time: twice the places of all services, so that the next input
  * is here when a place gets free. */

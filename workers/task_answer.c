@@ -83,6 +83,7 @@ void task_free(struct task *task) {
     task_stop_transfers(task);
     task_call_drop(task);
     document_clear(&task->document);
+    free(task->report);
     forget_keys(task);
     for (size_t i = 0; i < task->order.output_count; i++)
         free_texts(&task->order.outputs[i], output_texts, COUNT_OF(output_texts));
@@ -118,6 +119,8 @@ static void fill_outputs(struct task *task, struct message_result *result) {
 static int send_result(struct task *task) {
     struct message message = {.type = MESSAGE_RESULT};
     struct message_result *result = &message.result;
+    char *report = task->report == NULL ? NULL : memory_format("{\"report\":%s}", task->report);
+    int status;
 
     *result = (struct message_result){
         .job = task->order.job,
@@ -136,13 +139,15 @@ static int send_result(struct task *task) {
         .parse_ms = task->parse_ms,
         .store_ms = task->store_ms,
         .pages = task->result.pages,
-        .metrics = task->result.metrics,
+        .metrics = report != NULL ? report : task->result.metrics,
         .split = task->result.split,
         .calls = task->calls,
     };
     if (task->reason == NULL)
         fill_outputs(task, result);
-    return send_to(task->tasks, &message);
+    status = send_to(task->tasks, &message);
+    free(report);
+    return status;
 }
 
 int task_refuse(struct tasks *tasks, const struct message_task *order, const char *reason) {

@@ -104,9 +104,11 @@ static void on_end(void *context, const struct service_end *end);
 static void ask(struct task_call *call) {
     struct task *task = call->task;
     const struct service_order order = {.service = task->remote->service,
+                                        .base = call->request.base,
+                                        .method = call->request.method,
                                         .path = call->request.path,
                                         .content_type = call->request.content_type,
-                                        .body = call->request.body,
+                                        .body = call->request.method == NULL ? call->request.body : -1,
                                         .body_bytes = call->request.body_bytes,
                                         .trace = task->order.trace,
                                         .wall_ms = (int64_t)task->limits.wall_ms};
@@ -136,7 +138,8 @@ static void on_end(void *context, const struct service_end *end) {
                                              .size = end->reply->body_size,
                                              .content_type = end->reply->content_type,
                                              .last = call->repeated,
-                                             .usage = &usage};
+                                             .usage = &usage,
+                                             .report = &task->report};
         int status = task->remote->answer(&call->context, task->tasks->host.settings, &answer);
         note_call(task, end, &usage,
                   status == 0              ? NULL

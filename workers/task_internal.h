@@ -56,6 +56,7 @@ struct task {
     const char *release; /* not NULL: release with this word instead of a result */
     char detail[256];
     struct runner_result result;
+    char *report; /* of a service, as JSON: metrics.report; NULL: none */
     char calls[MESSAGE_CALLS_SIZE]; /* of models: chat_note_call */
     char input_sha256[65];
     uint64_t input_bytes, cpu_ms, peak_rss_bytes, fetch_ms, parse_ms, store_ms;

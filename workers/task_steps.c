@@ -125,9 +125,11 @@ static void one_fetched(struct task *task) {
 
 static void on_fetched(void *context, const struct http_client_reply *reply) {
     struct task *task = context;
+    uint64_t expected_bytes =
+        task->order.input_unmeasured ? reply->received_bytes : task->order.input_bytes;
     const struct reason_row *reason =
         source_is(&task->order) ? source_reason(reply)
-                                : transfer_target_reason(&task->target, reply, task->order.input_bytes,
+                                : transfer_target_reason(&task->target, reply, expected_bytes,
                                                          task->order.input_sha256, task->input_sha256);
 
     task->fetch = NULL;

@@ -329,7 +329,7 @@ static struct outbound *open_outbound(const struct settings *settings) {
 }
 
 static void make_tasks(struct worker *worker) {
-    worker->services = services_new(worker->loop, worker->settings, worker->http);
+    worker->services = services_new(worker->loop, worker->settings, worker->http, worker->outbound);
     const struct tasks_host host = {.loop = worker->loop,
                                     .settings = worker->settings,
                                     .http = worker->http,

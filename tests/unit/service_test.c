@@ -10,6 +10,7 @@
 
 #include "workers/breaker.h"
 #include "workers/limiter.h"
+#include "workers/service.h"
 #include "workers/verdict.h"
 
 static const struct breaker_limits breaker_limits = {.failures = 3, .open_ms = 1000};
@@ -128,12 +129,27 @@ static void retry_after_is_bounded(void **state) {
     assert_int_equal(verdict_retry_after("Thu, 01 Jan 2970 00:00:05 GMT", 100), 86400000);
 }
 
+static void keys_go_to_their_origin_alone(void **state) {
+    static const char keys[] = "https://a.example=one,https://b.example:8443=two=2,http://a.example=plain";
+
+    (void)state;
+    assert_null(service_key_for(NULL, "https://a.example/"));
+    assert_null(service_key_for("", "https://a.example/"));
+    assert_null(service_key_for(keys, "https://a.example.org/v1"));
+    assert_null(service_key_for(keys, "https://b.example/"));
+    assert_null(service_key_for("https://a.example,one", "https://a.example/"));
+    assert_memory_equal(service_key_for(keys, "https://a.example/v1"), "one,", 4);
+    assert_memory_equal(service_key_for(keys, "https://b.example:8443"), "two=2,", 6);
+    assert_string_equal(service_key_for(keys, "http://a.example/x"), "plain");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_circuit_opens_probes_and_closes),
         cmocka_unit_test(the_rate_holds),
         cmocka_unit_test(replies_have_meanings),
         cmocka_unit_test(retry_after_is_bounded),
+        cmocka_unit_test(keys_go_to_their_origin_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,7 @@ zmq\.h|proto/channel\.c
 msgpack|proto/message\.c
 libpq-fe\.h|sql/[a-z0-9_]*\.[ch]
 microhttpd\.h|http/(server\.c|exchange\.[ch])
-jansson\.h|(gateway|demo|oneshot|doctor|supervisor/top)/[a-z0-9_]*\.[ch]|workers/processors/[a-z0-9_]*\.[ch]|workers/(chat|verbose_json)\.[ch]
+jansson\.h|(gateway|demo|oneshot|doctor|supervisor/top)/[a-z0-9_]*\.[ch]|workers/processors/[a-z0-9_]*\.[ch]|workers/(chat|verbose_json|remote_compute)\.[ch]|storage/portal_report\.[ch]
 curl/|http/(client\.c|outbound\.c|transfer\.[ch])
 magic\.h|workers/identify_main\.c
 jose/|gateway/token\.c

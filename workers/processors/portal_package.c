@@ -12,6 +12,7 @@ struct package {
 
 static const struct parameter_field fields[] = {
     {.name = "filename", .read = photo_filename_read, .offset = offsetof(struct package, filename)},
+    {.name = "unmeasured", .read = parameter_read_ignored}, /* is for the scheduler */
     {.name = NULL},
 };
 
