@@ -113,8 +113,7 @@ struct message_task {
     const char *trace;  /* trace id of the request that made the job (lib/trace.h); may be empty */
     uint64_t attempt;   /* 1 for the first */
     const char *input_url; /* presigned GET; empty: no input */
-    uint64_t input_bytes;  /* expected size, and the most that is fetched */
-    bool input_unmeasured; /* only the most: nobody has seen the object yet */
+    uint64_t input_bytes;  /* expected size, and the most that is fetched; the latter alone when unmeasured */
     const char *input_mime;
     const char *input_etag;   /* sent as If-Match when not empty */
     const char *input_sha256; /* hex, checked when not empty */
@@ -124,7 +123,7 @@ struct message_task {
     struct message_output outputs[MESSAGE_MAX_OUTPUTS];
     size_t output_count;
     uint64_t range_pages, ranges; /* how a long document is cut: pages to a range, ranges at most; 0: never */
-    bool joins;                   /* the jobs that it waited for have ended: it makes one of what they made */
+    bool joins, input_unmeasured; /* joins: what the jobs that it waited for have made is to become one */
     struct message_part parts[MESSAGE_MAX_PARTS];
     size_t part_count;
 };

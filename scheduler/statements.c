@@ -32,9 +32,8 @@ const struct database_local statement_locals[] = {
     " from job_parts x left join object_keys s on s.key = x.key where x.parent = u.id)"                       \
     " end as parts, case when f.sealed or t.key is not null then coalesce((select s.seal from object_keys s"  \
     " where s.key = coalesce(t.key, f.r2_key_original)), case when t.key is null then '' end) end as seal,"   \
-    " coalesce(t.key, f.r2_key_original) as key, coalesce(t.size_bytes,"                      \
-    " case when u.payload ? 'unmeasured' and f.size_bytes = 0 then -1 else f.size_bytes end) as size_bytes,"  \
-    " coalesce(t.mime, f.detected_mime, f.mime) as mime,"                                                    \
+    " coalesce(t.key, f.r2_key_original) as key, coalesce(t.mime, f.detected_mime, f.mime) as mime,"         \
+    " coalesce(t.size_bytes, case when u.payload ? 'unmeasured' then -1 else f.size_bytes end) as size_bytes,"\
     " case when t.key is null then f.etag end as etag,"                                                      \
     " case when t.key is null then f.sha256 else t.sha256 end as sha256,"                                    \
     " f.owner_user_id as owner, (extract(epoch from u.created_at) * 1000)::bigint as created_ms,"            \

@@ -96,8 +96,10 @@ static uint64_t places(const struct settings *settings, const struct service_row
 uint64_t services_room(const struct settings *settings) {
     uint64_t room = 0;
 
-    for (size_t i = 0; i < SERVICE_COUNT; i++)
-        room += text_at(settings, rows[i].url) == NULL && rows[i].keys == 0 ? 0 : places(settings, &rows[i]);
+    for (size_t i = 0; i < SERVICE_COUNT; i++) {
+        bool named = rows[i].keys != 0 && text_at(settings, rows[i].keys) != NULL;
+        room += text_at(settings, rows[i].url) != NULL || named ? places(settings, &rows[i]) : 0;
+    }
     return 2 * (room == 0 ? 1 : room); /* none configured: room for tasks to end with that reason */
 }
 
