@@ -256,3 +256,23 @@ def run_pool_test(url, prepare):
     run = subprocess.run([str(path)], env={**os.environ, "FILEMILL_TEST_DATABASE": url, "FILEMILL_TEST_PREPARE": prepare},
                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0 and "SKIPPED" not in run.stdout + run.stderr, run.stdout + run.stderr
+
+
+def test_a_login_that_publishes_has_the_two_views_and_nothing_else(cluster, tenants):
+    """docs/publish.md: `grant filemill_publisher to edge`."""
+    cluster.execute("create role edge login; grant filemill_publisher to edge")
+    try:
+        row, = cluster.query("insert into publish_jobs (source_key, variant) values ('lots/1.jpg', 'front') returning *", user="edge")
+        job, file = row["id"], row["file_id"]
+        cluster.execute("update publish_jobs set max_retries = 9 where id = %s", (job,), user="edge")
+        assert cluster.value("select max_retries from publish_jobs where id = %s", (job,), user="edge") == 9
+        cluster.execute("update auction_files set deleted_at = now() where id = %s", (file,), user="edge")
+        assert cluster.value("select status from publish_jobs where id = %s", (job,), user="edge") == "cancelled"
+        cluster.execute("delete from publish_jobs where id = %s", (job,), user="edge")
+        for table in ("files", "jobs", "file_derivatives", "tenants", "publish_assets", "object_keys", "wordlists"):
+            with pytest.raises(psycopg2.Error, match="permission denied"):
+                cluster.query(f"select * from {table}", user="edge")
+        with pytest.raises(psycopg2.Error, match="permission denied"):
+            cluster.query("select publish_file(null, null, 'x', null)", user="edge")
+    finally:
+        cluster.execute("drop role edge")

@@ -440,6 +440,46 @@ def test_a_role_that_may_publish_may_nothing_else(system):
     assert {row["table_name"] for row in rows} == {"publish_jobs", "auction_files"}
 
 
+def test_a_deleted_file_is_not_published(system, raid):
+    psycopg2 = pytest.importorskip("psycopg2")
+    raid.answers["withdrawn"] = picture(300, 200)
+    job = system.publish("withdrawn")
+    system.sql("update auction_files set deleted_at = now() where id = %s", job["file_id"])
+    with pytest.raises(psycopg2.Error) as refusal:
+        system.insert(file_id=job["file_id"])
+    assert refusal.value.pgcode == "FM003"
+
+
+def test_rows_may_be_deleted_whatever_their_state(system, raid, b2):
+    reached, go_on = threading.Event(), threading.Event()
+
+    def hang(handler, times):
+        reached.set()
+        go_on.wait(10)
+        handler.answer(200, picture(300, 200))
+    raid.answers["deleted"] = hang
+    job = system.insert(source_key="deleted")
+    assert reached.wait(10)
+    system.sql("delete from publish_jobs where id = %s", job["id"])
+    go_on.set()
+    assert system.file(job)["publish_status"] == "pending" and system.file(job)["display_url"] is None
+    system.sql("insert into paused_types (type) values ('publish_image')")
+    try:
+        waiting = system.insert(source_key="deleted")
+        system.sql("delete from publish_jobs where id = %s", waiting["id"])
+    finally:
+        system.sql("delete from paused_types")
+    assert not system.sql("select 1 from publish_jobs where file_id = %s", job["file_id"])
+    raid.answers["deleted"] = picture(300, 200)
+    again = system.publish("deleted")
+    assert again["file_id"] == job["file_id"] and shown(b2, again["thumb_url"]).size == (200, 300)
+
+    def left():
+        prefix = again["thumb_url"][len(CDN) + 1:].rsplit("/", 1)[0]
+        return b2.client().list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("KeyCount", 0)
+    eventually(lambda: left() == 2, 30, every=0.2, what="what the deleted one may have written is gone")
+
+
 def restart_scheduler(system):
     """Its chores come round once a minute, and two seconds after it starts."""
     for pid in system.pids("filemill-scheduler"):
