@@ -47,11 +47,12 @@ static void answer(const unsigned char *bytes, const struct identify_packet *pac
 
 static _Noreturn void meet(const struct errand *errand, const struct sandbox *sandbox, magic_t magic,
                            pid_t parent) {
+    size_t size = (size_t)errand->packet.head_bytes + errand->packet.tail_bytes;
     const struct sandbox_limits limits = {.memory_bytes = MEMORY_BYTES,
+                                          .mapped_bytes = size,
                                           .cpu_seconds = IDENTIFY_DEADLINE_S,
                                           .file_bytes = IDENTIFY_ANSWER_BYTES,
                                           .parent = parent};
-    size_t size = (size_t)errand->packet.head_bytes + errand->packet.tail_bytes;
     const unsigned char *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, errand->bytes, 0);
 
     (void)prctl(PR_SET_NAME, "filemill-magic", 0, 0, 0);

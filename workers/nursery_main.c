@@ -17,6 +17,16 @@
 #include "workers/nursery.h"
 #include "workers/processor.h"
 
+/* Whatever engines have set, so that runners need not: the worker's spawning had left the defaults. */
+static void reset_signals(void) {
+    sigset_t none;
+
+    for (int number = 1; number < NSIG; number++)
+        (void)signal(number, SIG_DFL);
+    sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 static int count_threads(void) {
     DIR *directory = opendir("/proc/self/task");
     struct dirent *entry;
@@ -67,6 +77,7 @@ int main(int argc, char **argv) {
         fatal_errno("own program not found");
     if (processors_warm() != 0)
         fatal("engines not warm");
+    reset_signals();
     struct sandbox *sandbox = sandbox_new();
     if (settings.sandbox_required && !sandbox_is_complete(sandbox)) {
         char layers[SANDBOX_LAYERS_SIZE];

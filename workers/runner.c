@@ -70,15 +70,6 @@ static int map_input(const struct runner_request *request, struct processor_cont
     return context->input == MAP_FAILED || context->parts == MAP_FAILED ? -1 : 0;
 }
 
-static void reset_signals(void) {
-    sigset_t none;
-
-    for (int number = 1; number < NSIG; number++)
-        (void)signal(number, SIG_DFL);
-    sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 #ifdef __SANITIZE_ADDRESS__
 /* What the sanitizers find later can't open a file then: theirs takes the place of standard error. Each of
  * the two libraries has a reporter of its own. */
@@ -114,6 +105,7 @@ static void close_standard(void) {
 static void enter(const struct runner_request *request, const struct sandbox *sandbox,
                   struct processor_context *context) {
     struct sandbox_limits limits = {.memory_bytes = request->memory_bytes,
+                                    .mapped_bytes = request->input_bytes + request->parts_bytes,
                                     .cpu_seconds = request->cpu_seconds,
                                     .file_bytes = request->output_bytes,
                                     .parent = request->nursery};
@@ -121,7 +113,7 @@ static void enter(const struct runner_request *request, const struct sandbox *sa
 
     if (request->output_bytes != 0 && request->output_bytes < RESULT_MAX_BYTES)
         limits.file_bytes = RESULT_MAX_BYTES;
-    reset_signals();
+    (void)signal(SIGPIPE, SIG_DFL); /* the nursery's only other one */
     (void)prctl(PR_SET_NAME, "filemill-runner", 0, 0, 0);
     if (map_input(request, context) != 0 || (keep_below = place_context(context)) < 0) {
         log_warn_errno("state=refused");

@@ -18,7 +18,8 @@
 struct sandbox;
 
 struct sandbox_limits {
-    uint64_t memory_bytes; /* beyond what the nursery has mapped already */
+    uint64_t memory_bytes; /* beyond what the parent has mapped already */
+    uint64_t mapped_bytes; /* and what the child itself has: its input */
     uint64_t cpu_seconds;
     uint64_t file_bytes; /* largest size of any one output */
     pid_t parent;        /* the nursery: the runner dies with it */
