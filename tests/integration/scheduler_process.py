@@ -225,7 +225,7 @@ class Queue:
 
     def row(self, job):
         return self.postgres.query("select *, id::text as id, file_id::text as file_id, status::text as status,"
-                                   " extract(epoch from run_after - now())::float as due_s"
+                                   " extract(epoch from run_after - updated_at)::float as due_s"
                                    " from jobs where id = %s", (job,))[0]
 
     def status(self, job):

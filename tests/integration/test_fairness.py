@@ -222,6 +222,10 @@ def test_pause_of_a_tenant(postgres, queue, start, crew):
     postgres.execute("select tenant_resume(%s)", (queue.tenant,))
     eventually(lambda: workers.of(queue.tenant), seconds=2, what="its jobs after the resume")
     postgres.execute("select tenant_pause(%s)", (queue.tenant,))
+    # a claim that began before the pause may commit after it, and what it claimed runs
+    paused = postgres.value("select clock_timestamp()")
+    eventually(lambda: postgres.value("select count(*) from pg_stat_activity where xact_start < %s and datname = "
+                                      "current_database()", (paused,)) == 0, what="what had begun")
     eventually(lambda: running(postgres) == 0, what="what ran to end")
     count = len(workers.started)
     time.sleep(0.3)
