@@ -125,18 +125,23 @@ begin
     join jobs j on j.file_id = w.file_id and j.type = w.type
     join files f on f.id = j.file_id and f.generation = j.generation and f.status <> 'deleted'
    where j.status in ('queued', 'retry', 'running', 'waiting')
-     and not exists (select from jobs o where o.tenant_id = j.tenant_id and o.type = w.type
-                        and o.unique_key = w.unique_key and o.status in ('queued', 'retry', 'running', 'waiting'));
+     -- no join, which on a young table would be by the tenant alone
+     and (select o.id from jobs o where o.tenant_id = j.tenant_id and o.type = w.type and o.unique_key = w.unique_key
+             and o.status in ('queued', 'retry', 'running', 'waiting') limit 1) is null;
   select array_agg(s.job) into stopped from jobs_stop(active) s;
   select array_agg(e.job order by e.place), array_agg(e.created order by e.place) into ids, made
     from jobs_enqueue(wanted) with ordinality as e(job, created, place);
   -- one that another transaction has just queued was not to be seen by the statement that found its key taken
   select jsonb_agg(jsonb_build_object('id', coalesce(ids[w.place], (
-             select j.id from jobs j join files f on f.id = w.file_id and f.tenant_id = j.tenant_id
-              where j.type = w.type and j.unique_key = w.unique_key order by j.created_at desc limit 1)),
+             select j.id from jobs j where j.tenant_id = (select f.tenant_id from files f where f.id = w.file_id)
+                and j.type = w.type and j.unique_key = w.unique_key
+                and j.status in ('queued', 'retry', 'running', 'waiting') limit 1)),
            'created', made[w.place]) order by w.place) into queued
     from rows from (jsonb_to_recordset(wanted) as (file_id uuid, type text, unique_key text))
          with ordinality as w(file_id, type, unique_key, place);
+  if jsonb_path_exists(queued, '$[*].id ? (@ == null)') then
+    raise exception 'a job of the same key has just ended' using errcode = '40001';
+  end if;
   perform from files_refresh(files_of);
   return jsonb_build_object('jobs', coalesce(queued, '[]'), 'stopped', coalesce(to_jsonb(stopped), '[]'));
 end $$;
