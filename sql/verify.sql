@@ -127,7 +127,7 @@ wanted_functions(name, definer) as (values
   ('webhook_emit', true), ('webhooks_note', true), ('webhook_endpoints_gone', true), ('webhook_endpoints_rotate', false),
   ('events_newest', true), ('tenant_members_guard', false), ('filemill_time', false),
   ('compute_route', true), ('compute_report', true), ('compute_settle', true),
-  ('compute_rest', true), ('compute_went_on', true), ('compute_answer', true), ('compute_target', false),
+  ('compute_rest', true), ('compute_retried', true), ('compute_went_on', true), ('compute_answer', true), ('compute_target', false),
   ('compute_poll_delay', false), ('admin_compute_backends', true), ('admin_compute_backend_set', true),
   ('portal_slug', false), ('portal_schemas_guard', false), ('document_of_master', false), ('portal_error', false),
   ('portal_schema_json', false), ('admin_portal_schemas', true), ('admin_portal_schema_add', true),

@@ -42,6 +42,7 @@ class Service(http.server.ThreadingHTTPServer):
     def __init__(self, name):
         super().__init__(("127.0.0.1", 0), Handler)
         self.name, self.system, self.orders, self.scripts, self.asked, self.lock = name, None, {}, {}, {}, threading.Lock()
+        self.sent = []
         self.url = f"http://127.0.0.1:{self.server_port}/api"
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -84,7 +85,7 @@ class Service(http.server.ThreadingHTTPServer):
             "unknown": [(404, {}, "")],
             "broken": [(500, {}, ""), (302, {"Location": "http://127.0.0.1:1/"}, ""), (400, {}, ""), said],
             "silent": [pending],
-            "lost": [said], "race": [said], "missing": [said], "taken": [said],
+            "lost": [said], "full": [said], "race": [said], "missing": [said], "taken": [said],
         }
         return [line if isinstance(line, tuple) else (200, {}, line if isinstance(line, str) else json.dumps(line))
                 for line in scripts.get(name_of(order), [pending])]
@@ -113,7 +114,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         order = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         job = order["job_id"]
         with self.server.lock:
-            self.server.orders.setdefault(job, []).append((self.path, self.headers["Authorization"], order))
+            orders = self.server.orders.setdefault(job, [])
+            orders.append((self.path, self.headers["Authorization"], order))
+            self.server.sent.append((job, time.monotonic()))
+        if name_of(order) == "full" and len(orders) == 1:
+            self.answer(503, {"Retry-After": "2"}, "")
+            return
         self.server.work(order)
         self.answer(202, {}, json.dumps({"camber_job_id": f"ext-{job}"}))
 
@@ -278,6 +284,13 @@ def test_a_service_that_wants_rest_gets_it(system, user, upload, camber):
         assert len(times) == 2 and times[1] - times[0] >= least, times
 
 
+def test_a_service_that_is_full_gets_its_order_later(system, user, upload, camber):
+    job_id = send_out(user, upload, "full")
+    check_completed(system, user, job_id)
+    times = [at for job, at in camber.sent if job == job_id]
+    assert len(times) == 2 and times[1] - times[0] >= 2, times
+
+
 def test_errors_are_no_end(system, user, upload, camber):
     job_id = send_out(user, upload, "broken")
     check_completed(system, user, job_id)
@@ -319,6 +332,39 @@ def test_a_service_that_is_not_to_be_asked_is_not(user, upload, camber, admin):
     job_id = send_out(user, upload, "lost")
     assert settled(user, job_id)["error"]["code"] == "OCR_TIMEOUT"
     assert asked(camber, job_id) == []
+
+
+# ---- what else may happen to a job that is out ----
+
+@pytest.mark.parametrize("what", ["cancel", "reprocess", "delete"])
+def test_a_job_that_is_taken_back_is_asked_for_no_more(system, user, camber, what):
+    file_id = user.send("photo.jpg", "image/jpeg", picture())
+    job_id = send_out(user, file_id, "silent")
+    eventually(lambda: asked(camber, job_id), what="a question")
+    method, path = {"cancel": ("POST", f"/v1/jobs/{job_id}/cancel"), "delete": ("DELETE", f"/v1/files/{file_id}"),
+                    "reprocess": ("POST", f"/v1/internal/files/{file_id}/reprocess")}[what]
+    assert user.call(method, path, {} if method == "POST" else None).status in (200, 202, 204)
+    order, = [order for _, _, order in camber.orders[job_id]]
+    assert camber.call_back(order, camber.success(order)).json["replayed"] is True
+    states = {r["s"] for r in system.sql("select status::text as s from jobs where id = %s or parent = %s", job_id, job_id)}
+    assert states <= {"cancelled", "done"}, states
+    if what != "delete":
+        assert user.call("GET", f"/jobs/{job_id}").json["error"]["code"] == "CANCELLED"
+
+
+def test_a_job_that_failed_outside_is_tried_again_here(system, user, upload, camber, admin):
+    for name, code in (("failing", "DECODE_FAILED"), ("silent", "OCR_TIMEOUT")):
+        change(admin, "camber", deadline_ms=1200)
+        job_id = send_out(user, upload, name)
+        assert settled(user, job_id)["error"]["code"] == code
+        assert admin.call("POST", "/v1/admin/jobs/retry", {"tenant_id": user.tenant}).json["retried"] >= 1
+        eventually(lambda: user.call("GET", f"/jobs/{job_id}").json["status"] == "completed", what="a second try")
+        job = user.call("GET", f"/jobs/{job_id}").json
+        assert job["error"] is None and job["metrics"]["processing_ms"] != 2340, job
+        assert len(camber.orders[job_id]) == 1, "it is not sent again"
+        assert zipfile.ZipFile(io.BytesIO(fetch("GET", job["download_url"]).body)).testzip() is None
+        order, = [order for _, _, order in camber.orders[job_id]]
+        assert camber.call_back(order, camber.success(order)).status == 404
 
 
 # ---- deaths ----
