@@ -4,6 +4,7 @@
  */
 #include "storage/store/disk.h"
 
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "lib/text.h"
@@ -20,10 +21,14 @@
 #define SHARDS 256
 #define TREE_DEPTH_MAX 4
 
+#define UPLOAD_KEPT_DAYS 7
+#define DAY_MS 86400000
+
 struct disk {
     int root;
     int lock;
     uint64_t temporaries;
+    int64_t swept_ms;
     struct bucket *buckets;
 };
 
@@ -243,13 +248,36 @@ static void scan_shard(void *context, int at, const char *name) {
     (void)each_entry(at, name, scan_object, context);
 }
 
-/* An upload whose own file did not make it to the disk was never acknowledged. */
+/* An upload that got no part for a week was abandoned. At the start one whose own file did not make it to the
+ * disk was never acknowledged; later that file may be on its way. */
 static void scan_upload(void *context, int at, const char *name) {
     char path[DISK_PATH_MAX];
+    const bool *starting = context;
+    struct stat status;
 
-    (void)context;
-    if (text_format(path, sizeof(path), "%s/upload", name) == 0 && faccessat(at, path, F_OK, 0) != 0)
+    if (text_format(path, sizeof(path), "%s/upload", name) != 0 ||
+        fstatat(at, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return;
+    if (clock_wall_ms() / 1000 - status.st_mtime > UPLOAD_KEPT_DAYS * 86400) {
+        log_info("event=upload_abandoned id=%s", name);
         disk_remove_tree(at, name);
+    } else if (*starting && faccessat(at, path, F_OK, 0) != 0) {
+        disk_remove_tree(at, name);
+    }
+}
+
+void disk_sweep_uploads(struct disk *disk) {
+    char path[DISK_PATH_MAX];
+    int64_t now_ms = clock_monotonic_ms();
+    bool starting = disk->swept_ms == 0;
+
+    if (!starting && now_ms - disk->swept_ms < DAY_MS)
+        return;
+    disk->swept_ms = now_ms;
+    for (const struct bucket *bucket = disk->buckets; bucket != NULL; bucket = bucket->next) {
+        (void)text_format(path, sizeof(path), "buckets/%s/uploads", bucket->name);
+        (void)each_entry(disk->root, path, scan_upload, &starting);
+    }
 }
 
 static void scan_bucket(void *context, int at, const char *name) {
@@ -262,8 +290,6 @@ static void scan_bucket(void *context, int at, const char *name) {
     bucket = insert_bucket(disk, name);
     (void)text_format(path, sizeof(path), "%s/objects", name);
     (void)each_entry(at, path, scan_shard, bucket);
-    (void)text_format(path, sizeof(path), "%s/uploads", name);
-    (void)each_entry(at, path, scan_upload, NULL);
     log_info("event=bucket_ready bucket=%s objects=%zu", name, index_count(bucket->index));
 }
 
@@ -285,6 +311,7 @@ struct disk *disk_open(const char *directory) {
     make_directory(disk->root, "tmp");
     if (each_entry(disk->root, "buckets", scan_bucket, disk) != 0)
         fatal_errno("option=state-directory event=open path=%s/buckets", directory);
+    disk_sweep_uploads(disk);
     return disk;
 }
 

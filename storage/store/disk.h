@@ -28,6 +28,8 @@ struct bucket {
 /* Makes what is missing, takes the lock, sweeps and rebuilds the indexes; fatal when it can't. */
 struct disk *disk_open(const char *directory);
 void disk_free(struct disk *disk);
+/* Drops uploads in parts that nobody goes on with; looks once a day, however often it is called. */
+void disk_sweep_uploads(struct disk *disk);
 int disk_root(const struct disk *disk); /* paths below are relative to it */
 
 bool disk_bucket_name_is_valid(const char *name);

@@ -121,6 +121,7 @@ void create_upload(struct call *call) {
     char path[DISK_PATH_MAX];
     struct upload *upload;
 
+    disk_sweep_uploads(call->store->disk);
     text_random(random, sizeof(random));
     text_hex_encode(id, random, sizeof(random));
     upload = upload_new(call, id);

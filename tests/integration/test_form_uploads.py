@@ -83,7 +83,9 @@ def world():
         running.front = Front(running.store)
         running.through = Gateway(running.postgres, running.front, max_upload_bytes=40 * MIB, rate_per_minute=0).start()
         yield running
+        status = running.through.stop()
         running.through.close()
+        assert status == 0
         running.front.close()
 
 

@@ -151,6 +151,20 @@ def test_a_bad_setting_stops_the_start(tmp_path, name, value):
     assert name.lower().replace("_", "-") in result.stderr or name in result.stderr
 
 
+def test_an_upload_that_nobody_goes_on_with_is_dropped(store):
+    """After a week without a part; looked at when the store starts, and at most once a day when another begins."""
+    s3 = store.client()
+    old, new = (s3.create_multipart_upload(Bucket=BUCKET, Key=key)["UploadId"] for key in ("old", "new"))
+    s3.upload_part(Bucket=BUCKET, Key="old", UploadId=old, PartNumber=1, Body=b"part")
+    folder = next(store.directory.rglob(old))
+    then = time.time() - 8 * 86400
+    os.utime(folder, (then, then))
+    store.kill()
+    store.start()
+    assert [upload["UploadId"] for upload in s3.list_multipart_uploads(Bucket=BUCKET)["Uploads"]] == [new]
+    assert not folder.exists()
+
+
 def test_sigterm_lets_an_upload_finish(store):
     body = os.urandom(2 * MIB)
     upload = start_upload(store, "last", body, MIB)
