@@ -4,8 +4,10 @@ middle, listeners that come back, and what must never be in a log."""
 import http.client
 import json
 import os
+import re
 import signal
 import socket
+import struct
 import threading
 import time
 import uuid
@@ -13,6 +15,7 @@ import uuid
 import pytest
 
 from gateway_process import SECRET, Gateway, World, eventually, token
+from postgres import ROOT
 from store_process import SECRET_KEY, Store
 
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
@@ -343,15 +346,28 @@ def test_postgres_killed_under_load_loses_no_acknowledged_upload(world, user):
     assert found == len(acknowledged)
 
 
+def counters():
+    """A segment as the supervisor makes it, and where each number lies."""
+    names = []
+    for kind, name in re.findall(r"^(COUNTER|HISTOGRAM)\((\w+),", (ROOT / "lib" / "counters.def").read_text(), re.M):
+        names += [name] if kind == "COUNTER" else [name] * 17  # 15 bounds, sum, count
+    fd = os.memfd_create("counters")
+    os.truncate(fd, len(names) * 8 + 8 + 256)  # lib/counters.c: the numbers first, then the note and its version
+    return fd, {name: at * 8 for at, name in enumerate(names)}
+
+
 def test_the_store_away(world, user):
     store = Store()
-    gateway = Gateway(world.postgres, store, rate_per_minute=0).start()
+    fd, rows = counters()
+    gateway = Gateway(world.postgres, store, rate_per_minute=0).start(pass_fds={"FILEMILL_COUNTERS_FD": fd})
     try:
         author = gateway.user().bootstrap()
         file_id = author.upload(PDF)
         store.kill()
         answer = author.finalize(file_id)
         assert (answer.status, answer.error) == (503, "storage_unavailable") and answer.headers["retry-after"] == "1"
+        errors = {name: struct.unpack("=Q", os.pread(fd, 8, at))[0] for name, at in rows.items() if "STORAGE_ERRORS" in name}
+        assert len(errors) == 6 and sorted(errors.values()) == [0, 0, 0, 0, 0, 1], "counted by its provider"
         assert author.call("GET", f"/v1/files/{file_id}").json["status"] == "uploading"
         time.sleep(2.1)
         assert gateway.call("GET", "/ready").json["details"]["storage"] is False
@@ -360,24 +376,17 @@ def test_the_store_away(world, user):
     finally:
         gateway.close()
         store.kill()
+        os.close(fd)
 
 
 def test_ready_listens_to_the_supervisor(world):
     """A service that the supervisor gave up makes the node not ready: it says so in its own counters."""
-    import re
-    import struct
-    from postgres import ROOT
-    rows = []
-    for kind, name in re.findall(r"^(COUNTER|HISTOGRAM)\((\w+),", (ROOT / "lib" / "counters.def").read_text(), re.M):
-        rows += [name] if kind == "COUNTER" else [name] * 17  # 15 bounds, sum, count
-    size = len(rows) * 8 + 8 + 256  # lib/counters.c: the numbers first, then the note and its version
-    fd = os.memfd_create("health")
-    os.truncate(fd, size)
+    fd, rows = counters()
     gateway = Gateway(world.postgres, world.store, rate_per_minute=0)
     try:
         gateway.start(pass_fds={"FILEMILL_HEALTH_FD": fd})
         assert gateway.call("GET", "/ready").status == 200
-        os.pwrite(fd, struct.pack("=Q", 1), rows.index("SUPERVISOR_FAILED") * 8)
+        os.pwrite(fd, struct.pack("=Q", 1), rows["SUPERVISOR_FAILED"])
         answer = gateway.call("GET", "/ready")
         assert answer.error == "not_ready" and answer.json["details"]["services"] is False
         assert answer.json["details"]["database"] is True
