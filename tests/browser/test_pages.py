@@ -3,7 +3,7 @@
 import pytest
 from accessibility import findings
 from scans import scan_pdf, text_pdf
-from system import SAMPLES, System
+from system import CORPUS, SAMPLES, System
 
 Keys = pytest.importorskip("selenium.webdriver.common.keys", reason="python3-selenium is not installed").Keys
 PAGES = 23  # more than are drawn at once
@@ -26,6 +26,9 @@ def files(owner):
            "turned.pdf": owner.send("turned.pdf", "application/pdf", text_pdf([1, 2]).replace(b"/MediaBox", b"/Rotate 90 /MediaBox")),
            "scan.pdf": owner.send("scan.pdf", "application/pdf", scan_pdf(2)),
            "evening.jpg": owner.send("evening.jpg", "image/jpeg", (SAMPLES / "evening.jpg").read_bytes())}
+    sound = CORPUS / "audio" / "jfk.wav"
+    if sound.exists():
+        ids["jfk.wav"] = owner.send("jfk.wav", "audio/wav", sound.read_bytes())
     assert owner.call("POST", f"/v1/files/{ids['scan.pdf']}/jobs", {"type": "ocr"}).status == 202
     for file_id in ids.values():
         assert owner.wait(file_id)["status"] == "ready"
@@ -100,12 +103,15 @@ def test_words_that_were_recognised_have_boxes_over_their_page(browser, owner, f
     browser.quiet()
 
 
-def test_sealed_pictures_are_shown(browser, owner, files):
+def test_sealed_pictures_and_waveforms_are_shown(browser, owner, files):
     browser.sign_in(owner)
     browser.goto("#/files")
     browser.js("[...document.querySelectorAll('.file img')].filter(i => i.complete && i.naturalWidth > 100).length === 4")
     browser.goto(f"#/files/{files['evening.jpg']}")
     browser.js("document.querySelector('.picture')?.naturalWidth > 600")
+    if "jfk.wav" in files:
+        browser.goto(f"#/files/{files['jfk.wav']}")
+        browser.js("document.querySelector('canvas.wave')?.getAttribute('aria-valuemax') === '11' && document.querySelector('audio').readyState > 0")
     browser.quiet()
 
 
