@@ -198,3 +198,19 @@ def test_a_batch_is_as_one_after_the_other(postgres, users):
             "('charge', 'refund') and job_id::text ~ '[3-6]$' order by job_id", (who,))] == wanted == [5000, 2500, 1500, 0]
     assert postgres.value("select balance from user_credits where user_id = %s", (who,)) == have == 0
     standing(postgres)
+
+
+def test_a_batch_reads_its_own_reservations_only(postgres, users):
+    """However many jobs are open, and with the settings that the scheduler's transactions have."""
+    file = postgres.query("select id::text, tenant_id::text as tenant from files limit 1")[0]
+    postgres.execute("select credit_grant(%s, 100000000, 'much')", (users[0],))
+    postgres.execute("insert into jobs (tenant_id, file_id, type, user_id) select %s, %s, 'ping', %s from generate_series(1, "
+                     "4000)", (file["tenant"], file["id"], users[0]))
+    with postgres.connect() as connection, connection.cursor() as cursor:
+        for name in ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin"):
+            cursor.execute(f"set local enable_{name} = off")
+        cursor.execute("update jobs set status = 'done' where id in (select id from jobs where type = 'ping' limit 50)")
+        cursor.execute("select coalesce(sum(idx_tup_fetch + seq_tup_read), 0)::int as read from pg_stat_xact_user_tables where "
+                       "relname = 'credit_reservations'")
+        assert 50 <= cursor.fetchone()["read"] <= 200
+    standing(postgres)
