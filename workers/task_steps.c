@@ -14,12 +14,13 @@
 #include "workers/task_internal.h"
 #include "workers/transfer.h"
 
+/* Of a step that took place: at least 1, since 0 says that it did not. */
 static uint64_t lap_ms(struct task *task) {
     int64_t now = clock_monotonic_ms();
-    uint64_t ms = (uint64_t)(now - task->step_started_ms);
+    int64_t ms = now - task->step_started_ms;
 
     task->step_started_ms = now;
-    return ms;
+    return ms > 0 ? (uint64_t)ms : 1;
 }
 
 void task_stop_transfers(struct task *task) {

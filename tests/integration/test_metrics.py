@@ -59,10 +59,11 @@ def test_the_numbers_are_of_what_happened(system, user, port):
 
     def told():
         found = samples(scrape(port))
-        count = sum(value for labels, value in found["filemill_job_seconds_count"].items() if 'phase="queue"' in labels)
-        return found if count >= 6 else None
+        counts = [sum(value for labels, value in found["filemill_job_seconds_count"].items() if f'phase="{phase}"' in labels)
+                  for phase in ("queue", "parse", "commit")]
+        return found if min(counts) >= 6 else None
 
-    found = eventually(told, 10, what="six claims seen")
+    found = eventually(told, 10, what="six jobs seen, from claim to commit")
     for phase in ("queue", "parse", "commit"):
         mine = {labels: value for labels, value in found["filemill_job_seconds_bucket"].items()
                 if f'phase="{phase}"' in labels and 'service="scheduler"' in labels}

@@ -180,7 +180,7 @@ def test_spinning_is_not_silence(driver):
     assert answer["reason"] == "cpu_limit" and "no step forward" in answer["end"]
     assert 300_000 <= answer["cpu_us"] < 10_000_000
     answer = driver.act("spin", limits={"no_progress_ms": 0, "cpu_seconds": 1, "wall_ms": 30000})
-    assert answer["reason"] == "cpu_limit" and answer["cpu_us"] >= 900_000
+    assert answer["reason"] == "cpu_limit" and "XCPU" in answer["end"]
 
 
 def test_cancel_is_prompt(driver):
