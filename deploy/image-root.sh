@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: MIT
 # `image-root.sh DIRECTORY PACKAGE…`: fills DIRECTORY with what an image needs of this system and no more: the
 # programs under /usr/local, the packages named (data, certificates, Postgres), a shell with a few tools, and every
-# shared library that any of these loads. Packages that are there in part are recorded in /var/lib/dpkg/status.d,
+# shared library that any of these loads, or what stands in for it (stand-ins.sh). Packages that are there in part are recorded in /var/lib/dpkg/status.d,
 # where scanners look.
 set -euo pipefail
 root=$1
 shift
+stand_ins=$(cd "$(dirname "$0")" && pwd)/stand-ins
 tools='bash dash cat env head id ls mkdir rm sleep tail'
 # Loaded by name, not by link: HEIF for libvips, and what iconv opens before a runner is shut in. libvips' modules for
 # ImageMagick and others stay out, as do iconv's other character sets: no runner may open them.
@@ -31,7 +32,9 @@ files_of() {
 }
 
 libraries_of() { # ldd complains of scripts, and of what it has nothing to say about
-    { find "$root" -type f \( -perm -100 -o -name '*.so*' \) -exec ldd {} + 2>/dev/null || true; } |
+    local before
+    before=$(find "$stand_ins" -name '*.so*' -printf '%h\n' 2>/dev/null | sort -u | paste -sd:)
+    { find "$root" -type f \( -perm -100 -o -name '*.so*' \) -exec env LD_LIBRARY_PATH="$before" ldd {} + 2>/dev/null || true; } |
         awk '$2 == "=>" && $3 ~ /^\// { print $3 } $1 ~ /^\/lib/ { print $1 }' | sed "s|^$root/|/|" | sort -u
 }
 
@@ -49,7 +52,8 @@ files_of fontconfig-config "$@" | while read -r path; do [ ! -e "$path" ] || ech
 # shellcheck disable=SC2086 # patterns
 find $plugins -not -type d | sed 's|^/||' | copy
 libraries_of | while read -r library; do
-    install -D -m 755 "$(readlink -f "$library")" "$root$(readlink -f "${library%/*}")/${library##*/}"
+    folder=$(readlink -f "${library%/*}")
+    install -D -m 755 "$(readlink -f "$library")" "$root${folder#"$stand_ins"}/${library##*/}"
 done
 ldconfig -r "$root"
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # `make-deb.sh BUILD DIRECTORY`: a Debian package of what has been built, in DIRECTORY; prints its path. It depends on
-# the libraries that the programs name and on the engines' data; Postgres is recommended, for the embedded default.
+# the libraries that the programs name and on the engines' data; Postgres is recommended, for the embedded default, and
+# dictionaries for word lists.
 # The package starts nothing by itself: `systemctl enable --now filemill` does.
 set -eu
 build=$1 target=$2
@@ -24,6 +25,7 @@ install -m 644 "$here"/../docs/*.md "$stage/usr/share/doc/filemill/"
 install -D -m 644 "$here/nginx/filemill.conf" "$stage/usr/share/doc/filemill/examples/nginx.conf"
 
 data=$("$here/install-packages.sh" --list engines)
+recommends=$(printf '%s\n' postgresql nginx "$("$here/install-packages.sh" --list dictionaries)" | paste -sd, | sed 's/,/, /g')
 depends=$(printf '%s\n' "$("$here/shared-libraries.sh" "$build")" "$data" adduser | sort -u | paste -sd, | sed 's/,/, /g')
 cat >"$stage/DEBIAN/control" <<END
 Package: filemill
@@ -34,7 +36,7 @@ Architecture: $architecture
 Maintainer: The Filemill authors <filemill@localhost>
 Installed-Size: $(du -sk --exclude=DEBIAN "$stage" | cut -f1)
 Depends: $depends
-Recommends: postgresql, nginx
+Recommends: $recommends
 Description: self-hosted file-processing backend
  Clients upload straight to S3-compatible storage; jobs are queued in Postgres, and every document is parsed in a
  sandboxed process of its own: text, OCR, transcripts, thumbnails, web images, waveforms.
