@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # `make-env.sh [URL]`: writes .env beside docker-compose.yml from .env.example, with fresh secrets, readable by its
-# owner alone; URL is where clients will reach nginx. An .env that exists keeps every value: only secrets that are
-# empty are filled in.
+# owner alone; URL is where clients will reach nginx. An .env that exists keeps every value: only secrets of ours that
+# are empty are filled in.
 set -eu
 umask 077
 cd "$(dirname "$0")"
@@ -25,12 +25,23 @@ else
     source=.env.example
 fi
 
+secret() { # BYTES
+    od -An -v -tx1 -N"$1" /dev/urandom | tr -d ' \n'
+}
+others_keys=$(sed -n 's/^\(SUPABASE_PROJECT_URL\|FILEMILL_JWKS_URL\)=//p' "$source")
+
 fresh=$(mktemp .env.XXXXXX)
 trap 'rm -f "$fresh"' EXIT
 while IFS= read -r line || [ -n "$line" ]; do
     case $line in
-    POSTGRES_PASSWORD= | FILEMILL_*_PASSWORD= | FILEMILL_*_KEY= | FILEMILL_JWT_SECRET=)
-        line=$line$(od -An -v -tx1 -N24 /dev/urandom | tr -d ' \n')
+    FILEMILL_JWT_SECRET=)
+        [ -n "$others_keys" ] || line=$line$(secret 24)
+        ;;
+    POSTGRES_PASSWORD= | FILEMILL_*_PASSWORD= | FILEMILL_STORAGE_ACCESS_KEY= | FILEMILL_STORAGE_SECRET_KEY=)
+        line=$line$(secret 24)
+        ;;
+    FILEMILL_ENCRYPTION_KEY=)
+        line=$line$(secret 32)
         ;;
     FILEMILL_PUBLIC_URL=* | FILEMILL_STORAGE_PUBLIC_ENDPOINT=*)
         [ -z "$url" ] || line=${line%%=*}=$url
