@@ -110,7 +110,9 @@ for probe in probes:
 print(*(probe.getsockname()[1] for probe in probes))
 END
 )
+echo FILEMILL_ENCRYPTION_KEY= >>"$work/filemill/deploy/.env.example"
 "$work/filemill/deploy/make-env.sh" "http://localhost:$http" >/dev/null
+secret() { sed -n "s/^$1=//p" "$work/filemill/deploy/.env"; }
 cat >>"$work/filemill/deploy/.env" <<END
 FILEMILL_HTTP_BIND=127.0.0.1:$http
 FILEMILL_HTTPS_BIND=127.0.0.1:$https
@@ -118,6 +120,16 @@ FILEMILL_BASE_IMAGE=$base
 FILEMILL_IMAGE=filemill-test
 POSTGRES_IMAGE=$postgres
 NGINX_IMAGE=$nginx
+FILEMILL_ADMINS=$(cat /proc/sys/kernel/random/uuid)
+FILEMILL_WORDLIST_COOLDOWN_SECONDS=0
+FILEMILL_WEBHOOK_ALLOW_HTTP=on
+FILEMILL_WEBHOOK_ALLOW_NETWORKS=10.0.0.0/8,172.16.0.0/12,192.168.0.0/16
+FILEMILL_PUBLISH_ENDPOINT=http://store:8081
+FILEMILL_PUBLISH_REGION=us-east-1
+FILEMILL_PUBLISH_BUCKET=filemill
+FILEMILL_PUBLISH_ACCESS_KEY=$(secret FILEMILL_STORAGE_ACCESS_KEY)
+FILEMILL_PUBLISH_SECRET_KEY=$(secret FILEMILL_STORAGE_SECRET_KEY)
+FILEMILL_CDN_BASE_URL=https://cdn.example
 END
 sed -i "s/^COMPOSE_PROJECT_NAME=.*/COMPOSE_PROJECT_NAME=filemill-test-$http/" "$work/filemill/deploy/.env"
 if command -v openssl >/dev/null; then

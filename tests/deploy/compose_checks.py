@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""What must hold of the containers that tests/deploy/compose.sh has started: the test kit, what each may do, and that
-scaling, a rolling restart and a lost container lose nothing."""
+"""What must hold of the containers that tests/deploy/compose.sh has started: the test kit, what each may do, each
+feature once, and that scaling, a rolling restart and a lost container lose nothing."""
 import concurrent.futures
 import json
 import os
 import ssl
+import re
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
+import uuid
 from pathlib import Path
 
 import pytest
@@ -19,16 +21,21 @@ sys.path[:0] = [str(TESTS / "integration"), str(TESTS / "fault")]
 
 from system import System, eventually, fetch, one_page_pdf  # noqa: E402
 from invariants import violations  # noqa: E402
+import receiver as webhooks  # noqa: E402
+import test_classify as forms  # noqa: E402
+import test_jobs_by_type as by_type  # noqa: E402
 import test_kit as kit  # noqa: E402
+import test_wordlists as lists  # noqa: E402
 
+CORPUS = Path(os.environ.get("FILEMILL_CORPUS", TESTS.parents[1] / "shared" / "corpus"))
 FILES = int(os.environ.get("FILEMILL_TEST_FILES", "120"))
 COMPOSE = os.environ["FILEMILL_TEST_COMPOSE"].split()
 DIRECTORY = Path(os.environ["FILEMILL_TEST_COMPOSE_DIRECTORY"])
 OURS = ("store", "gateway", "processor")
 
 
-def run(*command, check=True):
-    result = subprocess.run(list(map(str, command)), cwd=DIRECTORY, capture_output=True, text=True, timeout=300,
+def run(*command, check=True, seconds=300):
+    result = subprocess.run(list(map(str, command)), cwd=DIRECTORY, capture_output=True, text=True, timeout=seconds,
                             stdin=subprocess.DEVNULL, check=False)
     assert not check or result.returncode == 0, f"{command}: {result.returncode}\n{result.stdout}{result.stderr}"
     return result
@@ -154,10 +161,10 @@ def test_containers_may_do_little(system):
 
 def test_each_holds_its_own_secrets_only(system):
     secrets = {name: value for name, value in system.variables.items()
-               if name.endswith(("_PASSWORD", "_KEY", "_SECRET")) and value}
+               if name.endswith(("_PASSWORD", "_KEY", "_SECRET")) and value and "_PUBLISH_" not in name}
     allowed = {"store": {"FILEMILL_STORAGE_ACCESS_KEY", "FILEMILL_STORAGE_SECRET_KEY"}}
-    allowed["processor"] = allowed["store"] | {"FILEMILL_SCHEDULER_PASSWORD"}
-    allowed["gateway"] = allowed["store"] | {"FILEMILL_GATEWAY_PASSWORD", "FILEMILL_JWT_SECRET"}
+    allowed["processor"] = allowed["store"] | {"FILEMILL_SCHEDULER_PASSWORD", "FILEMILL_ENCRYPTION_KEY"}
+    allowed["gateway"] = allowed["store"] | {"FILEMILL_GATEWAY_PASSWORD", "FILEMILL_JWT_SECRET", "FILEMILL_ENCRYPTION_KEY"}
     for service in OURS:
         told = " ".join(system.containers(service)[0]["Config"]["Env"])
         assert {name for name, value in secrets.items() if value in told} == allowed[service]
@@ -179,6 +186,118 @@ def test_tls(system):
     context = ssl.create_default_context(cafile=str(certificate))
     with urllib.request.urlopen(f"https://localhost:{port}/health", context=context, timeout=10) as reply:
         assert reply.status == 200 and "max-age" in reply.headers["Strict-Transport-Security"]
+
+
+# --- each feature once, in the containers that people run ---
+
+files = by_type.files
+test_every_processor = by_type.test_what_the_list_says_the_processors_take
+
+
+# Each line of the answer: name, exit status, what was said.
+EACH = r'''for path in $(cd /corpus && echo $PATTERN); do
+    filemill run "$@" --cpu 20 --wall 60000 --input "/corpus/$path" --outputs /tmp/out >/tmp/said 2>&1
+    echo "$path|$?|$(cat /tmp/said)"
+    rm -rf /tmp/out
+done'''
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus: set FILEMILL_CORPUS")
+@pytest.mark.parametrize("pattern, processor, options", [
+    ("pdf/*.pdf", "extract_pdf", []), ("pdf/*.pdf", "thumbnail", []), ("img/*", "thumbnail", []),
+    ("img/*", "image_variants", ["--params", '{"sizes": [64], "formats": ["webp", "jpeg", "png", "avif"]}']),
+    ("img/*.jpg", "portal_photo", ["--param", "preset=NEET 2026"]), ("ocr/*.tif* ocr/*.png ocr/*.jpg", "ocr", []),
+    ("audio/*.wav audio/*.mp3 audio/*.m4a audio/*.flac", "waveform", []),
+    ("audio/jfk* audio/*.m4a", "transcribe", []), ("audio/*.mp3 audio/*.m4a audio/*.flac", "speech", []),
+    ("office/*", "extract_office", []), ("bad/*", "extract_pdf", []), ("bad/*", "thumbnail", []),
+    ("bad/*", "extract_office", []), ("bad/*", "waveform", []),
+])
+def test_nothing_in_the_image_is_missing(system, pattern, processor, options):
+    """The corpus through the image's own engines, under a service's restrictions: what is refused is refused for a reason
+    that is the document's, and nothing dies (of a stand-in, say)."""
+    image = system.variables["FILEMILL_IMAGE"]
+    said = run("docker", "run", "--rm", "--read-only", "--tmpfs", "/tmp:mode=1777", "--cap-drop", "ALL",
+               "--network", "none", "--security-opt", "no-new-privileges:true", "-v", f"{CORPUS}:/corpus:ro",
+               "-e", f"PATTERN={pattern}", "--entrypoint", "sh", image, "-c", EACH, "sh", processor, *options,
+               seconds=900).stdout
+    rows = [line.split("|", 2) for line in said.splitlines() if re.match(r"[a-z]+/[^|]+\|\d+\|", line)]
+    wrong = [row for row in rows if row[1] not in ("0", "3", "4")]
+    assert wrong == [] and "engine_failed" not in said, wrong
+    good = [row for row in rows if row[1] == "0"]
+    assert len(rows) >= 2 and (len(good) >= len(rows) / 2 or pattern.startswith("bad")), rows
+
+
+def test_doctor_finds_it_sound(system):
+    for service in ("gateway", "processor"):
+        report = json.loads(system.inside(system.containers(service)[0], "filemill", "doctor", "--json",
+                                          check=False).stdout)
+        assert [row for row in report["checks"] if row["result"] == "FAIL"] == []
+
+
+def test_metrics_inside_and_the_console_outside(system):
+    for service in OURS:
+        for container in system.containers(service):
+            address = next(iter(container["NetworkSettings"]["Networks"].values()))["IPAddress"]
+            told = fetch("GET", f"http://{address}:9464/metrics").body.decode()
+            assert "# TYPE filemill_" in told, service
+    page = fetch("GET", f"{system.base}/console/")
+    assert page.status == 200 and "default-src 'none'" in page.headers["Content-Security-Policy"]
+    for asset in re.findall(r'(?:src|href)="(/console/[^"]+)"', page.body.decode()):
+        assert fetch("GET", system.base + asset).status == 200, asset
+
+
+def test_admins_are_those_named(system, user):
+    admin = system.user(system.variables["FILEMILL_ADMINS"])
+    assert admin.call("GET", "/v1/admin/queue").status == 200
+    assert user.call("GET", "/v1/admin/queue").status == 403
+
+
+def test_documents_in_a_form_are_classified(system):
+    """Two of them, and more than the API's other bodies may be."""
+    user = system.user().bootstrap()
+    long = forms.LETTER.encode() * 40000
+    answer = forms.post(user, forms.form(("a.txt", "text/plain", forms.INVOICE.encode()), ("b.txt", "text/plain", long)))
+    results = forms.finished(user, forms.accepted(answer))["results"]
+    assert [result["label"] for result in results] == ["invoice", "letter"]
+
+
+def test_a_word_list_is_translated_by_the_images_dictionaries(system):
+    user = system.user().bootstrap()
+    kept, _ = lists.make(user, target_language="fr")
+    pairs = user.call("GET", f"/v1/wordlists/{kept}").json["word_pairs"]
+    assert {pair["source"]: pair["target"] for pair in pairs}["horse"] == "cheval", pairs
+
+
+def test_webhooks_reach_an_app_beside(system):
+    network, = system.containers("processor")[0]["NetworkSettings"]["Networks"].values()
+    listener = webhooks.Receiver(network["Gateway"])  # this machine, as containers reach it
+    user = system.user().bootstrap()
+    try:
+        hook = user.call("POST", f"/v1/tenants/{user.tenant}/webhooks",
+                         {"url": listener.url("/hook", network["Gateway"])})
+        assert hook.status == 201, hook
+        file_id = user.send("told.txt", "text/plain", b"somebody wants to know\n")
+        ready = eventually(lambda: [request for request in listener.got("/hook")
+                                    if request.event["type"] == "file.ready"], 30, what="file.ready")[0]
+        event = webhooks.verify(hook.json["secret"], ready.headers, ready.body)
+        assert event["data"]["file_id"] == file_id
+    finally:
+        listener.close()
+
+
+def test_a_picture_is_published(system, user):
+    file_id = user.send("lot.jpg", "image/jpeg", by_type.picture())
+    user.wait(file_id)
+    job, = system.sql("insert into publish_jobs (file_id) values (%s) returning id", file_id)
+
+    def ended():
+        row, = system.sql("select * from publish_jobs where id = %s", job["id"])
+        return row if row["status"] in ("completed", "failed") else None
+    row = eventually(ended, 60, what="published")
+    assert row["status"] == "completed", row
+    published = row["display_url"][len(system.variables["FILEMILL_CDN_BASE_URL"]) + 1:]
+    stored = system.s3().get_object(Bucket=system.bucket, Key=published)
+    assert stored["ContentType"] == "image/webp" and stored["Body"].read()[8:12] == b"WEBP"
 
 
 # --- nothing acknowledged is lost ---
@@ -287,6 +406,21 @@ def test_postgres_restarted_under_load_loses_nothing(system, user):
         run("docker", "restart", "--time", "30", system.containers("postgres")[0]["Id"])
         load.grow(FILES // 6)
     settled(system, load)
+
+
+def test_outputs_are_encrypted_once_the_file_says_so(system, user):
+    """.env is edited, and `up -d` again."""
+    with open(DIRECTORY / ".env", "a", encoding="utf-8") as variables:
+        variables.write("FILEMILL_ENCRYPT_OUTPUTS=all\n")
+    system.compose("up", "-d", "--scale", "processor=3")
+    eventually(lambda: all(system.containers(service) and system.healthy(service) for service in OURS), 120, every=1,
+               what="all healthy")
+    file_id = user.send("sealed.pdf", "application/pdf", one_page_pdf("nobody reads this in the store"))
+    assert user.wait(file_id)["status"] == "ready"
+    key, = [row["r2_key"] for row in system.sql("select r2_key from file_derivatives where file_id = %s"
+                                                " and kind = 'pdf_text'", file_id)]
+    assert b"nobody reads" not in system.s3().get_object(Bucket=system.bucket, Key=key)["Body"].read()
+    assert user.derivative(file_id, "pdf_text").decode().strip() == "nobody reads this in the store"
 
 
 def test_down_and_up_keeps_everything(system, user):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The Kubernetes manifests: every variable is an option, every secret is asked for by a name that exists, pods may do no
-more than the compose file allows, and the autoscaler's query runs."""
+"""The Kubernetes manifests and the compose file: every variable is an option, every secret is asked for by a name that
+exists, pods may do no more than the compose file allows, and the autoscaler's query runs."""
 import re
 import subprocess
 
@@ -29,12 +29,28 @@ def test_every_document_says_what_it_is():
         assert documents(name) and all({"apiVersion", "kind", "metadata"} <= set(item) for item in documents(name))
 
 
-def test_every_variable_is_an_option():
+def options():
     text = subprocess.run([BUILD / "filemill", "config", "--markdown"], check=True, capture_output=True, text=True).stdout
-    known = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", text)) | {"FILEMILL_GATEWAY_PASSWORD", "FILEMILL_SCHEDULER_PASSWORD"}
+    return set(re.findall(r"`([A-Z][A-Z0-9_]+)`", text))
+
+
+def test_every_variable_is_an_option():
+    known = options()
     used = {entry["name"] for pod in pods() for container in pod["containers"] for entry in container["env"]}
     used |= {name for document in kinds("filemill.yaml", "ConfigMap") for name in document["data"]}
     assert len(used) > 10 and not used - known
+
+
+def test_every_variable_of_compose_is_an_option_and_in_the_example():
+    services = yaml.safe_load((ROOT / "deploy" / "docker-compose.yml").read_text())["services"]
+    ours = {name: set(service["environment"]) for name, service in services.items()
+            if name in ("migrate", "store", "gateway", "processor")}
+    assert not set().union(*ours.values()) - options()
+    # What is told to every node of a kind is told to the one-shot migration as well, where it writes it down.
+    assert {"FILEMILL_ADMINS", "FILEMILL_CREDITS", "FILEMILL_CREDIT_ADMINS"} <= ours["migrate"]
+    example = (ROOT / "deploy" / ".env.example").read_text()
+    must = set(re.findall(r"\$\{([A-Z_]+):\?", (ROOT / "deploy" / "docker-compose.yml").read_text()))
+    assert len(must) >= 7 and must <= set(re.findall(r"^([A-Z_]+)=", example, re.M))
 
 
 def test_every_secret_exists():
