@@ -264,19 +264,33 @@ static void check_clock(struct bucket *bucket) {
 
 /* ---- all ---- */
 
-static void check_bucket(struct bucket *bucket) {
-    const struct wrong right = {.body = BODY, .type = "text/plain", .sha256 = BODY_SHA256};
+static const struct wrong right = {.body = BODY, .type = "text/plain", .sha256 = BODY_SHA256};
+
+/* Puts an object there; false: it can't be. */
+static bool check_upload(struct bucket *bucket, const char *check) {
     char id[UUID_TEXT_SIZE];
 
     text_uuid4(id);
     (void)text_format(bucket->key, sizeof bucket->key, "doctor/%s", id);
     put(bucket, &right, bucket->key);
-    doctor_note(bucket->doctor, "bucket.upload", bucket->status / 100 == 2 ? VERDICT_OK : VERDICT_FAIL,
+    doctor_note(bucket->doctor, check, bucket->status / 100 == 2 ? VERDICT_OK : VERDICT_FAIL,
                 "Check endpoint, region, bucket and key, that the key may write, and this machine's clock.",
                 "%s: %s %d", storage_provider_name(bucket->storage),
                 bucket->status == 0 ? http_client_error_name(bucket->error) : "status", bucket->status);
+    return bucket->status / 100 == 2;
+}
+
+static void check_delete(struct bucket *bucket, const char *check) {
+    ask_key(bucket, "DELETE", bucket->key, 300);
+    doctor_note(bucket->doctor, check, bucket->status / 100 == 2 ? VERDICT_OK : VERDICT_FAIL,
+                "The key must be allowed to delete: retention depends on it.", "status %d", bucket->status);
+}
+
+static void check_bucket(struct bucket *bucket) {
+    bool there = check_upload(bucket, "bucket.upload");
+
     check_clock(bucket);
-    if (bucket->status / 100 != 2)
+    if (!there)
         return;
     ask_key(bucket, "GET", bucket->key, 300);
     doctor_note(bucket->doctor, "bucket.download",
@@ -287,24 +301,51 @@ static void check_bucket(struct bucket *bucket) {
     check_expiry(bucket);
     check_private(bucket);
     check_cors(bucket);
-    ask_key(bucket, "DELETE", bucket->key, 300);
-    doctor_note(bucket->doctor, "bucket.delete", bucket->status / 100 == 2 ? VERDICT_OK : VERDICT_FAIL,
-                "The key must be allowed to delete: retention depends on it.", "status %d", bucket->status);
+    check_delete(bucket, "bucket.delete");
+}
+
+/* The bucket that media is published to, and whether its CDN leads there. */
+static void check_published(struct bucket *bucket) {
+    const char *cdn = bucket->doctor->settings.cdn_base_url;
+    char url[STORAGE_URL_MAX];
+
+    if (!check_upload(bucket, "publish.upload"))
+        return;
+    bucket->same = false;
+    if (cdn != NULL &&
+        text_format(url, sizeof url, "%s%s%s", cdn, text_ends_with(cdn, "/") ? "" : "/", bucket->key) == 0)
+        ask(bucket, "GET", url, NULL, NULL);
+    doctor_note(bucket->doctor, "publish.cdn", bucket->same ? VERDICT_OK : VERDICT_WARN,
+                "Let FILEMILL_CDN_BASE_URL be where this bucket's objects are read by everybody.",
+                "what was stored is %s there", bucket->same ? "read" : "not read");
+    check_delete(bucket, "publish.delete");
+}
+
+static void doctor_published(struct bucket *bucket) {
+    char error[256];
+
+    bucket->storage = storage_new_published(&bucket->doctor->settings, error, sizeof error);
+    if (bucket->storage != NULL)
+        check_published(bucket);
+    else if (error[0] != '\0')
+        doctor_note(bucket->doctor, "publish.upload", VERDICT_FAIL, "Correct the option that is named.", "%s",
+                    error);
+    storage_free(bucket->storage);
 }
 
 void doctor_bucket(struct doctor *doctor) {
     struct bucket bucket = {.doctor = doctor};
     char error[256];
 
+    bucket.http = http_client_new(doctor->loop, 2);
     bucket.storage = storage_new(&doctor->settings, error, sizeof error);
-    if (bucket.storage == NULL) {
+    if (bucket.storage != NULL)
+        check_bucket(&bucket);
+    else
         doctor_note(doctor, "bucket.upload", VERDICT_WARN,
                     "Start `filemill serve`, which has a store of its own, or name one; then ask again.",
                     "%s", error);
-        return;
-    }
-    bucket.http = http_client_new(doctor->loop, 2);
-    check_bucket(&bucket);
-    http_client_free(bucket.http);
     storage_free(bucket.storage);
+    doctor_published(&bucket);
+    http_client_free(bucket.http);
 }

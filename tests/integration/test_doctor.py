@@ -113,11 +113,14 @@ def test_what_is_not_understood_is_refused(system):
 def test_a_store_that_enforces_nothing_is_named(anything, tmp_path):
     alone = System(storage_endpoint=f"http://127.0.0.1:{anything.server_port}", storage_bucket="files", storage_provider="filemill",
                    storage_access_key="key", storage_secret_key=SECRET, cors_origins="https://app.example.org",
-                   database_url="postgresql://nobody:" + SECRET + "@127.0.0.1:1/none")
+                   database_url="postgresql://nobody:" + SECRET + "@127.0.0.1:1/none",
+                   publish_endpoint=f"http://127.0.0.1:{anything.server_port}", publish_bucket="media", publish_access_key="key",
+                   publish_secret_key=SECRET, cdn_base_url=f"http://127.0.0.1:{anything.server_port}/media/")
     try:
         report, results = examine(alone)
     finally:
         alone.close()
+    assert results["publish.upload"] == results["publish.cdn"] == results["publish.delete"] == "ok"
     assert results["bucket.clock"] == "FAIL", "a store that lives in 1994"
     failed = {name for name, result in results.items() if result == "FAIL"}
     assert failed >= {"bucket.length", "bucket.type", "bucket.expiry", "bucket.private", "database.reachable"}
