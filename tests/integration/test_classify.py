@@ -87,7 +87,8 @@ def test_two_files_are_uploaded_and_classified(system, user):
     row = system.sql("select * from inbox_jobs where id = %s", job_id)[0]
     assert (row["status"], row["progress"], row["total_files"]) == ("completed", 100, 2)
     assert [r["label"] for r in row["result"]["results"]] == ["invoice", "letter"]
-    assert row["created_at"] and row["completed_at"] and row["error"] is None
+    assert row["created_at"] and row["completed_at"] and row["error"] is None and row["endpoint_type"] == "classify"
+    eventually(lambda: system.log().count(" type=classify state=done ") >= 2, what="the worker's lines")
 
 
 # ---- bad input ------------------------------------------------------------------------------------------------------
