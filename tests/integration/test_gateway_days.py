@@ -578,5 +578,6 @@ def test_no_secret_is_ever_logged(world, user, log):
 
 def test_access_lines_carry_the_request(world, user, log):
     answer = user.call("GET", "/v1/tenants")
-    line, = [line for line in log.read_text().splitlines() if answer.headers["x-request-id"] in line]
+    line, = eventually(lambda: [line for line in log.read_text().splitlines() if answer.headers["x-request-id"] in line],
+                       what="a line: it is written after the answer")
     assert "method=GET path=/v1/tenants status=200" in line and f"user={user.id}" in line
