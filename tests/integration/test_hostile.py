@@ -2,8 +2,8 @@
 """Hostile clients at every route of the gateway's own table (openapi.json is made of it): whatever is sent, by whomever,
 is refused by a typed problem or does what it says; nothing of another tenant is ever told, and nothing fails inside.
 
-A new route with a body needs a row in `World.make_bodies`, one with parameters must be known to `World.fill`; without them
-the tests fail, so that none is left out."""
+A new route is walked at once, with a body made of its schema. The walk leads deeper where `World.make_bodies` has a body
+that is as described, and `World.fill` the ids of things that are there."""
 import copy
 import http.client
 import json
@@ -150,10 +150,10 @@ class World:
                ("/v1/wordlists/exports/{id}", self.export)]
         names = {"webhook_id": self.hook, "user_id": self.member.id}
         names["kind"] = "output" if "artifacts" in pattern else "office_text"
-        names["name"] = {"/internal/webhooks": "camber", "/v1/admin/schedules": "hostile", "/v1/admin/limits": "hostile"}.get(
+        names["name"] = {"/internal/webhooks": "camber", "/v1/admin/compute-backends": "camber", "/v1/admin/schedules": "hostile", "/v1/admin/limits": "hostile"}.get(
             pattern.rpartition("/")[0], "x")
         if "{id}" in pattern:
-            names["id"] = next(value for prefix, value in ids if pattern.startswith(prefix))
+            names["id"] = next((value for prefix, value in ids if pattern.startswith(prefix)), zero)
         return re.sub(r"\{(\w+)\}", lambda match: names[match[1]], pattern)
 
     def make_bodies(self):
@@ -193,6 +193,9 @@ class World:
             ("POST", "/v1/portal-schemas"): {"tenant_id": tenant, "name": "Hostile", "schema_definition": schema},
             ("POST", "/v1/admin/portal-schemas"): {"name": "Hostile", "schema_definition": schema, "active": True},
             ("PUT", "/v1/admin/portal-schemas/{id}"): {"active": True},
+            ("PUT", "/v1/admin/compute-backends/{name}"): {
+                "enabled": False, "url": "https://x.example.com", "share": 1, "webhook_secret": SECRET, "deadline_ms": 1000,
+                "poll_ms": 0, "poll_max_ms": 1000},
             ("POST", "/internal/webhooks/{name}"): {
                 "job_id": self.portal, "camber_job_id": "c", "external_job_id": "e", "status": "success", "result": {
                     "job_id": self.portal, "status": "success", "quality_score": 0.5, "warnings": ["w"], "metrics": {"m": 1},
@@ -257,6 +260,17 @@ def json_schema(operation):
     return operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
 
 
+def body_of(world, method, pattern, operation):
+    """One that is as described, or at least of the right types; None where there is none."""
+    plain = {"string": "x", "integer": 1, "boolean": True, "array": [], "object": {}}
+    schema = json_schema(operation)
+    if schema is None:
+        return None
+    made = {name: row.get("enum", [world.owner.tenant if row.get("format") == "uuid" else plain[row["type"]]])[0]
+            for name, row in schema["properties"].items()}
+    return world.bodies.get((method, pattern), made)
+
+
 def check(answer, operation, what, refused=False):
     """Nothing fails inside; a refusal is a problem, one of those that the route names (or any may give)."""
     assert answer.status < 500, (what, answer)
@@ -307,7 +321,7 @@ def test_members_that_are_wrong(world, owner, routes):
     for method, pattern, operation in routes:
         if json_schema(operation) is None or not json_schema(operation)["properties"]:
             continue
-        path, body = world.fill(pattern), world.bodies[method, pattern]
+        path, body = world.fill(pattern), body_of(world, method, pattern, operation)
         assert set(body) <= set(json_schema(operation)["properties"]), (method, pattern)
         for where, changed in mutants(body):
             check(owner.call(method, path, changed), operation, (method, path, where, changed))
@@ -331,7 +345,7 @@ def test_queries_that_are_wrong(world, owner, routes):
 
 def test_paths_that_are_wrong(world, owner, routes):
     for method, pattern, operation in routes:
-        body = world.bodies.get((method, pattern), {}) if json_schema(operation) is not None else None
+        body = body_of(world, method, pattern, operation)
         for index, part in enumerate(pattern.split("/")):
             if part.startswith("{"):
                 filled = world.fill(pattern).split("/")
@@ -360,7 +374,7 @@ def test_methods_that_are_none(world, owner, routes):
 def test_headers_that_are_wrong(world, owner, routes):
     for method, pattern, operation in routes:
         keyed = any(row["name"] == "Idempotency-Key" for row in operation["parameters"])
-        path, body = world.fill(pattern), world.bodies.get((method, pattern), {}) if keyed else None
+        path, body = world.fill(pattern), body_of(world, method, pattern, operation) if keyed else None
         names = ["Authorization"] + (["Idempotency-Key"] if keyed else [name for name in HEADERS if method == "GET"])
         for name, value in [(name, value) for name in names for value in HEADERS[name]]:
             answer = owner.call(method, path, body, {name: value.encode("latin-1")})
@@ -411,7 +425,7 @@ def test_strangers_see_and_change_nothing(system, world, routes):
     before = system.sql(STATE, world.owner.tenant)
     for method, pattern, operation in routes:
         path, is_open = world.fill(pattern), "security" in operation
-        body = world.bodies.get((method, pattern), {}) if json_schema(operation) is not None else None
+        body = body_of(world, method, pattern, operation)
         for token in (None, "x", world.owner.token[:-6] + "AAAAAA", world.stranger.token):
             if pattern in OPEN:
                 continue
@@ -433,7 +447,7 @@ def test_members_have_no_more_than_their_role(system, world, routes):
     client = Client(system, world.member.token)
     for method, pattern, operation in routes:
         path = world.fill(pattern)
-        body = world.bodies.get((method, pattern), {}) if json_schema(operation) is not None else None
+        body = body_of(world, method, pattern, operation)
         answer = client.call(method, path, body, {"X-Webhook-Secret": "wrong"})
         check(answer, operation, (method, path))
         if pattern.startswith("/v1/admin/") or "/webhooks" in pattern and is_guarded(operation):
