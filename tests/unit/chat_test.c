@@ -125,7 +125,8 @@ static void content_may_be_fenced(void **state) {
 }
 
 static void calls_become_a_list(void **state) {
-    const struct chat_usage some = {.prompt_tokens = 3, .completion_tokens = 2, .total_tokens = 5, .confidence_percent = 80};
+    const struct chat_usage some = {
+        .prompt_tokens = 3, .completion_tokens = 2, .total_tokens = 5, .confidence_percent = 80};
     const struct chat_usage none = {.confidence_percent = -1};
     char list[400] = "", full[400];
 
