@@ -49,7 +49,7 @@ static _Noreturn void meet(const struct errand *errand, const struct sandbox *sa
                            pid_t parent) {
     size_t size = (size_t)errand->packet.head_bytes + errand->packet.tail_bytes;
     const struct sandbox_limits limits = {.memory_bytes = MEMORY_BYTES,
-                                          .mapped_bytes = size,
+                                          .mapped_bytes = sandbox_mapped_bytes() + size,
                                           .cpu_seconds = IDENTIFY_DEADLINE_S,
                                           .file_bytes = IDENTIFY_ANSWER_BYTES,
                                           .parent = parent};

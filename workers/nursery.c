@@ -233,6 +233,7 @@ static int fork_runner(struct nursery *nursery, struct runner_slot *slot, struct
     }
     request->progress = slot->progress;
     request->nursery = getpid();
+    request->mapped_bytes = sandbox_mapped_bytes();
     entry->pid = fork();
     if (entry->pid < 0)
         return -1;

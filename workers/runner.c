@@ -105,7 +105,7 @@ static void close_standard(void) {
 static void enter(const struct runner_request *request, const struct sandbox *sandbox,
                   struct processor_context *context) {
     struct sandbox_limits limits = {.memory_bytes = request->memory_bytes,
-                                    .mapped_bytes = request->input_bytes + request->parts_bytes,
+                                    .mapped_bytes = request->mapped_bytes + request->input_bytes + request->parts_bytes,
                                     .cpu_seconds = request->cpu_seconds,
                                     .file_bytes = request->output_bytes,
                                     .parent = request->nursery};

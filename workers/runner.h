@@ -13,6 +13,7 @@ struct runner_request {
     uint64_t input_bytes, parts_bytes;
     uint64_t pages, pixels;
     uint64_t memory_bytes, output_bytes, cpu_seconds;
+    uint64_t mapped_bytes; /* sandbox_mapped_bytes of the nursery */
     struct processor_guards guards;
     uint64_t range_pages, ranges;
     bool joins;

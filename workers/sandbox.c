@@ -55,7 +55,6 @@ struct sandbox {
     struct sock_fprog filters[PROFILE_COUNT]; /* len 0: no seccomp here */
     int rulesets[PROFILE_COUNT];              /* -1: no Landlock here */
     int landlock_version;
-    int size_file; /* how much this process has mapped, for its children to read; see set_limits */
 };
 
 static const unsigned profile_users[PROFILE_COUNT] = {
@@ -162,16 +161,6 @@ static void allow_reading(int ruleset, const char *folder) {
     close(rule.parent_fd);
 }
 
-/* Takes the descriptor. */
-static int move_away(int fd) {
-    int moved = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_RULESET);
-
-    if (moved < 0)
-        fatal_errno("sandbox: descriptor not moved");
-    close(fd);
-    return moved;
-}
-
 static int open_ruleset(int version, enum processor_profile profile) {
     size_t size;
     struct ruleset_attributes attributes = ruleset_for(version, &size);
@@ -188,15 +177,11 @@ static int open_ruleset(int version, enum processor_profile profile) {
                 allow_reading(ruleset, folder);
         }
     }
-    return move_away(ruleset);
-}
-
-static int open_size_file(void) {
-    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-
-    if (fd < 0)
-        fatal_errno("sandbox: own size not known");
-    return move_away(fd);
+    int moved = fcntl(ruleset, F_DUPFD_CLOEXEC, FIRST_RULESET);
+    if (moved < 0)
+        fatal_errno("sandbox: Landlock ruleset not moved");
+    close(ruleset);
+    return moved;
 }
 
 /* --- prepared once ------------------------------------------------------------------------------------- */
@@ -206,7 +191,6 @@ struct sandbox *sandbox_new(void) {
     bool seccomp = has_seccomp();
 
     sandbox->landlock_version = landlock_version();
-    sandbox->size_file = open_size_file();
     for (int i = 0; i < PROFILE_COUNT; i++) {
         sandbox->rulesets[i] = -1;
         if (sandbox->landlock_version > 0)
@@ -228,7 +212,6 @@ void sandbox_free(struct sandbox *sandbox) {
             close(sandbox->rulesets[i]);
         free(sandbox->filters[i].filter);
     }
-    close(sandbox->size_file);
     free(sandbox);
 }
 
@@ -282,6 +265,19 @@ int sandbox_drop_capabilities(void) {
     return keep != 0 ? set_capabilities(0) : -1; /* root in a container may have none of the three */
 }
 
+uint64_t sandbox_mapped_bytes(void) {
+    char text[64];
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+
+    if (fd >= 0)
+        close(fd);
+    if (size <= 0)
+        return 0;
+    text[size] = '\0';
+    return strtoull(text, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 /* --- in a runner --------------------------------------------------------------------------------------- */
 
 static int set_limit(int resource, uint64_t soft, uint64_t hard) {
@@ -290,20 +286,8 @@ static int set_limit(int resource, uint64_t soft, uint64_t hard) {
     return setrlimit((__rlimit_resource_t)resource, &limit);
 }
 
-/* Address space that the parent has now, which is what was inherited of it. By the parent's own file: to open one for
- * each child and to take its entry away again costs more than all of its limits. */
-static uint64_t inherited_bytes(const struct sandbox *sandbox) {
-    char text[64];
-    ssize_t size = pread(sandbox->size_file, text, sizeof text - 1, 0);
-
-    if (size <= 0)
-        return 0;
-    text[size] = '\0';
-    return strtoull(text, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-static int set_limits(const struct sandbox *sandbox, const struct sandbox_limits *limits) {
-    uint64_t memory = inherited_bytes(sandbox) + limits->mapped_bytes + limits->memory_bytes;
+static int set_limits(const struct sandbox_limits *limits) {
+    uint64_t memory = limits->mapped_bytes + limits->memory_bytes;
 
     if (set_limit(RLIMIT_CORE, 0, 0) != 0 || set_limit(RLIMIT_NPROC, 0, 0) != 0 ||
         set_limit(RLIMIT_NOFILE, RUNNER_OPEN_FILES, RUNNER_OPEN_FILES) != 0 ||
@@ -332,7 +316,7 @@ int sandbox_enter(const struct sandbox *sandbox, enum processor_profile profile,
                   const struct sandbox_limits *limits, unsigned keep_below) {
     const struct sock_fprog *filter = &sandbox->filters[profile];
 
-    if (set_limits(sandbox, limits) != 0 || drop_identity() != 0)
+    if (set_limits(limits) != 0 || drop_identity() != 0)
         return -1;
     /* A change of identity clears the death signal, so it is set after it. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != limits->parent)

@@ -18,8 +18,8 @@
 struct sandbox;
 
 struct sandbox_limits {
-    uint64_t memory_bytes; /* beyond what the parent has mapped already */
-    uint64_t mapped_bytes; /* and what the child itself has: its input */
+    uint64_t memory_bytes; /* beyond mapped_bytes */
+    uint64_t mapped_bytes; /* what the child has by itself: what the parent had, and its input */
     uint64_t cpu_seconds;
     uint64_t file_bytes; /* largest size of any one output */
     pid_t parent;        /* the nursery: the runner dies with it */
@@ -41,6 +41,10 @@ void sandbox_describe(const struct sandbox *sandbox, bool namespaces, char *targ
 int sandbox_unshare(void);
 /* In the nursery, after each start: no new privileges, and only the capabilities to drop and end runners. */
 int sandbox_drop_capabilities(void);
+
+/* Address space of this process. For the parent to ask before it forks: in a child the file has to be made and taken
+ * away again, and a parent that is asked later may have become another program. 0 where it can't be known. */
+uint64_t sandbox_mapped_bytes(void);
 
 /* In a runner: everything. The descriptors [0, keep_below) stay open, all others are closed. -1 with errno
  * leaves the process unfit for use. */

@@ -251,6 +251,14 @@ def test_renewal_many_times():
         assert len([e for e in driver.events if e["event"] == "renewed"]) >= 20
 
 
+def test_renewal_leaves_memory_alone():
+    """A runner's room is counted beyond what its nursery had, which is another program an instant later."""
+    with Driver(nursery_documents=1) as driver:
+        for _ in range(20):
+            answer = driver.act("allocate", 56 * MIB, limits={"memory_bytes": 64 * MIB})
+            assert answer["reason"] == "", answer
+
+
 def test_runners_die_with_the_nursery():
     driver = Driver()
     number = driver.start("selftest", {"act": "sleep", "amount": 60000}, limits={"no_progress_ms": 0})
