@@ -89,9 +89,14 @@ def test_a_backup_made_as_described_restores(system, user, tmp_path):
         state = other.directory / "state"
         state.mkdir(mode=0o755)
         subprocess.run(["cp", "-a", tmp_path / "backup" / "secrets", tmp_path / "backup" / "store", state], check=True)
+        roles, = re.findall(r"`filemill serve --roles ([^`]+)`", section)
+        other.environment["FILEMILL_ROLES"] = roles
         other.start()
-        subprocess.run(["bash", "-euc", f'eval "$(filemill env)"; {restore}; filemill reload'],
-                       env={**other.environment, **path}, cwd=tmp_path, check=True)
+        subprocess.run(["bash", "-euc", f'eval "$(filemill env)"; {restore}'], env={**other.environment, **path},
+                       cwd=tmp_path, check=True)
+        assert other.terminate() == 0
+        del other.environment["FILEMILL_ROLES"]
+        other.start()
         returned = User(other, user.id)
         assert eventually(lambda: returned.call("GET", f"/v1/files/{file_id}").status == 200, what="restored")
         assert b"mill" in returned.derivative(file_id, "pdf_text").lower()
