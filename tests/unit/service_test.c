@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "lib/text.h"
 #include "workers/breaker.h"
 #include "workers/limiter.h"
 #include "workers/service.h"
@@ -143,6 +144,60 @@ static void keys_go_to_their_origin_alone(void **state) {
     assert_string_equal(service_key_for(keys, "http://a.example/x"), "plain");
 }
 
+struct answers {
+    struct loop *loop;
+    struct services *services;
+    size_t wanted, told;
+    bool refused;
+};
+
+static void ask(struct answers *answers);
+
+static void on_answer(void *context, const struct service_end *end) {
+    struct answers *answers = context;
+
+    answers->told++;
+    answers->refused = answers->refused && strcmp(end->code, "backend_refused") == 0;
+    if (answers->told < answers->wanted)
+        ask(answers); /* from within, as tasks do */
+    else
+        loop_stop(answers->loop, 0);
+}
+
+static void ask(struct answers *answers) {
+    char base[64];
+    const struct service_order order = {.service = SERVICE_COMPUTE,
+                                        .base = base,
+                                        .path = "/jobs",
+                                        .content_type = "application/json",
+                                        .body = -1,
+                                        .wall_ms = 10000};
+
+    assert_int_equal(text_format(base, sizeof base, "http://10.0.0.%zu/", answers->told % 100), 0);
+    assert_non_null(services_ask(answers->services, &order, on_answer, answers));
+}
+
+/* More of them than are remembered, each asked from the end of the one before; and where nothing may be sent,
+ * nothing is. */
+static void services_by_url_come_and_go(void **state) {
+    struct settings settings = {.compute_concurrency = 2, .compute_timeout_ms = 1000, .service_answer_bytes = 1000};
+    struct answers answers = {.loop = loop_new(), .wanted = 250, .refused = true};
+    struct http_client *http = http_client_new(answers.loop, 2);
+    char error[128];
+    struct outbound *outbound = outbound_new(true, false, NULL, error, sizeof error);
+
+    (void)state;
+    answers.services = services_new(answers.loop, &settings, http, outbound);
+    ask(&answers);
+    assert_int_equal(loop_run(answers.loop), 0);
+    assert_int_equal(answers.told, 250);
+    assert_true(answers.refused);
+    services_free(answers.services);
+    http_client_free(http);
+    outbound_free(outbound);
+    loop_free(answers.loop);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_circuit_opens_probes_and_closes),
@@ -150,6 +205,7 @@ int main(void) {
         cmocka_unit_test(replies_have_meanings),
         cmocka_unit_test(retry_after_is_bounded),
         cmocka_unit_test(keys_go_to_their_origin_alone),
+        cmocka_unit_test(services_by_url_come_and_go),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
