@@ -204,7 +204,8 @@ done'''
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus: set FILEMILL_CORPUS")
 @pytest.mark.parametrize("pattern, processor, options", [
-    ("pdf/*.pdf", "extract_pdf", []), ("pdf/*.pdf", "thumbnail", []), ("img/*", "thumbnail", []),
+    ("pdf/*.pdf", "extract_pdf", []), ("pdf/*.pdf", "thumbnail", []), ("pdf/*.pdf", "page_images", []),
+    ("img/*", "thumbnail", []),
     ("img/*", "image_variants", ["--params", '{"sizes": [64], "formats": ["webp", "jpeg", "png", "avif"]}']),
     ("img/*.jpg", "portal_photo", ["--param", "preset=NEET 2026"]), ("ocr/*.tif* ocr/*.png ocr/*.jpg", "ocr", []),
     ("audio/*.wav audio/*.mp3 audio/*.m4a audio/*.flac", "waveform", []),
