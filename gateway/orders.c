@@ -7,6 +7,7 @@
 #include "gateway/files.h"
 #include "gateway/json.h"
 #include "gateway/module.h"
+#include "gateway/order_flow.h"
 #include "gateway/parameters.h"
 #include "gateway/scheduler_link.h"
 #include "gateway/statements.h"
@@ -53,7 +54,10 @@ static const struct statement schedule_statement = {
     }
 static const struct field order_fields[] = {ORDER_FIELDS};
 static const struct field listed_fields[] = {{"file_id", FIELD_UUID, true, 0, 0, NULL, "The file."},
-                                             ORDER_FIELDS};
+                                             ORDER_FIELDS,
+                                             {"waits_for", FIELD_LIST, false, 1, ORDERS_MOST, NULL,
+                                              "Places in the list, from 0, of jobs that must be done first; each is "
+                                              "waited for by one other at most."}};
 
 /* What jobs_order takes; a new reference. */
 static json_t *make_order(const struct call *call, const char *file, const json_t *order) {
@@ -237,6 +241,30 @@ static void check_file(struct faults *faults, size_t place, const json_t *wanted
     }
 }
 
+static void note_flow(void *context, size_t place, const char *member, const char *words) {
+    note(context, place, member, words);
+}
+
+static const char *tenant_at(const json_t *list, const json_t *files, size_t place) {
+    const char *file = json_text_member(json_array_get(list, place), "file_id");
+    const char *tenant = json_text_member(json_object_get(files, file), "tenant");
+    return tenant != NULL ? tenant : "";
+}
+
+/* Whoever waits is told how those ended that it waited for. */
+static void check_tenants(struct faults *faults, const json_t *list, const json_t *files) {
+    size_t place, index;
+    const json_t *wanted, *member;
+    json_array_foreach(list, place, wanted) {
+        json_array_foreach(json_object_get(wanted, "waits_for"), index, member) {
+            if (strcmp(tenant_at(list, files, place),
+                       tenant_at(list, files, (size_t)json_integer_value(member))) != 0) {
+                note(faults, place, "waits_for", "Names a job of another tenant");
+            }
+        }
+    }
+}
+
 /* True: there were faults, and the call is answered. */
 static bool told(struct call *call, const struct faults *faults) {
     if (faults->list != NULL) {
@@ -288,10 +316,11 @@ static const struct destination {
     const char *operation;
     const struct statement *files, *order;
     call_query_fn *done;
+    bool is_kept; /* queued anew again and again, so that jobs have no ids that others could wait for */
 } destinations[] = {
-    {"orderJobs", &files_statement, &order_statement, ordered_many},
-    {"adminOrderJobs", &all_files_statement, &admin_order_statement, ordered_many},
-    {"adminSchedulePut", &all_files_statement, &schedule_statement, scheduled},
+    {"orderJobs", &files_statement, &order_statement, ordered_many, false},
+    {"adminOrderJobs", &all_files_statement, &admin_order_statement, ordered_many, false},
+    {"adminSchedulePut", &all_files_statement, &schedule_statement, scheduled, true},
 };
 
 static const struct destination *destination_of(const struct call *call) {
@@ -331,7 +360,9 @@ static void looked(struct call *call, const struct database_answer *answer) {
         check_file(&faults, place, wanted, files);
         json_array_append_new(orders, make_order(call, json_text_member(wanted, "file_id"), wanted));
     }
+    check_tenants(&faults, list, files);
     if (!told(call, &faults)) {
+        order_flow_link(list, orders);
         send_orders(call, orders);
     }
     json_decref(orders);
@@ -357,10 +388,16 @@ static void handle_orders(struct call *call) {
         size_t before = faults.count;
         lower_file_id(wanted);
         check_shape(&faults, place, wanted);
+        if (json_object_get(wanted, "waits_for") != NULL && destination_of(call)->is_kept) {
+            note(&faults, place, "waits_for", "What a schedule queues waits for nothing");
+        }
         if (faults.count == before) {
             check_twice(&faults, place, wanted, seen);
             json_array_append(ids, json_object_get(wanted, "file_id"));
         }
+    }
+    if (faults.list == NULL) {
+        order_flow_check(json_object_get(call->body, "jobs"), note_flow, &faults);
     }
     if (!told(call, &faults)) {
         char *values = json_encode(ids);

@@ -165,7 +165,8 @@ class World:
         hook = {"url": f"https://{MARK}.example.com/", "description": "d", "event_types": ["file.ready"], "concurrency": 2}
         order = {"type": "ocr", "parameters": {"pages": "1", "outputs": ["text"], "dpi": 200}, "priority": 1,
                  "unique_key": "k", "run_after": "2030-01-01T00:00:00Z"}
-        orders = {"jobs": [{"file_id": self.file, **order}]}
+        orders = {"jobs": [{"file_id": self.file, **order},
+                           {"file_id": self.file, "type": "thumbnail", "waits_for": [0]}]}
         return {
             ("POST", "/v1/tenants/bootstrap"): {"name": "n"},
             ("POST", "/v1/tenants/{id}/members"): {"user_id": str(uuid.uuid4()), "role": "member"},

@@ -48,6 +48,66 @@ def faults(answer):
     return {path: words[0] for path, words in answer.json["details"]["fieldErrors"].items()}
 
 
+def texts(user, count):
+    files = [user.send(f"{number}.txt", "text/plain", f"order {number} {uuid.uuid4()}".encode()) for number in range(count)]
+    for file in files:
+        user.wait(file)
+    return files
+
+
+def test_one_waits_for_others(system, user):
+    last, *first = texts(user, 3)
+    office = [{"file_id": file, "type": "extract_office"} for file in first]
+    answer = order(user, [{"file_id": last, "type": "extract_office", "waits_for": [2, 1]}, *office])
+    assert answer.status == 202 and answer.json["created"] == 3, answer
+    parent, *awaited = [job["id"] for job in answer.json["jobs"]]
+    rows = eventually(lambda: (rows := system.sql(
+        "select id::text, parent::text, status::text, finished_at from jobs where id = any (%s::uuid[])",
+        [parent, *awaited])) and {row["status"] for row in rows} == {"done"} and {row["id"]: row for row in rows}, 20)
+    assert [rows[job]["parent"] for job in awaited] == [parent, parent] and rows[parent]["parent"] is None
+    assert rows[parent]["finished_at"] > max(rows[job]["finished_at"] for job in awaited)
+    assert user.derivative(last, "office_text").startswith(b"order 0 ")  # an ordinary run, that joins nothing
+    assert user.wait(last)["status"] == "ready"
+
+
+def test_one_waits_for_what_is_cancelled(system, user):
+    picture, text = pictures(system, user, 1)[0], texts(user, 1)[0]
+    answer = order(user, [{"file_id": picture, "type": "thumbnail"},
+                          {"file_id": text, "type": "extract_office", "waits_for": [0]}])
+    awaited, parent = [job["id"] for job in answer.json["jobs"]]
+    assert user.call("GET", f"/v1/jobs/{parent}").json["status"] == "waiting"
+    assert user.call("GET", f"/v1/jobs/{awaited}").json["parent"] == parent
+    assert user.call("POST", f"/v1/jobs/{awaited}/cancel").status == 200
+    ended = eventually(lambda: (job := user.call("GET", f"/v1/jobs/{parent}").json)["status"] == "failed" and job, 20)
+    assert ended["error_code"] == "child_failed"
+
+
+def test_waiting_that_cannot_be(system, user, admin):
+    files = pictures(system, user, 3)
+    stranger = pictures(system, system.user().bootstrap(), 1)[0]
+
+    def told(*more, files=files, who=user, path="/v1/jobs"):
+        return faults(order(who, [{"file_id": file, "type": "thumbnail", **extra} for file, extra in zip(files, more)], path))
+    circle = "Waits, in the end, for itself"
+    assert told({"waits_for": [0]}) == {"jobs[0].waits_for": circle}
+    assert told({"waits_for": [2]}, {"waits_for": [0]}, {"waits_for": [1]}) == {
+        f"jobs[{place}].waits_for": circle for place in range(3)}
+    for member in (3, -1, "1", None, 1.0, [1], 2**62):
+        assert "no place" in told({"waits_for": [member]}, {}, {})["jobs[0].waits_for"], member
+    assert told({"waits_for": []}) == {"jobs[0].waits_for": "Too few"}
+    assert "already" in told({}, {"waits_for": [0]}, {"waits_for": [0]})["jobs[2].waits_for"]
+    assert "already" in told({}, {"waits_for": [0, 0]})["jobs[1].waits_for"]
+    assert "unique_key" in told({"waits_for": [1], "unique_key": "k"}, {})["jobs[0].waits_for"]
+    assert "unique_key" in told({"waits_for": [1]}, {"unique_key": "k"})["jobs[0].waits_for"]
+    assert "run_after" in told({"waits_for": [1], "run_after": "2100-01-01T00:00:00Z"}, {})["jobs[0].waits_for"]
+    assert told({}, {"waits_for": [0]}, files=[files[0], stranger], who=admin, path="/v1/admin/jobs") == {
+        "jobs[1].waits_for": "Names a job of another tenant"}
+    answer = admin.call("PUT", "/v1/admin/schedules/flow", {"cron": "@daily", "jobs": [
+        {"file_id": files[0], "type": "thumbnail"}, {"file_id": files[1], "type": "thumbnail", "waits_for": [0]}]})
+    assert "waits for nothing" in faults(answer)["jobs[1].waits_for"]
+    assert jobs_of(system, *files) == []
+
+
 def test_a_thousand_in_one_call(system, user):
     files = pictures(system, user, MANY)
     wanted = [{"file_id": file, "type": "thumbnail", "unique_key": f"many-{place}", "priority": place % 2 + 2}
