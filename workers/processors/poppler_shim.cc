@@ -109,14 +109,13 @@ int pdf_warm(void) {
     if (warm_pdf != nullptr)
         return 0;
     poppler::set_debug_error_function(be_silent, nullptr);
-    struct pdf *pdf =
-        pdf_open(reinterpret_cast<const unsigned char *>(warm_document), sizeof warm_document - 1, &status);
-    if (pdf == nullptr)
+    warm_pdf = pdf_open(reinterpret_cast<const unsigned char *>(warm_document), sizeof warm_document - 1, &status);
+    if (warm_pdf == nullptr)
         return -1;
-    if (pdf_page_text(pdf, 0, PDF_ORDER_RAW, &text, &size) == PDF_OK && std::strstr(text, "warm") != nullptr)
-        warm_pdf = pdf;
+    status = pdf_page_text(warm_pdf, 0, PDF_ORDER_RAW, &text, &size);
+    bool is_read = status == PDF_OK && std::strstr(text, "warm") != nullptr;
     std::free(text);
-    return warm_pdf != nullptr ? 0 : -1;
+    return is_read ? 0 : -1;
 }
 
 int pdf_warm_drawing(void) {
