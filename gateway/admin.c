@@ -61,11 +61,6 @@ static bool refused(struct call *call, const struct database_answer *answer) {
     return true;
 }
 
-static void write_one(struct call *call, const struct query *query, call_query_fn *done) {
-    call_write(call,
-               &(struct call_effect){.queries = query, .count = 1, .on_answer = done, .on_refusal = refused});
-}
-
 /* --- seeing --- */
 
 static void shown(struct call *call, const struct database_answer *answer) {
@@ -148,13 +143,13 @@ static struct query retry(const struct call *call, const struct statement *state
 
 static void handle_retry(struct call *call) {
     const struct query query = retry(call, &retry_all_statement, member(call, "tenant_id"));
-    write_one(call, &query, retried);
+    call_write_one(call, &query, retried, refused);
 }
 
 static void retry_of_tenant(struct call *call, const struct database_answer *answer) {
     if (may_manage(call, answer)) {
         const struct query query = retry(call, &retry_statement, call->parameters[0]);
-        write_one(call, &query, retried);
+        call_write_one(call, &query, retried, refused);
     }
 }
 
@@ -180,7 +175,7 @@ static void cancelled(struct call *call, const struct database_answer *answer) {
 
 static void handle_cancel(struct call *call) {
     const struct query query = {.statement = &cancel_statement, .values = {call->parameters[0]}};
-    write_one(call, &query, cancelled);
+    call_write_one(call, &query, cancelled, refused);
 }
 
 static void done(struct call *call, const struct database_answer *answer) {
@@ -190,7 +185,7 @@ static void done(struct call *call, const struct database_answer *answer) {
 
 static void pause_or_resume(struct call *call, const char *pause) {
     const struct query query = {.statement = &pause_statement, .values = {member(call, "type"), pause}};
-    write_one(call, &query, done);
+    call_write_one(call, &query, done, refused);
 }
 
 static void handle_pause(struct call *call) {
@@ -229,9 +224,7 @@ static void dropped(struct call *call, const struct database_answer *answer) {
 
 static void handle_schedule_drop(struct call *call) {
     const struct query query = {.statement = &schedule_drop_statement, .values = {call->parameters[0]}};
-    call_write(
-        call, &(struct call_effect){
-                  .queries = &query, .count = 1, .on_answer = dropped, .on_refusal = refused_time});
+    call_write_one(call, &query, dropped, refused_time);
 }
 
 static void handle_schedule(struct call *call) {

@@ -31,11 +31,6 @@ static bool refused(struct call *call, const struct database_answer *answer) {
     return true;
 }
 
-static void write_one(struct call *call, const struct query *query, call_query_fn *done) {
-    call_write(call,
-               &(struct call_effect){.queries = query, .count = 1, .on_answer = done, .on_refusal = refused});
-}
-
 static void shown(struct call *call, const struct database_answer *answer) {
     call_respond(call, 200, result_text(answer->results[0], 0, "answer"));
 }
@@ -61,25 +56,25 @@ static void handle_limits(struct call *call) {
 static void handle_limit_set(struct call *call) {
     char *wanted = json_encode(call->body);
     const struct query query = {.statement = &set_statement, .values = {call->parameters[0], wanted}};
-    write_one(call, &query, done);
+    call_write_one(call, &query, done, refused);
     free(wanted);
 }
 
 static void handle_limit_drop(struct call *call) {
     const struct query query = {.statement = &drop_statement, .values = {call->parameters[0]}};
-    write_one(call, &query, dropped);
+    call_write_one(call, &query, dropped, refused);
 }
 
 static void handle_priority(struct call *call) {
     char *wanted = json_encode(call->body);
     const struct query query = {.statement = &priority_statement, .values = {call->parameters[0], wanted}};
-    write_one(call, &query, done);
+    call_write_one(call, &query, done, refused);
     free(wanted);
 }
 
 static void pause_or_resume(struct call *call, const char *pause) {
     const struct query query = {.statement = &pause_statement, .values = {call->parameters[0], pause}};
-    write_one(call, &query, done);
+    call_write_one(call, &query, done, refused);
 }
 
 static void handle_pause(struct call *call) {

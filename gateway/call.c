@@ -218,6 +218,12 @@ void call_write(struct call *call, const struct call_effect *effect) {
     run(call, queries, count, effect->on_answer);
 }
 
+void call_write_one(struct call *call, const struct query *query, call_query_fn *on_answer,
+                    call_refusal_fn *on_refusal) {
+    call_write(call, &(struct call_effect){
+                         .queries = query, .count = 1, .on_answer = on_answer, .on_refusal = on_refusal});
+}
+
 /* --- the answer --- */
 
 static size_t common_headers(const struct call *call, struct http_header *headers) {

@@ -81,6 +81,9 @@ struct call_effect {
     const char *proof_file; /* the known answer is true only if this file now exists; NULL: always */
 };
 void call_write(struct call *call, const struct call_effect *effect);
+/* One query, of whose answer nothing is known beforehand. `on_refusal` may be NULL. */
+void call_write_one(struct call *call, const struct query *query, call_query_fn *on_answer,
+                    call_refusal_fn *on_refusal);
 
 /* The answer: `body` is JSON text (borrowed). */
 void call_respond(struct call *call, int status, const char *body);

@@ -216,7 +216,7 @@ void classify_submit(struct call *call, const char *tenant, const json_t *labels
     const struct query query = {.statement = &submit_statement,
                                 .values = {id, tenant, labels_text, call->gateway->settings.classify_backend,
                                            items_text, call->request_id}};
-    call_write(call, &(struct call_effect){.queries = &query, .count = 1, .on_answer = submitted});
+    call_write_one(call, &query, submitted, NULL);
     free(labels_text);
     free(items_text);
 }

@@ -202,7 +202,7 @@ static void keep_model(struct call *call, const struct lesson *lesson, const str
     if (model == NULL) {
         query.values[3] = query.values[4] = NULL;
     }
-    call_write(call, &(struct call_effect){.queries = &query, .count = 1, .on_answer = learnt});
+    call_write_one(call, &query, learnt, NULL);
     free(text);
 }
 

@@ -230,7 +230,7 @@ static void insert(struct call *call, struct upload *upload) {
     const struct query query = {.statement = &statements[STATEMENT_FILE_INSERT],
                                 .values = {put->file, upload->tenant, "private", put->key, put->type, size,
                                            NULL, upload->filename, minutes}};
-    call_write(call, &(struct call_effect){.queries = &query, .count = 1, .on_answer = inserted});
+    call_write_one(call, &query, inserted, NULL);
 }
 
 /* --- what it is --------------------------------------------------------------------------------------------

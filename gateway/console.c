@@ -148,8 +148,7 @@ static void handle_session(struct call *call) {
     }
     (void)text_copy(call->user, sizeof call->user, claims.user);
     const struct query query = {.statement = &spend_code, .values = {id}};
-    call_write(call, &(struct call_effect){
-                         .queries = &query, .count = 1, .on_answer = spent, .on_refusal = spent_before});
+    call_write_one(call, &query, spent, spent_before);
 }
 
 /* ---- what it serves ---- */

@@ -338,10 +338,7 @@ static void send_orders(struct call *call, const json_t *orders) {
     char *change = json_encode(rest);
     const struct query query = {.statement = destination_of(call)->order,
                                 .values = {wanted, call->parameters[0], change}};
-    call_write(call, &(struct call_effect){.queries = &query,
-                                           .count = 1,
-                                           .on_answer = destination_of(call)->done,
-                                           .on_refusal = refused_many});
+    call_write_one(call, &query, destination_of(call)->done, refused_many);
     free(change);
     free(wanted);
     json_decref(rest);

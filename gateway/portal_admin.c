@@ -38,11 +38,6 @@ static bool refused(struct call *call, const struct database_answer *answer) {
     return true;
 }
 
-static void write_one(struct call *call, const struct query *query, call_query_fn *done) {
-    call_write(call,
-               &(struct call_effect){.queries = query, .count = 1, .on_answer = done, .on_refusal = refused});
-}
-
 static void shown(struct call *call, const struct database_answer *answer) {
     const char *text = result_text(answer->results[0], 0, "answer");
 
@@ -73,7 +68,7 @@ static void handle_schema_add(struct call *call) {
     const struct query query = {
         .statement = &add_schema,
         .values = {json_text_member(call->body, "name"), text, offered ? "true" : "false"}};
-    write_one(call, &query, added);
+    call_write_one(call, &query, added, refused);
     free(text);
 }
 
@@ -81,7 +76,7 @@ static void handle_schema_offer(struct call *call) {
     bool offered = json_is_true(json_object_get(call->body, "active"));
     const struct query query = {.statement = &offer_schema,
                                 .values = {call->parameters[0], offered ? "true" : "false"}};
-    write_one(call, &query, shown);
+    call_write_one(call, &query, shown, refused);
 }
 
 /* ---- services outside ---- */
@@ -140,7 +135,7 @@ static void handle_backend_set(struct call *call) {
         return;
     }
     const struct query query = {.statement = &set_backend, .values = {call->parameters[0], wish}};
-    write_one(call, &query, done);
+    call_write_one(call, &query, done, refused);
     free(wish);
 }
 

@@ -55,8 +55,7 @@ static void ask(struct call *call, const struct report *report, bool probe, call
     if (probe) {
         call_read(call, &query, 1, then);
     } else {
-        call_write(call, &(struct call_effect){
-                             .queries = &query, .count = 1, .on_answer = then, .on_refusal = refused});
+        call_write_one(call, &query, then, refused);
     }
 }
 

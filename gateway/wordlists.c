@@ -113,8 +113,7 @@ static void add(struct call *call, const json_t *pairs) {
         .values = {json_text_member(call->body, "tenant_id"), json_text_member(call->body, "job_id"),
                    name != NULL ? name : "Words", json_text_member(call->body, "source_language"),
                    json_text_member(call->body, "target_language"), text}};
-    call_write(call, &(struct call_effect){
-                         .queries = &query, .count = 1, .on_answer = added, .on_refusal = refused});
+    call_write_one(call, &query, added, refused);
     free(text);
 }
 
@@ -191,8 +190,7 @@ void handle_wordlist_change(struct call *call) {
     char *text = pairs != NULL ? json_encode(pairs) : NULL;
     const struct query query = {.statement = &change_statement,
                                 .values = {call->parameters[0], json_text_member(call->body, "name"), text}};
-    call_write(call, &(struct call_effect){
-                         .queries = &query, .count = 1, .on_answer = shown, .on_refusal = refused});
+    call_write_one(call, &query, shown, refused);
     free(text);
 }
 

@@ -104,7 +104,7 @@ void handle_wordlist_submit(struct call *call) {
     const struct query query = {.statement = &submit_statement,
                                 .values = {json_text_member(call->body, "file_id"), source, target, options,
                                            cooldown, call->request_id}};
-    call_write(call, &(struct call_effect){.queries = &query, .count = 1, .on_answer = submitted});
+    call_write_one(call, &query, submitted, NULL);
 }
 
 static void job_read(struct call *call, const struct database_answer *answer) {
@@ -136,7 +136,7 @@ void handle_wordlist_export(struct call *call) {
     const struct query query = {
         .statement = &export_statement,
         .values = {call->parameters[0], json_text_member(call->body, "format"), call->request_id}};
-    call_write(call, &(struct call_effect){.queries = &query, .count = 1, .on_answer = export_begun});
+    call_write_one(call, &query, export_begun, NULL);
 }
 
 /* The list's name, of which only letters, digits and blanks are kept, so that it needs no quoting. */
