@@ -741,7 +741,8 @@ def test_idle_asks_little(stage, queue, postgres):
     worker.nothing("task", 10)
     time.sleep(1.5)  # statistics arrive late
     used = int(postgres.value(count)) - before
-    assert used <= 2 * 11.5 + 3, f"{used} transactions in 11.5 s"
+    chores = 10  # each once, if a minute begins meanwhile
+    assert used <= 2 * 11.5 + 3 + chores, f"{used} transactions in 11.5 s"
 
 
 def test_claim_plan_reads_only_what_it_takes(queue, postgres):
