@@ -29,8 +29,8 @@ def baseline_script(user):
     timeout = re.search(r"STATEMENT_TIMEOUT_MS (\d+)", MAIN.read_text()).group(1)
     values = {1: "lpad(:n::text, 32, '0')", 2: f"'{user.tenant}'", 3: "'private'",
               4: f"'t/{user.tenant}/u/{user.id}/f/' || lpad(:n::text, 32, '0') || '/original.pdf'",
-              5: "'application/pdf'", 6: "'123456'", 7: "null", 8: "'report.pdf'", 9: "'60'"}
-    insert = re.sub(r"\$(\d)", lambda found: f"({values[int(found.group(1))]})",
+              5: "'application/pdf'", 6: "'123456'", 7: "null", 8: "'report.pdf'", 9: "'60'", 10: "null"}
+    insert = re.sub(r"\$(\d+)", lambda found: f"({values[int(found.group(1))]})",
                     gateway_statement("STATEMENT_FILE_INSERT"))
     pairs = [("role", "filemill_gateway"), ("statement_timeout", timeout), ("lock_timeout", timeout),
              ("idle_in_transaction_session_timeout", timeout), ("filemill.user_id", user.id)]
