@@ -19,7 +19,7 @@ def postgres():
 
 @pytest.fixture
 def queue(postgres):
-    postgres.execute("truncate tenants, paused_types, job_limits, object_deletions cascade")
+    postgres.clear("tenants", "paused_types", "job_limits", "object_deletions")
     return Queue(postgres)
 
 

@@ -20,7 +20,7 @@ def postgres():
 
 @pytest.fixture
 def queue(postgres):
-    postgres.execute("truncate tenants, job_parts, object_deletions cascade")
+    postgres.clear("tenants", "job_parts", "object_deletions")
     return Queue(postgres)
 
 

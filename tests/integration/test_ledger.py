@@ -26,7 +26,7 @@ def postgres():
 @pytest.fixture
 def users(postgres):
     """Users' jobs: done, failed, deleted with their ledger left behind, and still open; all of it made long ago."""
-    postgres.execute("truncate tenants, user_credits, credit_ledger, credit_reservations cascade")
+    postgres.clear("tenants", "user_credits", "credit_ledger", "credit_reservations")
     dice, users = random.Random(4), [str(uuid.uuid4()) for _ in range(N)]
     tenant = postgres.value("insert into tenants (name) values ('t') returning id")
     for user in users:

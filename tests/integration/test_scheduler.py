@@ -23,7 +23,7 @@ def postgres():
 
 @pytest.fixture
 def queue(postgres):
-    postgres.execute("truncate tenants, paused_types, object_deletions cascade")
+    postgres.clear("tenants", "paused_types", "object_deletions")
     return Queue(postgres)
 
 
