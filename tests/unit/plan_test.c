@@ -40,104 +40,105 @@ static const char *sniff_copy(const char *bytes, size_t size) {
     return media_type;
 }
 
+static const struct sniff_case sniff_cases[] = {
+    {BYTES("%PDF-1.7\n"), "application/pdf"},
+    {BYTES("\r\n\x80junk\r\n%PDF-1.4"), "application/pdf"},
+    {BYTES("\x89PNG\r\n\x1a\n"), "image/png"},
+    {BYTES("\x89PNG"), NULL},
+    {BYTES("\xff\xd8\xff\xe0"), "image/jpeg"},
+    {BYTES("GIF89a"), "image/gif"},
+    {BYTES("RIFF\x10\0\0\0WEBPVP8 "), "image/webp"},
+    {BYTES("RIFF\x10\0\0\0WAVEfmt "), "audio/wav"},
+    {BYTES("RIFF\x10\0\0\0XXXX"), NULL},
+    {BYTES("II*\0\x08\0\0\0"), "image/tiff"},
+    {BYTES("MM\0*\0\0\0\x08"), "image/tiff"},
+    {BYTES("BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"), "image/bmp"},
+    {BYTES("BM is a text"), "text/plain"},
+    {BYTES("\0\0\0\x18"
+           "ftypheic\0\0\0\0mif1heic"),
+     "image/heic"},
+    {BYTES("\0\0\0\x18"
+           "ftypmif1\0\0\0\0mif1heic"),
+     "image/heic"},
+    {BYTES("\0\0\0\x18"
+           "ftypmif1\0\0\0\0mif1miaf"),
+     "image/heif"},
+    {BYTES("\0\0\0\x18"
+           "ftypavif\0\0\0\0mif1miaf"),
+     "image/avif"},
+    {BYTES("\0\0\0\x18"
+           "ftypM4A \0\0\0\0M4A mp42"),
+     "audio/mp4"},
+    {BYTES("\0\0\0\x18"
+           "ftypisom\0\0\0\0isommp41"),
+     "video/mp4"},
+    {BYTES("\0\0\0\x14"
+           "ftypqt  \0\0\0\0qt  "),
+     "video/quicktime"},
+    {BYTES("\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\x82\x84webm"), "video/webm"},
+    {BYTES("\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\x82\x88matroska"), "video/x-matroska"},
+    {BYTES("\x1a\x45\xdf\xa3\x9f\x42\x82\x84webm\xae\x86\x86"
+           "A_OPUS"),
+     "audio/webm"},
+    {BYTES("\x1a\x45\xdf\xa3\x9f\x42\x82\x84webm\x86\x86"
+           "A_OPUS\x86\x85V_VP9"),
+     "video/webm"},
+    {BYTES("\x1a\x45\xdf\xa3\x9f\x42\x82\x88matroska\x86\x86"
+           "A_FLAC"),
+     "audio/x-matroska"},
+    {BYTES("caff\0\1\0\0desc"), "audio/x-caf"},
+    {BYTES("ID3\x04\0\0\0\0\0\0"), "audio/mpeg"},
+    /* texts from before Unicode, and UTF-16 with its mark */
+    {BYTES("\xff\xfeh\0i\0\n\0"), "text/plain"},
+    {BYTES("\xfe\xff\0h\0i"), "text/plain"},
+    {BYTES("\xff\xfeh\0\0\0i\0"), NULL},
+    {BYTES("caf\xe9 cr\xe8me et th\xe9"), "text/plain"},
+    {BYTES("\x8a\xbf\x8e\x9a\x82\xcd\x81\x41\x96\xbc\x91\x4f\x82\xcd"), NULL},
+    {BYTES("caf\xe9 cr\xe8me\1 et th\xe9"), NULL},
+    {BYTES("\xff\xfb\x90\x64"), "audio/mpeg"},
+    {BYTES("\xff\xfe"
+           "h\0e\0l\0l\0o\0"),
+     "text/plain"}, /* UTF-16, not a frame of layer I */
+    {BYTES("\xff\xf1\x50\x80"), "audio/aac"},
+    {BYTES("fLaC\0\0\0\x22"), "audio/flac"},
+    {BYTES("OggS\0\x02"), "audio/ogg"},
+    {BYTES("PK\5\6\0\0"), "application/zip"},
+    {BYTES(ZIP_ENTRY("readme.txt")), "application/zip"},
+    {BYTES(ZIP_ENTRY("word/notes.txt")), "application/zip"},
+    {BYTES(ZIP_ENTRY("[Content_Types].xml....") ZIP_ENTRY("word/document.xml")), DOCX},
+    {BYTES(ZIP_ENTRY("xl/workbook.xml....") ZIP_ENTRY("[Content_Types].xml")), XLSX},
+    {BYTES(ZIP_ENTRY("_rels/.rels....") ZIP_ENTRY("ppt/presentation.xml")), PPTX},
+    {BYTES(ZIP_ENTRY("mimetypeapplication/epub+zip")), "application/epub+zip"},
+    {BYTES("<svg xmlns='http://www.w3.org/2000/svg'/>"), "image/svg+xml"},
+    {BYTES("\xef\xbb\xbf<?xml version='1.0'?><!-- c --><svg >"), "image/svg+xml"},
+    {BYTES("<?xml version='1.0'?><!DOCTYPE s [<!ENTITY a 'b'>]><svg >"), "image/svg+xml"},
+    {BYTES("<?xml version='1.0'?><note/>"), "application/xml"},
+    {BYTES("  <!DOCTYPE HTML><title>x</title>"), "text/html"},
+    {BYTES("<!-- c --><html lang=en>"), "text/html"},
+    {BYTES("<html ><!-- %PDF-1.4 -->"), "text/html"},
+    {BYTES("<?xml version='1.0'?><html xmlns='x'>"), "application/xhtml+xml"},
+    {BYTES("plain\ttext\r\n"), "text/plain"},
+    {BYTES("caf\xc3\xa9"), "text/plain"},
+    {BYTES("caf\xe9"), NULL},
+    {BYTES("a\0b"), NULL},
+    {BYTES("a\x1b[31m"), NULL},
+    {BYTES("\xe2"), NULL},
+    {BYTES(""), NULL},
+    {BYTES("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), "application/x-ole-storage"},
+    {BYTES("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1..E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e\0"),
+     "application/encrypted"},
+};
+
 static void bytes_show_their_type(void **state) {
-    static const struct sniff_case cases[] = {
-        {BYTES("%PDF-1.7\n"), "application/pdf"},
-        {BYTES("\r\n\x80junk\r\n%PDF-1.4"), "application/pdf"},
-        {BYTES("\x89PNG\r\n\x1a\n"), "image/png"},
-        {BYTES("\x89PNG"), NULL},
-        {BYTES("\xff\xd8\xff\xe0"), "image/jpeg"},
-        {BYTES("GIF89a"), "image/gif"},
-        {BYTES("RIFF\x10\0\0\0WEBPVP8 "), "image/webp"},
-        {BYTES("RIFF\x10\0\0\0WAVEfmt "), "audio/wav"},
-        {BYTES("RIFF\x10\0\0\0XXXX"), NULL},
-        {BYTES("II*\0\x08\0\0\0"), "image/tiff"},
-        {BYTES("MM\0*\0\0\0\x08"), "image/tiff"},
-        {BYTES("BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"), "image/bmp"},
-        {BYTES("BM is a text"), "text/plain"},
-        {BYTES("\0\0\0\x18"
-               "ftypheic\0\0\0\0mif1heic"),
-         "image/heic"},
-        {BYTES("\0\0\0\x18"
-               "ftypmif1\0\0\0\0mif1heic"),
-         "image/heic"},
-        {BYTES("\0\0\0\x18"
-               "ftypmif1\0\0\0\0mif1miaf"),
-         "image/heif"},
-        {BYTES("\0\0\0\x18"
-               "ftypavif\0\0\0\0mif1miaf"),
-         "image/avif"},
-        {BYTES("\0\0\0\x18"
-               "ftypM4A \0\0\0\0M4A mp42"),
-         "audio/mp4"},
-        {BYTES("\0\0\0\x18"
-               "ftypisom\0\0\0\0isommp41"),
-         "video/mp4"},
-        {BYTES("\0\0\0\x14"
-               "ftypqt  \0\0\0\0qt  "),
-         "video/quicktime"},
-        {BYTES("\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\x82\x84webm"), "video/webm"},
-        {BYTES("\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\x82\x88matroska"), "video/x-matroska"},
-        {BYTES("\x1a\x45\xdf\xa3\x9f\x42\x82\x84webm\xae\x86\x86"
-               "A_OPUS"),
-         "audio/webm"},
-        {BYTES("\x1a\x45\xdf\xa3\x9f\x42\x82\x84webm\x86\x86"
-               "A_OPUS\x86\x85V_VP9"),
-         "video/webm"},
-        {BYTES("\x1a\x45\xdf\xa3\x9f\x42\x82\x88matroska\x86\x86"
-               "A_FLAC"),
-         "audio/x-matroska"},
-        {BYTES("caff\0\1\0\0desc"), "audio/x-caf"},
-        {BYTES("ID3\x04\0\0\0\0\0\0"), "audio/mpeg"},
-        /* texts from before Unicode, and UTF-16 with its mark */
-        {BYTES("\xff\xfeh\0i\0\n\0"), "text/plain"},
-        {BYTES("\xfe\xff\0h\0i"), "text/plain"},
-        {BYTES("\xff\xfeh\0\0\0i\0"), NULL},
-        {BYTES("caf\xe9 cr\xe8me et th\xe9"), "text/plain"},
-        {BYTES("\x8a\xbf\x8e\x9a\x82\xcd\x81\x41\x96\xbc\x91\x4f\x82\xcd"), NULL},
-        {BYTES("caf\xe9 cr\xe8me\1 et th\xe9"), NULL},
-        {BYTES("\xff\xfb\x90\x64"), "audio/mpeg"},
-        {BYTES("\xff\xfe"
-               "h\0e\0l\0l\0o\0"),
-         "text/plain"}, /* UTF-16, not a frame of layer I */
-        {BYTES("\xff\xf1\x50\x80"), "audio/aac"},
-        {BYTES("fLaC\0\0\0\x22"), "audio/flac"},
-        {BYTES("OggS\0\x02"), "audio/ogg"},
-        {BYTES("PK\5\6\0\0"), "application/zip"},
-        {BYTES(ZIP_ENTRY("readme.txt")), "application/zip"},
-        {BYTES(ZIP_ENTRY("word/notes.txt")), "application/zip"},
-        {BYTES(ZIP_ENTRY("[Content_Types].xml....") ZIP_ENTRY("word/document.xml")), DOCX},
-        {BYTES(ZIP_ENTRY("xl/workbook.xml....") ZIP_ENTRY("[Content_Types].xml")), XLSX},
-        {BYTES(ZIP_ENTRY("_rels/.rels....") ZIP_ENTRY("ppt/presentation.xml")), PPTX},
-        {BYTES(ZIP_ENTRY("mimetypeapplication/epub+zip")), "application/epub+zip"},
-        {BYTES("<svg xmlns='http://www.w3.org/2000/svg'/>"), "image/svg+xml"},
-        {BYTES("\xef\xbb\xbf<?xml version='1.0'?><!-- c --><svg >"), "image/svg+xml"},
-        {BYTES("<?xml version='1.0'?><!DOCTYPE s [<!ENTITY a 'b'>]><svg >"), "image/svg+xml"},
-        {BYTES("<?xml version='1.0'?><note/>"), "application/xml"},
-        {BYTES("  <!DOCTYPE HTML><title>x</title>"), "text/html"},
-        {BYTES("<!-- c --><html lang=en>"), "text/html"},
-        {BYTES("<html ><!-- %PDF-1.4 -->"), "text/html"},
-        {BYTES("<?xml version='1.0'?><html xmlns='x'>"), "application/xhtml+xml"},
-        {BYTES("plain\ttext\r\n"), "text/plain"},
-        {BYTES("caf\xc3\xa9"), "text/plain"},
-        {BYTES("caf\xe9"), NULL},
-        {BYTES("a\0b"), NULL},
-        {BYTES("a\x1b[31m"), NULL},
-        {BYTES("\xe2"), NULL},
-        {BYTES(""), NULL},
-        {BYTES("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), "application/x-ole-storage"},
-        {BYTES("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1..E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e\0"),
-         "application/encrypted"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        const char *media_type = sniff_copy(cases[i].bytes, cases[i].size);
-        if (media_type == NULL || cases[i].media_type == NULL) {
-            if (media_type != cases[i].media_type) {
+    for (size_t i = 0; i < sizeof sniff_cases / sizeof sniff_cases[0]; i++) {
+        const char *media_type = sniff_copy(sniff_cases[i].bytes, sniff_cases[i].size);
+        if (media_type == NULL || sniff_cases[i].media_type == NULL) {
+            if (media_type != sniff_cases[i].media_type) {
                 fail_msg("case %zu: %s", i, media_type != NULL ? media_type : "(unknown)");
             }
             continue;
         }
-        assert_string_equal(media_type, cases[i].media_type);
+        assert_string_equal(media_type, sniff_cases[i].media_type);
     }
 }
 
