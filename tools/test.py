@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs every test and ends with one line alone: `N passed, N failed` (`, N skipped` if any were).
+"""Runs every test and ends with one line alone: `N passed, N failed` (`, N skipped`, `, N unsteady` if any were).
 
 Unit tests are cmocka programs that Meson runs; all others are pytest's, a file of tests per process and a few
 processes at once, since most of their time is waiting. A program that dies before it has counted
@@ -20,6 +20,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_AT_ONCE = 3
+MOST_UNSTEADY = 3  # more failures than these are no accident
+NO_TESTS = 5       # pytest's status where nothing was chosen
 # A runner's standard error is such a file too, and engines complain there.
 FINDING = re.compile(rb"Sanitizer|runtime error:")
 # What the machine's owner may have set must not decide how tests end.
@@ -30,7 +32,7 @@ STRAY = re.compile(r"^(FILEMILL_(?!CORPUS|VECTORS|TEST_)|DATABASE_URL|SUPABASE_|
 
 class Tally:
     def __init__(self):
-        self.passed = self.failed = self.skipped = 0
+        self.passed = self.failed = self.skipped = self.unsteady = 0
 
     def add(self, passed, failed, skipped):
         self.passed += passed
@@ -38,7 +40,8 @@ class Tally:
         self.skipped += skipped
 
     def __str__(self):
-        return f"{self.passed} passed, {self.failed} failed" + (f", {self.skipped} skipped" if self.skipped else "")
+        more = [f", {count} {word}" for word, count in (("skipped", self.skipped), ("unsteady", self.unsteady)) if count]
+        return f"{self.passed} passed, {self.failed} failed" + "".join(more)
 
 
 def environment(build):
@@ -107,21 +110,41 @@ def run_meson(build, suites, tally):
         tally.failed += 1
 
 
-def run_pytest(build, tally, arguments):
+def read_report(path):
+    """(total, failed, skipped, files with a failure) of one run of pytest."""
+    total = failed = skipped = 0
+    files = set()
+    for suite in ElementTree.parse(path).getroot().iter("testsuite") if path.exists() else []:
+        failures, errors, unrun, tests = (int(suite.get(name, 0)) for name in ("failures", "errors", "skipped", "tests"))
+        total, failed, skipped = total + tests, failed + failures + errors, skipped + unrun
+        files |= {case.get("classname", "").replace(".", "/") + ".py" for case in suite.iter("testcase")
+                  if case.find("failure") is not None or case.find("error") is not None}
+    return total, failed, skipped, sorted(files)
+
+
+def pytest_once(build, jobs, what):
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "report.xml"
-        jobs = min(MOST_AT_ONCE, max(2, len(os.sched_getaffinity(0))))
         command = [sys.executable, "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", f"--junitxml={report}",
-                   "-n", str(jobs), "--dist", "loadfile", *(arguments or ["tests"])]
+                   "-n", str(jobs), "--dist", "loadfile", *what]
         status = subprocess.run(command, cwd=ROOT, env=environment(build), check=False).returncode
-        before = tally.failed
-        suites = ElementTree.parse(report).getroot().iter("testsuite") if report.exists() else []
-        for suite in suites:
-            total, failures, errors, skipped = (int(suite.get(name, 0))
-                                                for name in ("tests", "failures", "errors", "skipped"))
-            tally.add(total - failures - errors - skipped, failures + errors, skipped)
-        if status not in (0, 5) and tally.failed == before:
-            tally.failed += 1
+        total, failed, skipped, files = read_report(report)
+    if status not in (0, NO_TESTS) and failed == 0:
+        total, failed, files = total + 1, 1, []  # it died before it could say more
+    return total, failed, skipped, files
+
+
+def run_pytest(build, tally, arguments):
+    """Files with a failure run once more, one after another. A test that passes only then is counted as passed and
+    as unsteady: it waits for the wrong thing, or the program does, and somebody should see to it."""
+    jobs = min(MOST_AT_ONCE, max(2, len(os.sched_getaffinity(0))))
+    total, failed, skipped, files = pytest_once(build, jobs, arguments or ["tests"])
+    if files and failed <= MOST_UNSTEADY and all((ROOT / name).is_file() for name in files):
+        print(f"\n{failed} failed; once more, alone: {' '.join(files)}", flush=True)
+        _, still, _, _ = pytest_once(build, 1, files)
+        tally.unsteady += max(0, failed - still)
+        failed = still
+    tally.add(total - failed - skipped, failed, skipped)
 
 
 def main():
