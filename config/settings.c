@@ -407,7 +407,8 @@ static const struct option_row rows[] = {
     {ROW_TEXT("transcribe-data", "TRANSCRIBE_DATA", transcribe_data, "/usr/share/pocketsphinx/model/en-us"),
      .audience = FOR_ENGINES, .description = "Folder of PocketSphinx' model, readable by everyone."},
     {ROW_TEXT("transcribe-url", "TRANSCRIBE_URL", transcribe_url, NULL), .audience = FOR_WORKER,
-     .description = "Base URL of the transcription server, such as http://127.0.0.1:8000."},
+     .description = "Base URL of the transcription server, such as http://127.0.0.1:8000. Needed where "
+                    "transcribe-backend is not pocketsphinx."},
     {ROW_TEXT("transcribe-key", "TRANSCRIBE_KEY", transcribe_key, NULL), .audience = FOR_WORKER, .secret = true,
      .description = "Bearer token for the transcription server."},
     {ROW_TEXT("transcribe-model", "TRANSCRIBE_MODEL", transcribe_model, "whisper-1"), .audience = FOR_WORKER,
@@ -470,7 +471,7 @@ static const struct option_row rows[] = {
     {ROW_NUMBER("form-requests", "FORM_REQUESTS", form_requests, "4", 1, 1000, "requests"), .audience = FOR_GATEWAY,
      .description = "Such requests that one gateway reads at a time; more are told to come again (503)."},
     {ROW_TEXT("chat-url", "CHAT_URL", chat_url, NULL), .aliases = "OPENAI_BASE_URL", .audience = FOR_WORKER,
-     .description = "Base URL of a server with OpenAI's /v1/chat/completions."},
+     .description = "Base URL of a server with OpenAI's /v1/chat/completions. Needed where a backend is chat."},
     {ROW_TEXT("chat-key", "CHAT_KEY", chat_key, NULL), .aliases = "OPENAI_API_KEY", .audience = FOR_WORKER,
      .secret = true,
      .description = "Bearer token for the chat server."},

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "config/settings.h"
+#include "config/backends.h"
 
 #define OUTPUTS(...) __VA_ARGS__
 
@@ -58,32 +58,12 @@ const struct processor_row processor_rows[] = {
 };
 const size_t processor_row_count = sizeof processor_rows / sizeof processor_rows[0];
 
-/* Rows that have code for a runner, and ask a service instead where the setting names another backend. */
-static const struct {
-    const char *name;
-    size_t setting; /* a text */
-    const char *here; /* its value for the runner */
-} choices[] = {
-    {"transcribe", offsetof(struct settings, transcribe_backend), "pocketsphinx"},
-    {"wordlist", offsetof(struct settings, wordlist_backend), "embedded"},
-    {"classify", offsetof(struct settings, classify_backend), "embedded"},
-};
-
-static bool is_elsewhere(const struct processor_row *row, const struct settings *settings) {
-    for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++) {
-        const char *backend = *(char *const *)(const void *)((const char *)settings + choices[i].setting);
-        if (strcmp(choices[i].name, row->name) == 0)
-            return backend != NULL && strcmp(backend, choices[i].here) != 0;
-    }
-    return false;
-}
-
 enum processor_class processor_class(const struct processor_row *row, const struct settings *settings) {
     if (row == NULL)
         return CLASS_RUNNER;
     if (row->profile == PROFILE_NONE)
         return CLASS_LIGHT;
-    return row->profile == PROFILE_NETWORK || is_elsewhere(row, settings) ? CLASS_NETWORK : CLASS_RUNNER;
+    return row->profile == PROFILE_NETWORK || backend_is_elsewhere(settings, row->name) ? CLASS_NETWORK : CLASS_RUNNER;
 }
 
 const struct processor_row *processor_find(const char *name) {

@@ -2,6 +2,7 @@
  * Sources of settings and what follows from them. */
 #include "supervisor/configuration.h"
 
+#include "config/backends.h"
 #include "lib/memory.h"
 #include "lib/text.h"
 #include "supervisor/variables.h"
@@ -129,8 +130,8 @@ static int decide(struct configuration *configuration, char *error, size_t error
         problem = "store-port: is the same as gateway-port";
     else if (configuration->embedded_postgres && settings->database_direct_url != NULL)
         problem = "database-direct-url: goes together with database-url";
-    if (problem == NULL)
-        return 0;
+    if (problem == NULL) /* workers ask the services; other nodes need not know where they are */
+        return (configuration->roles & ROLE_WORKER) != 0 ? backends_check(settings, error, error_size) : 0;
     (void)text_format(error, error_size, "%s", problem);
     return -1;
 }

@@ -54,6 +54,7 @@ const struct reason_row reason_rows[] = {
     {.code = "backend_unavailable", .retryable = true, .sources = REASON_BY_WORKER},
     {.code = "backend_rate_limited", .retryable = true, .sources = REASON_BY_WORKER},
     {.code = "backend_refused", .retryable = true, .sources = REASON_BY_WORKER},
+    {.code = "backend_not_configured", .sources = REASON_BY_WORKER},
     {.code = "backend_bad_answer", .retryable = true, .sources = REASON_BY_WORKER},
 };
 const unsigned reason_row_count = sizeof reason_rows / sizeof reason_rows[0];

@@ -282,7 +282,7 @@ static int64_t take_turn(struct service_call *call, int64_t now_ms) {
 
     if (base_of(service) == NULL) {
         (void)text_format(detail, sizeof detail, "%s-url is not set", service->row->name);
-        call_give_up(call, "backend_refused", detail);
+        call_give_up(call, "backend_not_configured", detail);
         return 0;
     }
     if (service->base != NULL && outbound_refuses_url(service->services->outbound, service->base) != NULL) {

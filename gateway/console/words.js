@@ -30,6 +30,7 @@ const FAULTS = {
   backend_unavailable: ["The transcription server did not answer", "It is retried by itself. If it lasts, ask the operator."],
   backend_rate_limited: ["The transcription server is busy", "It is retried by itself."],
   backend_refused: ["The transcription server refused", "Ask the operator to check its address and key."],
+  backend_not_configured: ["The server to ask is not known", "Ask the operator to set its address, then to retry."],
   backend_bad_answer: ["The transcription server's answer was not understood", "Ask the operator to check which server it is."],
   DECODE_FAILED: ["The picture could not be decoded", "Save it again as JPEG or PNG."],
   SIZE_EXCEEDED: ["It can't be made small enough", "Use a simpler picture or a wider size limit."],

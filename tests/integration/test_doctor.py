@@ -105,6 +105,15 @@ def test_what_engines_lack_is_named(tmp_path):
     assert "unsupported_language" in rows["engine.ocr"]["seen"]
 
 
+@pytest.mark.parametrize("verb", ["doctor", "serve"])
+def test_a_service_without_its_url_is_named(verb):
+    alone = System(classify_backend="chat")
+    answer = alone.command(verb, check=False)
+    alone.close()
+    assert answer.returncode != 0 and answer.stdout == ""
+    assert answer.stderr.count("\n") == 1 and "chat-url: needed where classify-backend is chat" in answer.stderr
+
+
 def test_what_is_not_understood_is_refused(system):
     wrong = system.command("doctor", "--nonsense", check=False)
     assert wrong.returncode == 2 and "usage" in wrong.stderr

@@ -261,7 +261,7 @@ def test_the_rate_holds(begin, scheduler, storage, server):  # noqa: F811
 @pytest.mark.parametrize("settings,parameters,error", [
     ({}, {"language": "klingon!"}, "bad_parameters"),
     ({}, {"colour": "red"}, "bad_parameters"),
-    ({"transcribe_url": ""}, None, "backend_refused"),
+    ({"transcribe_url": ""}, None, "backend_not_configured"),
     ({"transcribe_url": "http://user:pw@127.0.0.1/"}, None, "backend_refused"),
 ])
 def test_refused_before_asking(begin, scheduler, storage, server, settings, parameters, error):  # noqa: F811

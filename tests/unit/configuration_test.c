@@ -89,6 +89,35 @@ static void test_what_is_embedded(void **state) {
     }
 }
 
+/* Nothing waits for a service that cannot be asked: who runs workers is told at once. */
+static void test_a_backend_needs_its_url(void **state) {
+    static const struct {
+        const char *variables[4];
+        const char *error; /* NULL: loads */
+    } cases[] = {
+        {{"FILEMILL_CLASSIFY_BACKEND=chat"}, "chat-url: needed where classify-backend is chat"},
+        {{"FILEMILL_WORDLIST_BACKEND=chat"}, "chat-url: needed where wordlist-backend is chat"},
+        {{"FILEMILL_TRANSCRIBE_BACKEND=openai", "FILEMILL_CHAT_URL=http://chat"},
+         "transcribe-url: needed where transcribe-backend is openai"},
+        {{"FILEMILL_TRANSCRIBE_BACKEND=whisper.cpp", "FILEMILL_TRANSCRIBE_URL="},
+         "transcribe-url: needed where transcribe-backend is whisper.cpp"},
+        {{"FILEMILL_CLASSIFY_BACKEND=chat", "OPENAI_BASE_URL=http://chat"}, NULL},
+        {{"FILEMILL_TRANSCRIBE_BACKEND=openai", "FILEMILL_TRANSCRIBE_URL=http://speech"}, NULL},
+        {{"FILEMILL_CLASSIFY_BACKEND=embedded", "FILEMILL_TRANSCRIBE_BACKEND=pocketsphinx"}, NULL},
+        {{"FILEMILL_CLASSIFY_BACKEND=chat", "FILEMILL_ROLES=gateway,store"}, NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct configuration configuration;
+        char error[256] = "";
+        int result = load(&configuration, (char *const *)cases[i].variables, error, sizeof error);
+        assert_int_equal(result, cases[i].error == NULL ? 0 : -1);
+        assert_string_equal(error, cases[i].error == NULL ? "" : cases[i].error);
+        configuration_clear(&configuration);
+    }
+}
+
 static void test_every_service_has_a_whole_row(void **state) {
     (void)state;
     for (size_t i = 0; i < SERVICE_COUNT; i++) {
@@ -137,6 +166,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flags_win_over_the_environment),
         cmocka_unit_test(test_what_is_embedded),
+        cmocka_unit_test(test_a_backend_needs_its_url),
         cmocka_unit_test(test_every_service_has_a_whole_row),
         cmocka_unit_test(test_what_needs_a_restart),
     };
