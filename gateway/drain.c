@@ -44,6 +44,7 @@ static void check_end(void *context) {
     }
     if (drain->closing && (is_quiet(drain, now_ms) || now_ms >= drain->deadline_ms)) {
         log_info("state=stopped calls=%u", gateway->call_count);
+        gateway->draining = true; /* one that retired, too: calls that end now begin nothing more */
         loop_stop(gateway->loop, 0);
         return;
     }

@@ -307,6 +307,20 @@ def test_more_forms_than_may_be_read_are_told_to_come_again(world, user):
     eventually(lambda: post(world.through, user, pieces(("b.txt", 10)))[0] == 202, what="room again")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_gateway_whose_time_is_over_ends_in_the_middle_of_a_form(world, user, number):
+    """Stopped, or retired beside a successor; what was stored stays until its row expires."""
+    gateway = Gateway(world.postgres, world.front, rate_per_minute=0, drain_ms=1000)
+    environment = {**gateway.environment(), "MALLOC_PERTURB_": "165"}  # what is freed can't be used by luck
+    gateway.environment = lambda: environment
+    with contextlib.closing(gateway.start()), begun(gateway, user) as link:
+        send(link, [b"".join(pieces(("a.txt", 12 * MIB)))[:11 * MIB]])
+        upload = eventually(lambda: open_uploads(world), what="parts are stored")[0]
+        gateway.process.send_signal(number)
+        assert gateway.process.wait(30) == 0
+    world.store.client().abort_multipart_upload(Bucket="user-files", Key=upload["Key"], UploadId=upload["UploadId"])
+
+
 def test_a_killed_gateway_leaves_the_id_behind(world, user):
     """What aborts it then is tested in test_scheduler.py."""
     gateway = Gateway(world.postgres, world.front, rate_per_minute=0)
