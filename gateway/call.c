@@ -130,9 +130,18 @@ static void fail_out_of_credit(struct call *call, const struct database_answer *
     call_problem_with(call, PROBLEM_OUT_OF_CREDIT, NULL, members);
 }
 
+/* And the rest between two documents (0076_upload_rest.sql). */
+static void fail_resting(struct call *call, const struct database_answer *answer) {
+    json_t *why = json_loads(answer->message, 0, NULL);
+    call_cooldown(call, json_integer_value(json_object_get(why, "retry_after")));
+    json_decref(why);
+}
+
 static void fail_refused(struct call *call, const struct database_answer *answer) {
     if (strcmp(answer->sqlstate, "FM402") == 0) {
         fail_out_of_credit(call, answer);
+    } else if (strcmp(answer->sqlstate, "FM011") == 0) {
+        fail_resting(call, answer);
     } else if (strcmp(answer->sqlstate, "22P05") == 0) { /* deep in an object that is kept as it came */
         call_problem(call, PROBLEM_BAD_REQUEST, "A text holds a NUL, which can't be kept.");
     } else if (strcmp(answer->sqlstate, "42501") == 0) { /* row security said no where no check of ours did */
@@ -204,7 +213,7 @@ void call_write(struct call *call, const struct call_effect *effect) {
         fatal("more queries than a call takes");
     }
     memcpy(queries, effect->queries, count * sizeof queries[0]);
-    if (call->idempotency.active) {
+    if (call->idempotency.active && !call->idempotency.recorded) {
         call->idempotency.known_status = effect->known_status;
         (void)text_format(status, sizeof status, "%d", effect->known_status);
         queries[count++] = (struct query){

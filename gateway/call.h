@@ -70,7 +70,7 @@ void *call_state(struct call *call, size_t size, void (*clear)(void *state));
  * One at a time. */
 void call_read(struct call *call, const struct query *queries, size_t count, call_query_fn *on_answer);
 /* The same for an effect: where the call carries an Idempotency-Key, the key is committed in the same
- * transaction, together with the answer when it is known already. */
+ * transaction (of several, in the first), together with the answer when it is known already. */
 struct call_effect {
     const struct query *queries;
     size_t count;

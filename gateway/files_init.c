@@ -140,9 +140,7 @@ static bool refused(struct call *call, const struct database_answer *answer) {
     json_t *why = json_loads(answer->message, 0, NULL);
     const char *reason = json_text_member(why, "reason");
     bool mine = true;
-    if (strcmp(answer->sqlstate, "FM011") == 0) {
-        call_cooldown(call, json_integer_value(json_object_get(why, "retry_after")));
-    } else if (strcmp(answer->sqlstate, "FM010") == 0 && reason != NULL && strcmp(reason, "size") == 0) {
+    if (strcmp(answer->sqlstate, "FM010") == 0 && reason != NULL && strcmp(reason, "size") == 0) {
         call_problem_with(call, PROBLEM_CLASS_SIZE, NULL, json_incref(why));
     } else if (strcmp(answer->sqlstate, "FM010") == 0) {
         call_problem(call, PROBLEM_CLASS_TYPE, NULL);

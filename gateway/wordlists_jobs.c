@@ -12,7 +12,7 @@
 #include <string.h>
 
 static const struct statement submit_statement = {
-    "wordlist_submit", "select wordlist_submit($1::uuid, $2, $3, $4::jsonb, $5::bigint, $6)::text as answer",
+    "wordlist_order", "select wordlist_order($1::uuid, $2, $3, $4::jsonb, $5::bigint, $6)::text as answer",
     6};
 static const struct statement job_statement = {
     "wordlist_job",
@@ -58,10 +58,8 @@ bool wordlist_languages_check(struct call *call, const char *source, const char 
 
 /* ---- jobs ---- */
 
-static void refuse(struct call *call, const char *error, const json_t *answer) {
-    if (strcmp(error, "cooldown") == 0) {
-        call_cooldown(call, json_integer_value(json_object_get(answer, "retry_after")));
-    } else if (strcmp(error, "not_finalized") == 0) {
+static void refuse(struct call *call, const char *error) {
+    if (strcmp(error, "not_finalized") == 0) {
         call_problem(call, PROBLEM_NOT_FINALIZED, NULL);
     } else {
         call_problem(call, strcmp(error, "type") == 0 ? PROBLEM_NOT_APPLICABLE : PROBLEM_NOT_FOUND, NULL);
@@ -73,7 +71,7 @@ static void submitted(struct call *call, const struct database_answer *answer) {
     const char *error = json_text_member(said, "error");
     const json_t *position = json_object_get(said, "position");
     if (error != NULL) {
-        refuse(call, error, said);
+        refuse(call, error);
     } else {
         char *text = json_encode(position);
         scheduler_link_poke(call->gateway->scheduler, 1);

@@ -119,7 +119,7 @@ wanted_functions(name, definer) as (values
   ('retention_refusal', false), ('files_retention_guard', false), ('wordlist_pairs_fit', false),
   ('wordlist_stage', false), ('get_active_job_count', false), ('retention_sweep', false),
   ('cleanup_old_uploads', false), ('cleanup_old_exports', false), ('cleanup_expired_cooldowns', false),
-  ('admin_wordlist_metrics', true), ('wordlist_submit', false), ('upload_rest_begin', false), ('wordlist_add', false), ('wordlist_export', false),
+  ('admin_wordlist_metrics', true), ('wordlist_submit', false), ('wordlist_order', false), ('upload_rest_begin', false), ('wordlist_add', false), ('wordlist_export', false),
   ('files_refresh', false), ('parents_wake', false), ('parents_wake_left', false), ('filemill_user', false), ('filemill_role', true), ('filemill_elevated', false),
   ('file_readable', false), ('tenant_bootstrap', true), ('idempotency_expire', true),
   ('job_queue_position', true), ('credits_reserve', true), ('credits_settle', true), ('credits_on_insert', true), ('credits_on_update', true),

@@ -245,8 +245,10 @@ def test_it_learns_from_examples(system):
     labels = [finished(user, accepted(answer))["results"][0] for answer in again]
     right = sum(result["label"] == kind for (kind, _), result in zip(asked, labels))
     assert right >= 4, labels
-    told = user.call("POST", f"/v1/files/{files[0]}/label", {"label": names[1]}).json
-    assert told["examples"] == 5, "a file is one example, with its newest label"
+    key = {"Idempotency-Key": "label"}
+    told = [user.call("POST", f"/v1/files/{files[0]}/label", {"label": names[1]}, key) for _ in range(2)]
+    assert told[0].status == told[1].status == 200 and told[0].body == told[1].body, told
+    assert told[0].json["examples"] == 5, "a file is one example, with its newest label"
     for data, mime in ((b"...\n", "text/plain"), (one_page_pdf(""), "application/pdf")):
         silent = user.send("silent", mime, data)
         user.wait(silent)

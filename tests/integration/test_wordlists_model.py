@@ -96,9 +96,9 @@ def send(user, data=MARK.encode(), filename="a.txt", mime="text/plain"):
     return user.send(filename, mime, data, retention_class="document-uploads")
 
 
-def submit(user, file_id):
+def submit(user, file_id, **more):
     return user.call("POST", "/v1/wordlists/jobs",
-                     {"file_id": file_id, "source_language": "en", "target_language": "de"})
+                     {"file_id": file_id, "source_language": "en", "target_language": "de"}, **more)
 
 
 def finished(user, job, seconds=40):
@@ -236,8 +236,11 @@ def test_a_document_then_a_rest_over_http(system, user):
     assert submit(other, send(other)).status == 202  # each for himself
     system.sql("update upload_cooldowns set cooldown_until = now() - interval '1 s' where user_id = %s", user.id)
     second = send(user, data=b"another document")
-    refused_for_now(submit(user, first))  # of an older document
+    key = {"Idempotency-Key": "rest"}
+    refused_for_now(submit(user, first, headers=key))  # of an older document
     assert submit(user, second).status == 202
+    system.sql("update upload_cooldowns set cooldown_until = now() - interval '1 s' where user_id = %s", user.id)
+    assert submit(user, first, headers=key).status == 202  # what was not done has used no key up
 
 
 def test_of_two_uploads_at_the_same_time_one_is_taken(user):
