@@ -1,4 +1,5 @@
 """Fixtures that every integration test may use."""
+import contextlib
 import sys
 from pathlib import Path
 
@@ -19,3 +20,28 @@ def system():
 @pytest.fixture(scope="module")
 def user(system):
     return system.user().bootstrap()
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    """One migrated Postgres for a file of tests, without any Filemill."""
+    from postgres import Postgres
+    with Postgres() as running:
+        running.migrate()
+        yield running
+
+
+@pytest.fixture
+def queue(postgres):
+    """An empty queue, and a tenant to put jobs into it."""
+    from scheduler_process import Queue
+    postgres.clear("tenants", "paused_types", "job_limits", "job_parts", "object_deletions")
+    return Queue(postgres)
+
+
+@pytest.fixture
+def stage(postgres):
+    """Starts schedulers and peers, which end with the test."""
+    from scheduler_process import Stage
+    with contextlib.closing(Stage(postgres)) as stage:
+        yield stage

@@ -110,6 +110,9 @@ class Postgres:
     def __exit__(self, *_):
         self.close()
 
+    def log(self):
+        return (self.directory / "log").read_text(errors="replace")
+
     def url(self, user="filemill", database="filemill"):
         return f"postgresql://{user}@/{database}?host={self.directory}"
 

@@ -2,13 +2,17 @@
 """A scheduler of its own against a private Postgres, and peers that speak PROTOCOL.md to it."""
 import itertools
 import os
+import queue
+import re
 import subprocess
+import tempfile
+import threading
 import time
 import uuid
 
 import msgpack
 import zmq
-from postgres import INSTRUMENTED, program
+from postgres import INSTRUMENTED, ROOT, program
 
 PATIENCE = float(os.environ.get("FILEMILL_TEST_PATIENCE", "1"))
 TYPES = {name: number for number, name in enumerate(
@@ -113,20 +117,68 @@ class Scheduler:
             self.kill()
 
 
+class Wire(threading.Thread):
+    """The socket of a peer, and the thread that owns it: it answers pings whatever the test is busy with."""
+
+    def __init__(self, endpoint):
+        super().__init__(daemon=True)
+        context, own = zmq.Context.instance(), f"inproc://peer-{uuid.uuid4()}"
+        self.inbox, self.is_silent = queue.SimpleQueue(), False
+        self.outside, self.inside, self.socket = (context.socket(kind) for kind in (zmq.PAIR, zmq.PAIR, zmq.DEALER))
+        self.outside.bind(own)
+        self.inside.connect(own)
+        self.socket.setsockopt(zmq.LINGER, 200)
+        self.socket.setsockopt(zmq.RECONNECT_IVL, 50)
+        self.cuts = self.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self.socket.connect(endpoint)
+        self.start()
+
+    def run(self):
+        poller = zmq.Poller()
+        poller.register(self.inside, zmq.POLLIN)
+        poller.register(self.socket, zmq.POLLIN)
+        while True:
+            ready = dict(poller.poll())
+            if self.inside in ready:
+                action, data = self.inside.recv_multipart()
+                if action == b"close":
+                    break
+                self.socket.send(data)
+            if self.socket in ready:
+                self.take(msgpack.unpackb(self.socket.recv(), strict_map_key=False))
+        self.socket.disable_monitor()
+        self.socket.close()
+        self.inside.close()
+
+    def take(self, value):
+        kind = NAMES[value.pop(0)]
+        if kind != "ping":
+            self.inbox.put({"message": kind, **named(FIELDS[kind], value)})
+        elif not self.is_silent:
+            self.socket.send(msgpack.packb({0: TYPES["pong"], **value}))
+
+    def send(self, data):
+        self.outside.send_multipart([b"send", data])
+
+    def wait_until_cut(self, seconds=30):
+        assert self.cuts.poll(int(seconds * 1000 * PATIENCE)), "the connection stays"
+
+    def close(self):
+        self.outside.send_multipart([b"close", b""])
+        self.join()
+        self.outside.close()
+
+
 class Peer:
     """A worker or gateway played by the test."""
 
     numbers = itertools.count(1)
 
     def __init__(self, scheduler, role="worker", name=None, generation=None, node=None):
-        self.context = zmq.Context.instance()
         self.role, self.node = role, node or scheduler.node
         self.name = name or f"{role}-{next(self.numbers)}"
         self.generation = generation or str(uuid.uuid4())
-        self.socket = self.context.socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.LINGER, 200)
-        self.socket.setsockopt(zmq.RECONNECT_IVL, 50)
-        self.socket.connect(scheduler.endpoint)
+        self.wire = Wire(scheduler.endpoint)
         self.kept = []
         self.hello()
 
@@ -136,25 +188,26 @@ class Peer:
         self.scheduler = self.expect("welcome")["scheduler"]
 
     def send(self, kind, **fields):
-        self.socket.send(msgpack.packb({0: TYPES[kind], **numbered(FIELDS[kind], fields)}))
+        self.wire.send(msgpack.packb({0: TYPES[kind], **numbered(FIELDS[kind], fields)}))
 
     def send_bytes(self, data):
-        self.socket.send(data)
+        self.wire.send(data)
+
+    def be_silent(self):
+        """Answers no pings any more."""
+        self.wire.is_silent = True
+
+    def wait_until_heard(self):
+        """Waits until the scheduler has read what was sent before."""
+        self.send("ping", nonce=7)
+        self.expect("pong", nonce=7)
 
     def receive(self, seconds):
-        """Next message as a dict with its name under "message"; None after so many seconds. Answers pings."""
-        deadline = time.monotonic() + seconds
-        while True:
-            left = deadline - time.monotonic()
-            if not self.socket.poll(max(0, int(left * 1000))):
-                return None
-            value = msgpack.unpackb(self.socket.recv(), strict_map_key=False)
-            kind = NAMES[value.pop(0)]
-            fields = named(FIELDS[kind], value)
-            if kind == "ping":
-                self.send("pong", **fields)
-                continue
-            return {"message": kind, **fields}
+        """Next message as a dict with its name under "message"; None after so many seconds."""
+        try:
+            return self.wire.inbox.get(timeout=max(0, seconds))
+        except queue.Empty:
+            return None
 
     def expect(self, kind, seconds=10, **wanted):
         """The next message of this kind (and with these fields); others are kept for later."""
@@ -197,7 +250,7 @@ class Peer:
                   detail="it said no", stage="parse", **more)
 
     def close(self):
-        self.socket.close()
+        self.wire.close()
 
 
 class Queue:
@@ -223,6 +276,21 @@ class Queue:
             f"insert into jobs (tenant_id, file_id, type{names}) values (%s, %s, %s{marks}) returning id::text",
             (self.tenant, file, kind, *columns.values()))
 
+    def jobs(self, count, kind="extract_pdf", priority=1, user=None, age_s=0, per_file=1):
+        """So many jobs at once, due since age_s seconds; their ids in the order in which they are due."""
+        rows = self.postgres.query(
+            "with f as (insert into files (id, tenant_id, owner_user_id, r2_key_original, mime, size_bytes, status)"
+            "           select id, %s, %s, 't/' || %s || '/u/' || %s || '/' || id || '.pdf', 'application/pdf', 100,"
+            "                  'processing'"
+            "             from (select gen_random_uuid() as id from generate_series(1, (%s + %s - 1) / %s)) x returning id),"
+            "     n as (select id, row_number() over () - 1 as number from f)"
+            " insert into jobs (tenant_id, file_id, type, priority, user_id, run_after)"
+            " select %s, n.id, %s, %s, %s, now() - %s * interval '1 s' - (%s - i) * interval '1 us'"
+            "   from generate_series(0, %s - 1) i join n on n.number = i / %s returning id::text, run_after",
+            (self.tenant, self.owner, self.tenant, self.owner, count, per_file, per_file,
+             self.tenant, kind, priority, user, age_s, count, count, per_file))
+        return [row["id"] for row in sorted(rows, key=lambda row: row["run_after"])]
+
     def row(self, job):
         return self.postgres.query("select *, id::text as id, file_id::text as file_id, status::text as status,"
                                    " extract(epoch from run_after - updated_at)::float as due_s"
@@ -237,3 +305,43 @@ class Queue:
     def wait(self, job, *wanted, seconds=15):
         return eventually(lambda: (row := self.row(job))["status"] in wanted and row, seconds,
                           f"job {job} in {wanted}")
+
+
+class Stage:
+    """Starts schedulers and peers, and ends them with the test. Then no scheduler may have logged what is forbidden."""
+
+    def __init__(self, postgres):
+        self.postgres, self.things = postgres, []
+        self.directory = tempfile.TemporaryDirectory(prefix="fms-")
+        self.forbidden = ["Sanitizer", "runtime error", "unknown_column", "secret-of"]
+
+    def scheduler(self, url=None, **settings):
+        self.things.append(Scheduler(url or self.postgres.url(), self.directory.name, **settings))
+        return self.things[-1]
+
+    def peer(self, scheduler, **more):
+        self.things.append(Peer(scheduler, **more))
+        return self.things[-1]
+
+    def close(self):
+        with self.directory:
+            for thing in reversed(self.things):
+                thing.close()
+            logs = [thing.log() for thing in self.things if isinstance(thing, Scheduler)]
+        lines = [line for log in logs for line in log.splitlines()]
+        assert not [line for line in lines if any(words in line for words in self.forbidden)]
+
+
+def statement_texts(*expressions):
+    """The scheduler's own statements by C expressions, and the settings that it runs them with."""
+    source = ROOT / "scheduler" / "statements.c"
+    prints = "".join(f"puts({expression});" for expression in expressions)
+    with tempfile.TemporaryDirectory(prefix="fms-") as directory:
+        subprocess.run(["cc", "-xc", "-", "-xnone", str(source),
+                        *(str(ROOT / "lib" / f"{name}.c") for name in ("buffer", "text", "text_code", "log", "log_json",
+                                                                       "memory", "clock")),
+                        "-D_GNU_SOURCE", f"-I{ROOT}", "-I/usr/include/postgresql", "-o", f"{directory}/probe"],
+                       input=f'#include "scheduler/statements.h"\n#include <stdio.h>\nint main(void){{{prints}return 0;}}\n',
+                       text=True, check=True)
+        texts = subprocess.run([f"{directory}/probe"], capture_output=True, text=True, check=True).stdout
+    return texts, re.findall(r'{"(\w+)", "(\w+)"}', source.read_text())

@@ -1,56 +1,22 @@
 # SPDX-License-Identifier: MIT
 """Who goes next: limits, pauses, ageing and shares between tenants. Real schedulers against a real Postgres; workers are
 played by the test, so that how long a job takes is the test's to say."""
-import tempfile
 import threading
 import time
 
 import pytest
-from postgres import Postgres
-from scheduler_process import Peer, Queue, Scheduler, eventually
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    with Postgres() as running:
-        running.migrate()
-        yield running
+from scheduler_process import Peer, Queue, eventually, statement_texts
 
 
 @pytest.fixture
-def queue(postgres):
-    postgres.clear("tenants", "paused_types", "job_limits", "object_deletions")
-    return Queue(postgres)
+def start(stage):
+    """Starts schedulers, none of whose statements may be refused."""
+    stage.forbidden.append("state=refused sqlstate")
+    return lambda node="node-a", **settings: stage.scheduler(node=node, **settings)
 
 
-@pytest.fixture
-def start(postgres):
-    """Starts schedulers, which end with the test."""
-    things = []
-    with tempfile.TemporaryDirectory(prefix="fmf-") as directory:
-        def start(node="node-a", **settings):
-            things.append(Scheduler(postgres.url(), directory, node=node, **settings))
-            return things[-1]
-        start.things = things
-        yield start
-        for thing in reversed(things):
-            thing.close()
-        logs = [thing.log() for thing in things]
-        assert not [line for log in logs for line in log.splitlines()
-                    if "Sanitizer" in line or "runtime error" in line or "state=refused sqlstate" in line], logs
-
-
-def fill(postgres, queue, count, kind="noop", priority=1, user=None, age_s=0):
-    """So many jobs of one tenant, 8 to a file."""
-    postgres.execute(
-        "with f as (insert into files (tenant_id, owner_user_id, r2_key_original, mime, status)"
-        "           select %s, %s, 't/' || gen_random_uuid(), 'text/plain', 'processing'"
-        "             from generate_series(1, (%s + 7) / 8) returning id),"
-        "     n as (select id, row_number() over () - 1 as number from f)"
-        " insert into jobs (tenant_id, file_id, type, priority, user_id, run_after)"
-        " select %s, n.id, %s, %s, %s, now() - %s * interval '1 s' from generate_series(0, %s - 1) i"
-        "   join n on n.number = i / 8",
-        (queue.tenant, queue.owner, count, queue.tenant, kind, priority, user, age_s, count))
+def fill(_, queue, count, kind="noop", **more):
+    queue.jobs(count, kind=kind, per_file=8, **more)
 
 
 class Crew:
@@ -319,26 +285,6 @@ def test_long_jobs_leave_a_runner_alone(postgres, queue, start, crew):
 # ---- what it costs ----
 
 
-def statement_texts(*names):
-    """The scheduler's own statements, and the settings that it runs them with."""
-    import os
-    import re
-    import subprocess
-    from pathlib import Path
-    top = Path(__file__).resolve().parents[2]
-    source = top / "scheduler" / "statements.c"
-    prints = "".join(f'puts(statements[STATEMENT_{name}].text);' for name in names)
-    probe = f"/tmp/statement-texts-{os.getpid()}"
-    subprocess.run(["cc", "-xc", "-", "-xnone", str(source),
-                    *(str(top / "lib" / f"{name}.c") for name in ("buffer", "text", "text_code", "log", "log_json",
-                                                                  "memory", "clock")),
-                    "-D_GNU_SOURCE", f"-I{top}", "-I/usr/include/postgresql", "-o", probe], text=True, check=True,
-                   input='#include "scheduler/statements.h"\n#include <stdio.h>\nint main(void){' + prints + "return 0;}\n")
-    lines = subprocess.run([probe], capture_output=True, text=True, check=True).stdout
-    os.unlink(probe)
-    return lines, re.findall(r'{"(\w+)", "(\w+)"}', source.read_text())
-
-
 @pytest.mark.parametrize("analyzed", [False, True])
 def test_lanes_read_only_what_they_take(postgres, queue, analyzed):
     """A survey over 3 lanes and a claim of 16, with 60 000 rows: pages are counted, with and without statistics."""
@@ -351,7 +297,7 @@ def test_lanes_read_only_what_they_take(postgres, queue, analyzed):
     postgres.execute("select limits_set('noops', max_running => 10, job_type => 'noop', per_tenant => true)")
     if analyzed:
         postgres.execute("analyze jobs")
-    survey, settings = statement_texts("SURVEY")
+    survey, settings = statement_texts("statements[STATEMENT_SURVEY].text")
     with postgres.connect() as connection, connection.cursor() as cursor:
         cursor.execute("set plan_cache_mode = force_generic_plan")
         for name, value in settings:

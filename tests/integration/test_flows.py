@@ -1,50 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Jobs that wait for others, from outside: a real Postgres, one or two schedulers, workers played by the test."""
 import json
-import tempfile
 import uuid
 
-import pytest
-from postgres import Postgres
-from scheduler_process import Peer, Queue, Scheduler, eventually
+from scheduler_process import eventually
 
 SHA = "5e" * 32
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    with Postgres() as running:
-        running.migrate()
-        yield running
-
-
-@pytest.fixture
-def queue(postgres):
-    postgres.clear("tenants", "job_parts", "object_deletions")
-    return Queue(postgres)
-
-
-@pytest.fixture
-def stage(postgres):
-    """Makes schedulers and peers, and ends them with the test."""
-    things = []
-
-    class Stage:
-        def scheduler(self, **settings):
-            things.append(Scheduler(postgres.url(), directory, **settings))
-            return things[-1]
-
-        def peer(self, scheduler, **more):
-            things.append(Peer(scheduler, **more))
-            return things[-1]
-
-    with tempfile.TemporaryDirectory(prefix="fmf-") as directory:
-        yield Stage()
-        for thing in things:
-            thing.close()
-        logs = [thing.log() for thing in things if isinstance(thing, Scheduler)]
-        assert not [line for log in logs for line in log.splitlines()
-                    if "Sanitizer" in line or "runtime error" in line or "unknown_column" in line]
 
 
 def split(queue, worker, job, text="1-8:8,9-16:8,17-20:3"):
@@ -206,7 +167,7 @@ def test_two_schedulers_end_the_last_two_at_once(stage, queue, postgres):
                     woken[task["job"]] = woken.get(task["job"], 0) + 1
                     worker.send("result", job=task["job"], epoch=task["epoch"], outcome=1)
         return set(woken) == parents
-    eventually(all_woken, 20, "every parent")
+    eventually(all_woken, what="every parent")
     for parent in parents:
         assert queue.wait(parent, "done")["lease_epoch"] == 1
     events = postgres.query("select job_id::text as job, count(*) as n from file_events where data->>'status' = 'queued'"
@@ -285,6 +246,7 @@ def test_killed_after_the_split(stage, queue):
     worker.credit(3)
     for child, pages in ((ranges[1], 8), (ranges[2], 3)):
         finish_range(worker, tasks[child], pages)
+    for child in ranges[1:]:
         assert queue.wait(child, "done")["lease_epoch"] == 1
     task = worker.expect("task", job=job)
     assert task["joins"] and len(task["parts"]) == 3
