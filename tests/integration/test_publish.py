@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Media publishing, as its document describes it: other software inserts into publish_jobs, nothing else runs but a
 scheduler, a worker and a store; pictures come from a source with a bearer and go to a second bucket behind a CDN."""
+import contextlib
 import http.client
 import http.server
 import io
@@ -103,7 +104,7 @@ class Publisher(System):
 
     def __init__(self, raid, b2):
         super().__init__(roles="scheduler,worker,store", backoff_unit_ms=50, log_level="debug", worker_slots=2,
-                         transfer_low_speed_ms=1000, source_max_bytes=LARGEST)
+                         transfer_low_speed_ms=3000, source_max_bytes=LARGEST)
         self.environment.update({
             "RAID_PUBLISHER_SECRET": BEARER, "RAID_PUB_ENDPOINT": raid.url, "B2_KEY_ID": ACCESS_KEY,
             "B2_APP_KEY": B2_SECRET, "B2_BUCKET": BUCKET, "B2_ENDPOINT": b2.endpoint, "B2_REGION": REGION,
@@ -121,7 +122,7 @@ class Publisher(System):
         marks = ", ".join(["%s"] * len(columns))
         return self.sql(f"insert into publish_jobs ({names}) values ({marks}) returning *", *columns.values())[0]
 
-    def ended(self, job, status="completed", seconds=20):
+    def ended(self, job, status="completed", seconds=60):
         def look():
             row = self.job(job["id"])
             return row if row["status"] in ("completed", "failed", "cancelled") else None
@@ -176,11 +177,10 @@ def shown(b2, url):
 def test_a_row_inserted_by_other_software_is_published(system, raid, b2):
     """Although the queue is only looked at every 15 s, and nobody but the database says anything."""
     raid.answers["lots/12/front view.jpg"] = picture()
-    begun = time.monotonic()
     job = system.insert(source_key="lots/12/front view.jpg", asset_group_id="lot-12", variant="front")
     assert job["status"] == "pending" and job["retry_count"] == 0 and job["max_retries"] == 5
     job = system.ended(job)
-    assert time.monotonic() - begun < 10, "woken, not polled"
+    assert (job["started_at"] - job["created_at"]).total_seconds() < 10, "woken, not polled"
     assert job["started_at"] <= job["completed_at"] and job["error_message"] is None
     assert (job["asset_group_id"], job["variant"]) == ("lot-12", "front")
     for url, size in ((job["thumb_url"], (300, 400)), (job["display_url"], (1200, 1600))):
@@ -205,8 +205,9 @@ def test_publishing_again_takes_new_names_and_the_new_bytes(system, raid, b2):
     assert shown(b2, second["display_url"]).convert("RGB").getpixel((9, 9))[2] > 200
     assert system.file(second)["display_url"] == second["display_url"]
     gone = first["display_url"][len(CDN) + 1:]
+    to_go = system.sql("select 1 from object_deletions where key = %s", gone)  # before the bucket: it may be struck off
     left = {row["Key"] for row in b2.client().list_objects_v2(Bucket=BUCKET).get("Contents", [])}
-    assert gone not in left or system.sql("select 1 from object_deletions where key = %s", gone), "old ones go"
+    assert to_go or gone not in left, "old ones go"
 
 
 def test_a_file_of_ours_is_published_by_its_key(system, b2):
@@ -230,7 +231,7 @@ def test_what_is_published_is_for_everybody(everything, b2):
     user.wait(file_id)
     job = everything.sql("insert into publish_jobs (file_id) values (%s) returning id", file_id)[0]["id"]
     look = "select status, display_url, error_message from publish_jobs where id = %s"
-    row = eventually(lambda: [row for row in everything.sql(look, job) if row["status"] in ("completed", "failed")], 30,
+    row = eventually(lambda: [row for row in everything.sql(look, job) if row["status"] in ("completed", "failed")],
                      what="published")[0]
     assert row["status"] == "completed", row
     for kind, size in (("published_thumb", (300, 400)), ("published_display", (480, 640))):
@@ -301,7 +302,19 @@ def stall(handler, times):
     handler.send_response(200)
     handler.send_header("Content-Length", "50000")
     handler.end_headers()
-    time.sleep(4)
+    time.sleep(60)
+
+
+def hold(handler, go_on, data):
+    """Answers, but not the last bytes before it may: slowly enough to be met on the way, too fast to have stalled."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(data)))
+    handler.end_headers()
+    with contextlib.suppress(OSError):
+        while not go_on.wait(0.1) and len(data) > 400:
+            handler.wfile.write(data[:200])
+            data = data[200:]
+        handler.wfile.write(data)
 
 
 def test_what_may_pass_is_tried_again(system, raid):
@@ -324,7 +337,7 @@ def test_five_tries_each_later_than_the_one_before(system, raid):
     assert job["retry_count"] == job["max_retries"] == 5 and len(times) == 5
     assert job["error_message"].startswith("source_unavailable: GET")
     waits = [later - earlier for earlier, later in zip(times, times[1:])]
-    assert waits[3] > waits[0] and waits[3] > 0.3, waits
+    assert all(wait >= 0.045 * 2 ** place for place, wait in enumerate(waits)), waits  # twice as long each time, less the jitter
     assert system.file(job)["publish_status"] == "failed" and system.file(job)["publish_error"] == job["error_message"]
 
 
@@ -352,12 +365,12 @@ def test_a_worker_killed_on_its_way_costs_one_try(system, raid, b2):
     def hang(handler, times):
         if times == 1:
             reached.set()
-            go_on.wait(10)
+            hold(handler, go_on, picture())
             return
         handler.answer(200, picture(500, 400))
     raid.answers["killed"] = hang
     job = system.insert(source_key="killed")
-    assert reached.wait(10)
+    assert reached.wait(60)
     assert system.job(job["id"])["status"] == "processing" and system.file(job)["publish_status"] == "processing"
     for pid in system.pids("filemill-worker"):
         os.kill(pid, signal.SIGKILL)
@@ -374,8 +387,8 @@ def test_the_second_bucket_may_be_away(system, raid, b2):
     b2.kill()
     try:
         job = system.insert(source_key="away", max_retries=30)
-        eventually(lambda: system.job(job["id"])["retry_count"] > 0, what="a try")
-        assert system.job(job["id"])["error_message"].startswith("storage_unavailable")
+        tried = eventually(lambda: (row := system.job(job["id"]))["retry_count"] > 0 and row["error_message"] and row, what="a try")
+        assert tried["error_message"].startswith("storage_unavailable")
         counted = [counters for service in system.stats()["services"] for counters in [service["counters"]]
                    if 'filemill_storage_errors_total{provider="minio"}' in counters]
         assert counted, "the second bucket's errors, by its provider"
@@ -425,6 +438,36 @@ def test_one_failed_job_is_set_back_by_hand_and_a_pending_one_stopped(system, ra
     assert system.ended(job, "cancelled")
 
 
+def test_what_has_ended_while_its_lock_was_waited_for_stays_as_it_is(system, raid):
+    psycopg2 = pytest.importorskip("psycopg2")
+    raid.answers["ended"] = picture(300, 200)
+    job = system.publish("ended")
+    system.sql("insert into paused_types (type) values ('publish_image')")
+    told = []
+
+    def stop():
+        try:
+            told.append(system.sql("update publish_jobs set status = 'cancelled' where id = %s", job["id"]))
+        except psycopg2.Error as error:
+            told.append(error.pgcode)
+    thread = threading.Thread(target=stop)
+    holder = psycopg2.connect(system.shell["PSQL_URL"])
+    try:
+        system.sql("update jobs set status = 'queued', finished_at = null where id = %s", job["id"])
+        with holder.cursor() as cursor:
+            cursor.execute("select from files where id = %s for no key update", (job["file_id"],))
+            thread.start()
+            eventually(lambda: system.sql("select 1 from pg_stat_activity where %s = any (pg_blocking_pids(pid))",
+                                          holder.get_backend_pid()), what="the one that waits")
+            cursor.execute("update jobs set status = 'done', finished_at = now() where id = %s", (job["id"],))
+        holder.commit()
+    finally:
+        holder.close()
+        thread.join()
+        system.sql("delete from paused_types")
+    assert told == ["22023"] and system.job(job["id"])["status"] == "completed"
+
+
 def test_attached_first_published_later(system, raid):
     raid.answers["attached"] = picture(300, 200)
     file, = system.sql("insert into auction_files (source_key, asset_group_id) values ('attached', 'lot-9') returning *")
@@ -455,11 +498,10 @@ def test_rows_may_be_deleted_whatever_their_state(system, raid, b2):
 
     def hang(handler, times):
         reached.set()
-        go_on.wait(10)
-        handler.answer(200, picture(300, 200))
+        hold(handler, go_on, picture())
     raid.answers["deleted"] = hang
     job = system.insert(source_key="deleted")
-    assert reached.wait(10)
+    assert reached.wait(60)
     system.sql("delete from publish_jobs where id = %s", job["id"])
     go_on.set()
     assert system.file(job)["publish_status"] == "pending" and system.file(job)["display_url"] is None
@@ -497,15 +539,15 @@ def test_deleted_files_and_old_jobs_go_in_their_time(system, raid, b2):
     assert system.sql("select status from files where id = %s", sold["file_id"])[0]["status"] == "deleted"
     system.sql("update auction_files set deleted_at = null where id = %s", sold["file_id"])
     assert system.file(sold)["publish_status"] == "published", "taken back"
+
+    def left(prefix):
+        return b2.client().list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("KeyCount", 0)
+    assert left(folder) == 2
     system.sql(update, "31 days", sold["file_id"])
     system.sql(update, "29 days", kept["file_id"])
     old = system.publish("attached")
     system.sql("update jobs set finished_at = now() - interval '91 days' where id = %s", old["id"])
     restart_scheduler(system)
-
-    def left(prefix):
-        return b2.client().list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("KeyCount", 0)
-    assert left(folder) == 2
     eventually(lambda: system.sql("select 1 from files where id = %s and purged_at is not null", sold["file_id"]),
                what="handed to deletion")
     eventually(lambda: not system.sql("select 1 from publish_jobs where id = %s", old["id"]), what="90 days are over")
@@ -545,6 +587,6 @@ def test_sigterm_lets_what_runs_end(system, raid):
         handler.answer(200, picture(300, 200))
     raid.answers["last"] = slowly
     system.insert(source_key="last")
-    assert reached.wait(10)
+    assert reached.wait(60)
     assert system.terminate() == 0
     assert "state=crashed" not in system.log()
