@@ -52,7 +52,7 @@ class Answer:
         return f"<{self.status} {self.body[:400]!r}>"
 
 
-def eventually(check, seconds=15, what="condition"):
+def eventually(check, seconds=60, what="condition"):
     deadline = time.monotonic() + seconds * float(os.environ.get("FILEMILL_TEST_PATIENCE", "1"))
     while True:
         value = check()

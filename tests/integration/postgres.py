@@ -166,7 +166,7 @@ class PgBouncer:
         self.process = subprocess.Popen(["/usr/sbin/pgbouncer", "-q", str(self.directory / "pgbouncer.ini")],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL, **more)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             try:
                 psycopg2.connect(self.url()).close()

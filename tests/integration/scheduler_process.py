@@ -58,7 +58,7 @@ def numbered(names, value):
             for name, field in value.items()}
 
 
-def eventually(check, seconds=15, what="condition"):
+def eventually(check, seconds=60, what="condition"):
     deadline = time.monotonic() + seconds * PATIENCE
     while True:
         value = check()
@@ -108,7 +108,7 @@ class Scheduler:
         self.process.kill()
         return self.process.wait()
 
-    def terminate(self, seconds=15):
+    def terminate(self, seconds=60):
         self.process.terminate()
         return self.process.wait(timeout=seconds * PATIENCE)
 
@@ -209,7 +209,7 @@ class Peer:
         except queue.Empty:
             return None
 
-    def expect(self, kind, seconds=10, **wanted):
+    def expect(self, kind, seconds=60, **wanted):
         """The next message of this kind (and with these fields); others are kept for later."""
         deadline = time.monotonic() + seconds * PATIENCE
         waiting, self.kept = self.kept, []
@@ -302,7 +302,7 @@ class Queue:
     def file_status(self, file):
         return self.postgres.value("select status::text from files where id = %s", (file,))
 
-    def wait(self, job, *wanted, seconds=15):
+    def wait(self, job, *wanted, seconds=60):
         return eventually(lambda: (row := self.row(job))["status"] in wanted and row, seconds,
                           f"job {job} in {wanted}")
 

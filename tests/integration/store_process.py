@@ -17,6 +17,8 @@ from pathlib import Path
 import boto3
 import botocore.config
 
+from ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("FILEMILL_BUILD", ROOT / "build"))
 ACCESS_KEY = "AKIATESTTESTTEST"
@@ -38,16 +40,15 @@ class Store:
         self.own_directory = directory is None
         self.directory = Path(directory or tempfile.mkdtemp(prefix="filemill-store-"))
         self.settings = settings
-        self.process = None
+        self.process, self.port = None, free_port()
         self.start()
 
     def start(self):
-        """The listening socket is made here and inherited: no race for a port, and it survives a kill."""
+        """The listening socket is made here and inherited: whoever connects from now on is heard."""
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", getattr(self, "port", 0)))
+        listener.bind(("127.0.0.1", self.port))
         listener.listen(128)
-        self.port = listener.getsockname()[1]
         ready, ready_child = os.pipe()
         environment = {
             "PATH": os.environ["PATH"],
@@ -255,7 +256,7 @@ class Signer:
         return body + b"\r\n"
 
 
-def wait_until(condition, seconds=10):
+def wait_until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,8 @@ import urllib.error
 import urllib.request
 import uuid
 from pathlib import Path
+
+from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("FILEMILL_BUILD", ROOT / "build")).resolve()
@@ -26,13 +27,7 @@ SAMPLES = ROOT / "samples"
 PATIENCE = float(os.environ.get("FILEMILL_TEST_PATIENCE", "1"))
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def eventually(check, seconds=30, every=0.05, what="condition"):
+def eventually(check, seconds=60, every=0.05, what="condition"):
     """Calls check until it returns something true; fails after so many seconds."""
     deadline = time.monotonic() + seconds * PATIENCE
     while True:
