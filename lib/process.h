@@ -41,6 +41,10 @@ int process_find_user(const char *name, uid_t *user, gid_t *group);
  * closes it. No-op when the variable is absent. */
 void process_report_ready(void);
 
+/* As many open files as the hard limit allows, for this process and its children to come: shells and systemd begin
+ * with 1024, less than a gateway has clients. */
+void process_raise_open_files(void);
+
 /* Directory of this program's file, for finding its siblings; fatal if unknown. Static storage. */
 const char *process_own_directory(void);
 

@@ -379,6 +379,7 @@ int supervisor_serve(struct sources *sources, bool runs_demo) {
     supervisor->sources = sources;
     supervisor->runs_demo = runs_demo;
     log_init("supervisor", LOG_INFO);
+    process_raise_open_files();
     if (prepare(supervisor, &lock, error, sizeof error) != 0 ||
         supervisor_publish_settings(supervisor, error, sizeof error) != 0 ||
         (operators = operators_new(supervisor, error, sizeof error)) == NULL) {

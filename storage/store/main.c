@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -84,15 +83,6 @@ static int inherited_socket(void) {
     if (text_parse_u64(text, 0, INT32_MAX, &number) != 0 || fcntl((int)number, F_SETFD, FD_CLOEXEC) != 0)
         fatal("variable=FILEMILL_LISTEN_FD reason=\"is not an open descriptor\"");
     return (int)number;
-}
-
-static void raise_descriptor_limit(void) {
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
 }
 
 /* ---- stopping ---- */
@@ -178,7 +168,7 @@ int main(void) {
     settings_load(&program.settings, "store");
     check_settings(&program.settings);
     (void)signal(SIGPIPE, SIG_IGN);
-    raise_descriptor_limit();
+    process_raise_open_files();
     counters_attach();
     program.store.loop = loop_new();
     (void)loop_signal_new(program.store.loop, SIGTERM, drain, &program);

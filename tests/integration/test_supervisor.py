@@ -6,6 +6,7 @@ import os
 import pwd
 import random
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -36,6 +37,10 @@ def alive(pid):
     except OSError:
         return False
     return state != "Z"
+
+
+def as_a_shell_begins():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 
 
 class Node:
@@ -79,7 +84,8 @@ class Node:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([self.bin / "filemill", "serve", *map(str, arguments)], stdout=log,
                                             stderr=log, stdin=subprocess.DEVNULL, cwd=self.directory,
-                                            env={**self.environment, **more}, start_new_session=True)
+                                            env={**self.environment, **more}, start_new_session=True,
+                                            preexec_fn=as_a_shell_begins)
         return self
 
     def start(self, *arguments, **more):
@@ -223,6 +229,12 @@ def test_a_child_holds_only_planned_descriptors(node, name, expected):
     pid = next(pid for program, pid, event in node.events(name) if event == "start")
     found = {int(line.split()[1]) for line in node.surroundings(name, pid).splitlines() if line.startswith("fd ")}
     assert found == expected
+
+
+@pytest.mark.parametrize("name", ["gateway", "worker", "scheduler"])
+def test_a_child_may_open_as_many_files_as_the_host_allows(node, name):
+    limits = Path(f"/proc/{node.pid(name)}/limits").read_text()
+    assert re.search(r"^Max open files +(\d+) +\1 ", limits, re.M), limits
 
 
 def test_children_do_not_run_as_root(node):
