@@ -80,6 +80,13 @@ int buffer_append_format(struct buffer *buffer, const char *format, ...) {
     return 0;
 }
 
+void buffer_cut(struct buffer *buffer, size_t size) {
+    if (size >= buffer->size)
+        return;
+    buffer->size = size;
+    buffer->data[size] = '\0';
+}
+
 void buffer_consume(struct buffer *buffer, size_t size) {
     if (size >= buffer->size) {
         buffer_reset(buffer);

@@ -20,6 +20,8 @@ void buffer_reset(struct buffer *buffer); /* size 0, memory kept */
 int buffer_append(struct buffer *buffer, const void *bytes, size_t size);
 int buffer_append_text(struct buffer *buffer, const char *text);
 int buffer_append_format(struct buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Keeps the first `size` bytes, of which there must be so many: takes back what was appended since. */
+void buffer_cut(struct buffer *buffer, size_t size);
 /* Removes `size` bytes from the front. */
 void buffer_consume(struct buffer *buffer, size_t size);
 /* Hands the NUL-terminated memory to the caller, who frees it; the buffer is empty afterwards. */

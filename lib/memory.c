@@ -3,6 +3,7 @@
  * Must never be given a size that came from outside unbounded. */
 #include "lib/memory.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,6 +28,10 @@ void *memory_new_array(size_t count, size_t size) {
 
 void *memory_resize_array(void *old, size_t count, size_t size) {
     return require(reallocarray(old, count > 0 ? count : 1, size > 0 ? size : 1), size);
+}
+
+void memory_give_back(void) {
+    (void)malloc_trim(0);
 }
 
 char *memory_copy_text(const char *text) {

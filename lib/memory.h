@@ -14,6 +14,9 @@ void *memory_new_array(size_t count, size_t size);
 void *memory_resize_array(void *old, size_t count, size_t size);
 char *memory_copy_text(const char *text);
 char *memory_copy_bytes(const void *bytes, size_t size); /* adds a NUL after the copy */
+/* Gives what is free back to the system: for moments when nothing is under way. Without it the heap keeps the size of
+ * the busiest moment, as something small always stays at its end. */
+void memory_give_back(void);
 char *memory_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

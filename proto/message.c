@@ -179,10 +179,7 @@ static int finish_encoding(struct buffer *buffer, size_t start, int result) {
     if (result == 0 && buffer->size - start <= MESSAGE_MAX_BYTES) {
         return 0;
     }
-    buffer->size = start;
-    if (buffer->data != NULL) {
-        buffer->data[start] = '\0';
-    }
+    buffer_cut(buffer, start);
     return -1;
 }
 

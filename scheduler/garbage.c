@@ -39,7 +39,7 @@ void garbage_add(struct garbage *garbage, char *elements) {
     if ((before > 0 && buffer_append_text(&garbage->pending, ",") != 0) ||
         buffer_append_text(&garbage->pending, elements) != 0) {
         log_warn("state=garbage_dropped keys=\"%s\"", elements);
-        garbage->pending.size = before;
+        buffer_cut(&garbage->pending, before);
     }
     free(elements);
     if (garbage->flying == 0)

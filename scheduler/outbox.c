@@ -84,7 +84,7 @@ static void outbox_note(struct outbox *outbox, const struct message_delivery *it
     broken |= json_close(pending, '}');
     if (broken != 0) {
         log_warn("webhook=%s state=not_settled reason=\"too many\"", item->id);
-        pending->size = before;
+        buffer_cut(pending, before);
     } else if (outbox->settling == 0) {
         loop_timer_set(outbox->settle, SETTLE_DELAY_MS);
     }

@@ -111,6 +111,8 @@ static void on_tick(void *context) {
     tasks_advance(tasks);
     if (tasks->first != NULL)
         loop_timer_set(tasks->tick, TICK_MS);
+    else
+        memory_give_back();
 }
 
 struct tasks *tasks_new(const struct tasks_host *host, uint64_t slots) {

@@ -56,6 +56,24 @@ static void the_ceiling_holds_and_a_refused_append_changes_nothing(void **state)
     buffer_clear(&buffer);
 }
 
+static void what_was_appended_is_taken_back(void **state) {
+    struct buffer buffer;
+
+    (void)state;
+    buffer_init(&buffer, 6);
+    buffer_cut(&buffer, 0);
+    assert_string_equal(buffer.data, "");
+    assert_int_equal(buffer_append_text(&buffer, "{1}"), 0);
+    assert_int_equal(buffer_append_text(&buffer, ",{"), 0);
+    assert_int_equal(buffer_append_text(&buffer, "22}"), -1);
+    buffer_cut(&buffer, 3);
+    assert_int_equal(buffer.size, 3);
+    assert_string_equal(buffer.data, "{1}");
+    buffer_cut(&buffer, 4);
+    assert_int_equal(buffer.size, 3);
+    buffer_clear(&buffer);
+}
+
 static void a_ceiling_of_zero_takes_nothing(void **state) {
     struct buffer buffer;
 
@@ -129,6 +147,7 @@ int main(void) {
         cmocka_unit_test(an_unused_buffer_is_an_empty_text),
         cmocka_unit_test(appends_add_up),
         cmocka_unit_test(the_ceiling_holds_and_a_refused_append_changes_nothing),
+        cmocka_unit_test(what_was_appended_is_taken_back),
         cmocka_unit_test(a_ceiling_of_zero_takes_nothing),
         cmocka_unit_test(many_small_appends_keep_every_byte),
         cmocka_unit_test(consume_removes_from_the_front),
