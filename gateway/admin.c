@@ -6,6 +6,7 @@
 #include "gateway/events.h"
 #include "gateway/json.h"
 #include "gateway/module.h"
+#include "gateway/portal.h"
 #include "gateway/scheduler_link.h"
 #include "gateway/statements.h"
 #include "lib/memory.h"
@@ -132,7 +133,7 @@ static void retried(struct call *call, const struct database_answer *answer) {
     scheduler_link_poke(call->gateway->scheduler, 1);
     call_respond_take(
         call, 200,
-        memory_format("{\"ok\":true,\"retried\":%s}", result_text(answer->results[0], 0, "retried")));
+        memory_format("{\"ok\":true,\"retried\":%s}", result_text(answer->results[1], 0, "retried")));
 }
 
 static struct query retry(const struct call *call, const struct statement *statement, const char *tenant) {
@@ -143,13 +144,13 @@ static struct query retry(const struct call *call, const struct statement *state
 
 static void handle_retry(struct call *call) {
     const struct query query = retry(call, &retry_all_statement, member(call, "tenant_id"));
-    call_write_one(call, &query, retried, refused);
+    portal_retry(call, &query, retried, refused);
 }
 
 static void retry_of_tenant(struct call *call, const struct database_answer *answer) {
     if (may_manage(call, answer)) {
         const struct query query = retry(call, &retry_statement, call->parameters[0]);
-        call_write_one(call, &query, retried, refused);
+        portal_retry(call, &query, retried, refused);
     }
 }
 

@@ -23,6 +23,12 @@ void handle_portal_webhook(struct call *call);
 #define PORTAL_DIGEST_SIZE 65
 int portal_secret_digest(const char *secret, char digest[PORTAL_DIGEST_SIZE]);
 
+/* portal_again.c: jobs go back into the queue, those that were outside with fresh links to their uploads.
+ * `retry` is a statement of five values (tenant, job, type, error, since); its answer is the last of those
+ * that `on_answer` gets. */
+void portal_retry(struct call *call, const struct query *retry, call_query_fn *on_answer,
+                  call_refusal_fn *on_refusal);
+
 /* portal_definition.c */
 
 /* True if the definition is one that a photo can be made by; else the call is answered. */

@@ -30,7 +30,8 @@ wanted_columns(tab, columns) as (values
                            locked_by,status,error,latency_ms,excerpt,history,created_at,finished_at}'),
   ('portal_schemas', '{id,tenant_id,name,version,schema_definition,created_by,created_at,active}'),
   ('portal_jobs', '{job_id,user_id,tenant_id,file_id,schema_id,schema_name,schema_version,schema_definition,filename,
-                    raw_path,error_details,created_at,backend,external_id,report}'),
+                    raw_path,error_details,created_at,backend,external_id,report,order_id}'),
+  ('compute_orders', '{id,job_id,backend,external_id,body,created_at}'),
   ('compute_backends', '{name,type,enabled,secret_sha256,deadline_ms,created_at,url,share,poll_ms,poll_max_ms,updated_at}'),
   ('document_artifacts', '{job_id,kind,file_id,r2_key,mime,size_bytes,sha256,metadata,created_at}'),
   ('documents', '{id,job_id,user_id,tenant_id,file_id,schema_id,schema_name,schema_version,schema_definition,
@@ -84,6 +85,7 @@ wanted_indexes(name, definition) as (values
   ('object_keys_file_idx', '%(file_id)%'),
   ('credit_ledger_created_idx', '%(created_at)%opening%'),
   ('job_parts_parent_idx', '%(parent)%'),
+  ('compute_orders_job_idx', '%(job_id)%'),
   ('files_uploading_idx', '%(upload_expires_at)%uploading%'),
   ('files_purged_idx', '%(purged_at)%'),
   ('files_deleted_idx', '%(deleted_at)%purged_at IS NULL%'),
@@ -128,7 +130,8 @@ wanted_functions(name, definer) as (values
   ('events_newest', true), ('tenant_members_guard', false), ('filemill_time', false),
   ('compute_route', true), ('compute_report', true), ('compute_settle', true),
   ('compute_rest', true), ('compute_retried', true), ('compute_went_on', true), ('compute_answer', true), ('compute_target', false),
-  ('compute_poll_delay', false), ('admin_compute_backends', true), ('admin_compute_backend_set', true),
+  ('compute_poll_delay', false),
+  ('compute_choose', false), ('compute_send', false), ('compute_sent_again', true), ('compute_uploads', true), ('admin_compute_backends', true), ('admin_compute_backend_set', true),
   ('portal_slug', false), ('portal_schemas_guard', false), ('document_of_master', false), ('portal_error', false),
   ('portal_schema_json', false), ('admin_portal_schemas', true), ('admin_portal_schema_add', true),
   ('admin_portal_schema_offer', true),
@@ -194,7 +197,7 @@ problems(sort, name, detail) as (
   select 9, 'the gateway has no business with ' || x.tab,
          (select string_agg(g.privilege_type, ', ') from information_schema.role_table_grants g
            where g.table_schema = current_schema() and g.table_name = x.tab and g.grantee = 'filemill_gateway')
-    from (values ('llm_metrics'), ('llm_prices'), ('credit_reservations'), ('retention_periods'), ('credit_admins'), ('service_admins'), ('schedules'), ('cpu_usage'), ('metrics'), ('object_deletions'), ('quarantine'), ('paused_types'), ('paused_tenants'), ('job_limits'), ('priority_bounds'),
+    from (values ('compute_orders'), ('llm_metrics'), ('llm_prices'), ('credit_reservations'), ('retention_periods'), ('credit_admins'), ('service_admins'), ('schedules'), ('cpu_usage'), ('metrics'), ('object_deletions'), ('quarantine'), ('paused_types'), ('paused_tenants'), ('job_limits'), ('priority_bounds'),
                  ('job_starts'), ('tenant_usage'), ('job_parts'), ('publish_assets'), ('schema_migrations')) x(tab)
   union all
   select 9, 'the scheduler can''t rewrite ' || x.tab,

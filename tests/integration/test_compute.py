@@ -352,19 +352,91 @@ def test_a_job_that_is_taken_back_is_asked_for_no_more(system, user, camber, wha
         assert user.call("GET", f"/jobs/{job_id}").json["error"]["code"] == "CANCELLED"
 
 
-def test_a_job_that_failed_outside_is_tried_again_here(system, user, upload, camber, admin):
-    for name, code in (("failing", "DECODE_FAILED"), ("silent", "OCR_TIMEOUT")):
-        change(admin, "camber", deadline_ms=1200)
-        job_id = send_out(user, upload, name)
-        assert settled(user, job_id)["error"]["code"] == code
-        assert admin.call("POST", "/v1/admin/jobs/retry", {"tenant_id": user.tenant}).json["retried"] >= 1
-        eventually(lambda: user.call("GET", f"/jobs/{job_id}").json["status"] == "completed", what="a second try")
-        job = user.call("GET", f"/jobs/{job_id}").json
-        assert job["error"] is None and job["metrics"]["processing_ms"] != 2340, job
-        assert len(camber.orders[job_id]) == 1, "it is not sent again"
-        assert zipfile.ZipFile(io.BytesIO(fetch("GET", job["download_url"]).body)).testzip() is None
-        order, = [order for _, _, order in camber.orders[job_id]]
-        assert camber.call_back(order, camber.success(order)).status == 404
+def orders_of(system, job_id):
+    """What a job was known by outside, in order."""
+    return [row["id"] for row in system.sql("select id::text from compute_orders where job_id = %s order by created_at", job_id)]
+
+
+def sent(service, order_id):
+    (_, _, order), = eventually(lambda: service.orders.get(order_id), what="an order")
+    return order
+
+
+def fail_and_try_again(system, user, upload, service, name):
+    """A job that failed outside and was sent back by its tenant's owner: its id, and its two orders."""
+    job_id = send_out(user, upload, name)
+    if name == "silent":
+        eventually(lambda: asked(service, job_id), what="a question")
+        system.sql("update jobs set run_after = now() where parent = %s and type = 'compute_deadline'", job_id)
+    assert settled(user, job_id)["error"]["code"] == {"silent": "OCR_TIMEOUT", "failing": "DECODE_FAILED"}[name]
+    assert user.call("POST", f"/v1/tenants/{user.tenant}/jobs/retry", {"job_id": job_id}).json["retried"] == 1
+    first, second = orders_of(system, job_id)
+    assert first == job_id != second
+    return job_id, sent(service, first), sent(service, second)
+
+
+@pytest.mark.parametrize("name", ["failing", "silent"])
+def test_a_job_that_failed_outside_goes_outside_again(system, user, upload, camber, name):
+    known, script = [], camber.script
+
+    def first_as_ever_then_well(order):
+        known.extend([order] * (name_of(order) == name))
+        return script(order) if len(known) <= 1 else camber.put(order) or [(200, {}, json.dumps(camber.success(order)))]
+    camber.script = first_as_ever_then_well
+    try:
+        job_id, first, second = fail_and_try_again(system, user, upload, camber, name)
+        job = check_completed(system, user, job_id)
+    finally:
+        camber.script = script
+    assert job["artifacts"]["master_path"] == camber.result(second)["artifacts"]["master_path"]
+    assert {**second, "job_id": job_id, "input": None} == {**first, "input": None}
+    row, = system.sql("select o.external_id as old, p.external_id as new from compute_orders o join portal_jobs p using (job_id) "
+                      "where o.id = %s", job_id)
+    assert row == {"old": f"ext-{job_id}", "new": f"ext-{second['job_id']}"}
+
+
+def test_what_is_said_of_an_older_order_counts_no_more(system, user, upload, camber):
+    job_id, first, second = fail_and_try_again(system, user, upload, camber, "silent")
+    camber.put(first)
+    for _ in range(2):
+        for told in (camber.success(first), camber.failure(first)):
+            answer = camber.call_back(first, told)
+            assert (answer.status, answer.json["replayed"]) == (200, True), answer
+    eventually(lambda: asked(camber, second["job_id"]), what="a question about the newer order")
+    assert user.call("GET", f"/jobs/{job_id}").json["status"] == "processing"
+    types = [row["type"] for row in system.sql("select type from jobs where parent = %s and type <> 'compute_poll' order by type",
+                                               job_id)]
+    assert types == ["compute_deadline", "compute_submit"]
+    camber.put(second)
+    assert camber.call_back(second, camber.success(second)).json["replayed"] is False
+    check_completed(system, user, job_id)
+    for order in (first, second):
+        assert camber.call_back(order, camber.failure(order)).json["replayed"] is True
+
+
+def test_an_order_that_is_sent_again_has_a_fresh_link(system, user, upload, camber, admin):
+    job_id = send_out(user, upload, "failing")
+    assert settled(user, job_id)["status"] == "failed"
+    system.sql("update compute_orders set body = jsonb_set(body, '{input,artifact_url}', '\"http://127.0.0.1:1/gone\"') "
+               "where job_id = %s", job_id)
+    assert admin.call("POST", "/v1/admin/jobs/retry", {"job_id": job_id}).json["retried"] == 1
+    order = sent(camber, orders_of(system, job_id)[1])
+    assert fetch("GET", order["input"]["artifact_url"]).body == picture()
+    assert settled(user, job_id)["error"]["code"] == "DECODE_FAILED"
+
+
+def test_without_a_service_a_job_that_failed_outside_is_done_here(system, user, upload, camber, admin):
+    job_id = send_out(user, upload, "failing")
+    assert settled(user, job_id)["status"] == "failed"
+    change(admin, "camber", enabled=False)
+    assert admin.call("POST", "/v1/admin/jobs/retry", {"tenant_id": user.tenant}).json["retried"] >= 1
+    job = eventually(lambda: (lambda told: told if told["status"] == "completed" else None)(
+        user.call("GET", f"/jobs/{job_id}").json), what="a second try")
+    assert job["error"] is None and job["metrics"]["processing_ms"] != 2340, job
+    assert orders_of(system, job_id) == [job_id], "it is not sent again"
+    assert zipfile.ZipFile(io.BytesIO(fetch("GET", job["download_url"]).body)).testzip() is None
+    order = sent(camber, job_id)
+    assert camber.call_back(order, camber.success(order)).json["replayed"] is True
 
 
 # ---- deaths ----
