@@ -150,7 +150,7 @@ def system(services):
     running = System(backoff_unit_ms="50", max_attempts="3", poll_ms="100", service_attempts="2", service_breaker_failures="50",
                      service_retry_after_ms="1500", webhook_allow_http="on", webhook_allow_networks="127.0.0.0/8",
                      compute_keys=f"http://10.9.9.9=other-key,http://127.0.0.1:{second.server_port}=second-key",
-                     webhook_secret=SECRET)
+                     webhook_secret=SECRET, encryption_key="5e" * 32)
     running.environment.update({"CAMBER_API_URL": first.url, "CAMBER_API_KEY": "camber-key"})
     with running:
         first.system = second.system = running
@@ -423,6 +423,19 @@ def test_an_order_that_is_sent_again_has_a_fresh_link(system, user, upload, camb
     order = sent(camber, orders_of(system, job_id)[1])
     assert fetch("GET", order["input"]["artifact_url"]).body == picture()
     assert settled(user, job_id)["error"]["code"] == "DECODE_FAILED"
+
+
+def test_a_fresh_link_to_an_encrypted_upload_is_its_owners(system, user, camber, admin):
+    file_id = user.send("photo.jpg", "image/jpeg", picture())
+    job_id = send_out(user, file_id, "failing")
+    assert settled(user, job_id)["status"] == "failed"
+    system.sql("update files set sealed = true where id = %s", file_id)
+    assert admin.call("POST", "/v1/admin/jobs/retry", {"job_id": job_id}).json["retried"] == 1
+    link = system.sql("select body->'input'->>'artifact_url' as link from compute_orders where job_id = %s order by created_at",
+                      job_id)[1]["link"]
+    assert f"/v1/content?of=file&id={file_id}&kind=original&user={user.id}&" in link
+    assert fetch("GET", link).json["error"] == "decrypt_failed", "the link is good; there is no seal to open it by"
+    assert settled(user, job_id)["status"] == "failed"
 
 
 def test_without_a_service_a_job_that_failed_outside_is_done_here(system, user, upload, camber, admin):
