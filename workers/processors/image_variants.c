@@ -123,19 +123,13 @@ static int read_order(struct processor_context *context, struct order *order) {
         {.name = "background", .read = parameter_read_colour, .offset = offsetof(struct order, background)},
         {.name = NULL},
     };
-    json_t *parameters = parameters_parse(context);
-    int status;
 
     *order = (struct order){.sizes = {400, 1600},
                             .size_count = 2,
                             .formats = {[FORMAT_WEBP] = true},
                             .quality = {[FORMAT_WEBP] = WEBP_QUALITY, [FORMAT_JPEG] = 80, [FORMAT_AVIF] = 50},
                             .background = {255, 255, 255}};
-    if (parameters == NULL)
-        return -1;
-    status = parameters_read(context, fields, parameters, order);
-    json_decref(parameters);
-    return status;
+    return parameters_read_all(context, fields, order);
 }
 
 /* --- one picture --------------------------------------------------------------------------------- */

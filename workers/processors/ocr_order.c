@@ -118,18 +118,14 @@ static const struct parameter_field fields[] = {
 };
 
 int ocr_order_read(struct processor_context *context, struct ocr_order *order) {
-    json_t *parameters = parameters_parse(context);
     int status;
 
     *order = (struct ocr_order){.pages = NULL};
     for (int i = 0; i < OCR_OUTPUT_COUNT; i++)
         order->wanted[i] = true;
-    if (parameters == NULL)
-        return -1;
-    status = parameters_read(context, fields, parameters, order);
+    status = parameters_read_all(context, fields, order);
     for (int i = 0; i < OCR_OUTPUT_COUNT; i++)
         order->wanted[i] = order->wanted[i] && context->outputs[i] >= 0;
-    json_decref(parameters);
     return status;
 }
 

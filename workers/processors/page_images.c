@@ -32,17 +32,6 @@ static const struct parameter_field fields[] = {
     {.name = NULL},
 };
 
-static int read_options(struct processor_context *context, struct options *options) {
-    json_t *parameters = parameters_parse(context);
-    int status;
-
-    if (parameters == NULL)
-        return -1;
-    status = parameters_read(context, fields, parameters, options);
-    json_decref(parameters);
-    return status;
-}
-
 static int write_output(void *context, const void *bytes, size_t size) {
     return processor_write(context, 0, bytes, size);
 }
@@ -114,7 +103,7 @@ static int run(struct processor_context *context) {
     struct pdf *pdf;
     int result;
 
-    if (read_options(context, &options) != 0 || context->outputs[0] < 0)
+    if (parameters_read_all(context, fields, &options) != 0 || context->outputs[0] < 0)
         return context->error == NULL ? 0 : -1;
     pdf = pdf_open(context->input, context->input_size, &status);
     if (pdf == NULL && status == PDF_LOCKED)

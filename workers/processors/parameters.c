@@ -41,6 +41,14 @@ int parameters_read(struct processor_context *context, const struct parameter_fi
     return 0;
 }
 
+int parameters_read_all(struct processor_context *context, const struct parameter_field *fields, void *target) {
+    json_t *parameters = parameters_parse(context);
+    int status = parameters == NULL ? -1 : parameters_read(context, fields, parameters, target);
+
+    json_decref(parameters);
+    return status;
+}
+
 int parameter_read_int(struct processor_context *context, const struct parameter_field *field,
                        const json_t *value, void *target) {
     int *member = (int *)(void *)((char *)target + field->offset);

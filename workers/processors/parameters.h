@@ -25,6 +25,8 @@ json_t *parameters_parse(struct processor_context *context);
  * processor_fail. */
 int parameters_read(struct processor_context *context, const struct parameter_field *fields,
                     const json_t *object, void *target);
+/* The same of the job's own parameters. */
+int parameters_read_all(struct processor_context *context, const struct parameter_field *fields, void *target);
 
 /* Readers. */
 int parameter_read_int(struct processor_context *context, const struct parameter_field *field,

@@ -23,13 +23,8 @@ static int write_output(void *context, const void *bytes, size_t size) {
 static int run(struct processor_context *context) {
     struct package package = {.filename = "document"};
     struct zip_store zip;
-    json_t *parameters = parameters_parse(context);
-    int status;
+    int status = parameters_read_all(context, fields, &package);
 
-    if (parameters == NULL)
-        return -1;
-    status = parameters_read(context, fields, parameters, &package);
-    json_decref(parameters);
     if (status != 0 || context->outputs[0] < 0)
         return status;
     zip_begin(&zip, write_output, context);

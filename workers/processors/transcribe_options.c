@@ -38,13 +38,6 @@ static const struct parameter_field fields[] = {
 };
 
 int transcribe_options_read(struct processor_context *context, struct transcribe_options *options) {
-    json_t *parameters = parameters_parse(context);
-    int status;
-
     *options = (struct transcribe_options){.language = ""};
-    if (parameters == NULL)
-        return -1;
-    status = parameters_read(context, fields, parameters, options);
-    json_decref(parameters);
-    return status;
+    return parameters_read_all(context, fields, options);
 }

@@ -56,14 +56,10 @@ static const struct parameter_field fields[] = {
 };
 
 static int read_options(struct processor_context *context, struct options *options) {
-    json_t *parameters = parameters_parse(context);
     int status;
 
     *options = (struct options){.samples_per_pixel = 256, .bits = 16, .width = 1800, .height = 140};
-    if (parameters == NULL)
-        return -1;
-    status = parameters_read(context, fields, parameters, options);
-    json_decref(parameters);
+    status = parameters_read_all(context, fields, options);
     if (status == 0 && options->bits != 8 && options->bits != 16)
         status = processor_fail(context, "bad_parameters", "bits: 8 or 16");
     return status;

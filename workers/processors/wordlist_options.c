@@ -30,15 +30,8 @@ static const struct parameter_field fields[] = {
 };
 
 int wordlist_options_read(struct processor_context *context, struct wordlist_options *options) {
-    json_t *parameters = parameters_parse(context);
-    int status;
-
     *options = (struct wordlist_options){.source = "en", .target = "en", .most = WORDLIST_MOST};
-    if (parameters == NULL)
-        return -1;
-    status = parameters_read(context, fields, parameters, options);
-    json_decref(parameters);
-    return status;
+    return parameters_read_all(context, fields, options);
 }
 
 int wordlist_write(struct processor_context *context, const struct wordlist_options *options,
