@@ -12,9 +12,9 @@
 #include "workers/processor.h"
 #include "workers/processors/engines.h"
 #include "workers/processors/parameters.h"
-#include "workers/processors/pdf.h"
 #include "workers/processors/pdf_document.h"
 #include "workers/processors/pdf_grader.h"
+#include "workers/processors/pdf_input.h"
 
 #define OUTPUT_TEXT 0
 #define OUTPUT_PAGES 1
@@ -32,24 +32,6 @@ struct extraction {
     struct pdf_grade grade; /* of the page at hand */
     uint64_t pages_need_ocr;
 };
-
-static const struct {
-    enum pdf_status status;
-    const char *code;
-    const char *detail;
-} failures[] = {
-    {PDF_BROKEN, "bad_input", "not a readable PDF"},
-    {PDF_LOCKED, "password_required", "the document is encrypted"},
-    {PDF_NO_MEMORY, "memory_limit", "no memory left"},
-};
-
-static int fail(struct processor_context *context, enum pdf_status status) {
-    for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++) {
-        if (failures[i].status == status)
-            return processor_fail(context, failures[i].code, "%s", failures[i].detail);
-    }
-    return processor_fail(context, "engine_failed", "unknown status %d", (int)status);
-}
 
 /* --- JSON ------------------------------------------------------------------------------------------------
  */
@@ -98,7 +80,7 @@ static int write_page_json(struct extraction *extraction, int page, uint64_t cha
                              extraction->grade.source, extraction->grade.grade, extraction->grade.reason);
     free(facts.label);
     if (status == PDF_OK && pdf_page_words(extraction->pdf, page, add_word, extraction) == PDF_NO_MEMORY)
-        return fail(extraction->context, PDF_NO_MEMORY);
+        return pdf_input_fail(extraction->context, PDF_NO_MEMORY);
     result |= buffer_append_text(json, "]}");
     if (result != 0)
         return processor_fail(extraction->context, "output_limit", "page %d has too many words", page + 1);
@@ -114,7 +96,7 @@ static int extract_page(struct extraction *extraction, int page) {
     int result = 0;
 
     if (status == PDF_NO_MEMORY)
-        return fail(context, status);
+        return pdf_input_fail(context, status);
     extraction->broken_pages += status != PDF_OK;
     extraction->grade = pdf_grader_page(&extraction->grader, page, status == PDF_OK ? text : NULL, size);
     extraction->pages_need_ocr += extraction->grade.needs_ocr;
@@ -172,7 +154,7 @@ static int extract_pages(struct extraction *extraction) {
     int count = pdf_page_count(extraction->pdf);
 
     if (count <= 0)
-        return fail(context, PDF_BROKEN);
+        return pdf_input_fail(context, PDF_BROKEN);
     if (context->pages != 0 && (uint64_t)count > context->pages)
         return processor_fail(context, "too_many_pages", "%d pages, %" PRIu64 " allowed", count,
                               context->pages);
@@ -188,7 +170,7 @@ static int extract_pages(struct extraction *extraction) {
     if (write_document(extraction) != 0)
         return -1;
     if (extraction->broken_pages == (uint64_t)count)
-        return fail(context, PDF_BROKEN);
+        return pdf_input_fail(context, PDF_BROKEN);
     for (int output = OUTPUT_TEXT; output <= OUTPUT_PAGES; output++)
         processor_fact(context, output, "pages", (uint64_t)count);
     processor_fact(context, OUTPUT_TEXT, "characters", extraction->characters);
@@ -200,14 +182,13 @@ static int extract_pages(struct extraction *extraction) {
 static int run(struct processor_context *context) {
     struct extraction extraction = {.context = context,
                                     .grader = {.bytes = context->input, .size = context->input_size}};
-    enum pdf_status status;
 
     if (read_order(context, &extraction.order) != 0)
         return -1;
     buffer_init(&extraction.json, PAGE_JSON_MAX);
-    extraction.pdf = pdf_open(context->input, context->input_size, &status);
+    extraction.pdf = pdf_input_open(context);
     if (extraction.pdf == NULL)
-        return fail(context, status);
+        return -1;
     /* Nothing is freed: the process ends with the document, and freeing a hostile one is a risk of its own.
      */
     return extract_pages(&extraction);

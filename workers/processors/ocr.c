@@ -16,7 +16,7 @@
 #include "workers/processors/ocr_pdf.h"
 #include "workers/processors/ocr_scan.h"
 #include "workers/processors/ocr_store.h"
-#include "workers/processors/pdf.h"
+#include "workers/processors/pdf_input.h"
 
 #define DEFAULT_DPI 300
 #define LEAST_DPI 10
@@ -357,16 +357,14 @@ static int read_pages(struct reading *reading, struct pdf *pdf, int count) {
 
 static int read_pdf(struct reading *reading) {
     struct processor_context *context = reading->context;
-    enum pdf_status status;
-    struct pdf *pdf = pdf_open(context->input, context->input_size, &status);
+    struct pdf *pdf = pdf_input_open(context);
     int count = pdf == NULL ? 0 : pdf_page_count(pdf);
     int goes_on;
 
-    if (pdf == NULL && status == PDF_LOCKED)
-        return processor_fail(context, "password_required", "the document is encrypted");
+    if (pdf == NULL)
+        return -1;
     if (count <= 0)
-        return processor_fail(context, status == PDF_NO_MEMORY ? "memory_limit" : "bad_input",
-                              "not a readable PDF");
+        return pdf_input_fail(context, PDF_BROKEN);
     goes_on = begin(reading, pdf, count);
     if (goes_on <= 0)
         return goes_on;

@@ -11,7 +11,7 @@
 #include "lib/text.h"
 #include "workers/processors/engines.h"
 #include "workers/processors/parameters.h"
-#include "workers/processors/pdf.h"
+#include "workers/processors/pdf_input.h"
 #include "workers/processors/webp.h"
 #include "workers/processors/zip_store.h"
 
@@ -36,22 +36,11 @@ static int write_output(void *context, const void *bytes, size_t size) {
     return processor_write(context, 0, bytes, size);
 }
 
-static enum pdf_status draw(struct pdf *pdf, int page, int pixels, struct pdf_bitmap *bitmap) {
-    struct pdf_page_info facts = {0};
-    enum pdf_status status = pdf_page_facts(pdf, page, &facts);
-    double longest = facts.width > facts.height ? facts.width : facts.height;
-
-    free(facts.label);
-    if (status != PDF_OK)
-        return status;
-    return longest > 0 ? pdf_page_draw(pdf, page, pixels * 72.0 / longest, bitmap) : PDF_BROKEN;
-}
-
 /* 1: it is there, 0: it can't be drawn, -1 after processor_fail. */
 static int add_page(struct processor_context *context, struct zip_store *zip, struct pdf *pdf, int page,
                     int pixels) {
     struct pdf_bitmap bitmap = {0};
-    enum pdf_status status = draw(pdf, page, pixels, &bitmap);
+    enum pdf_status status = pdf_page_fit(pdf, page, pixels, &bitmap);
     struct pixels drawn = {.width = bitmap.width, .height = bitmap.height, .bytes = bitmap.pixels};
     struct buffer encoded;
     char name[16];
@@ -99,18 +88,14 @@ static int draw_pages(struct processor_context *context, struct pdf *pdf, const 
 
 static int run(struct processor_context *context) {
     struct options options = {.first = 1, .pages = PAGES_MOST, .pixels = 1200};
-    enum pdf_status status;
     struct pdf *pdf;
     int result;
 
     if (parameters_read_all(context, fields, &options) != 0 || context->outputs[0] < 0)
         return context->error == NULL ? 0 : -1;
-    pdf = pdf_open(context->input, context->input_size, &status);
-    if (pdf == NULL && status == PDF_LOCKED)
-        return processor_fail(context, "password_required", "the document is encrypted");
+    pdf = pdf_input_open(context);
     if (pdf == NULL)
-        return processor_fail(context, status == PDF_NO_MEMORY ? "memory_limit" : "bad_input",
-                              "not a readable PDF");
+        return -1;
     context->page_count = (uint64_t)pdf_page_count(pdf);
     result = draw_pages(context, pdf, &options);
     pdf_close(pdf);

@@ -2,13 +2,12 @@
  * Small pictures: `thumbnail` (fits 400 px) and `display` (fits 1600 px; of pictures, not of PDFs), as WebP
  * in sRGB, upright, never enlarged, without metadata: the pixels are handed to the encoder, nothing else is.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "workers/processor.h"
 #include "workers/processors/engines.h"
 #include "workers/processors/image.h"
-#include "workers/processors/pdf.h"
+#include "workers/processors/pdf_input.h"
 #include "workers/processors/webp.h"
 
 /* In the order of the row's outputs. */
@@ -54,15 +53,9 @@ static int draw_image(struct processor_context *context) {
 /* --- PDFs ---------------------------------------------------------------------------------------- */
 
 static int draw_page(struct processor_context *context, struct pdf *pdf, int output, int pixels) {
-    struct pdf_page_info facts = {0};
     struct pdf_bitmap bitmap = {0};
-    enum pdf_status status = pdf_page_facts(pdf, 0, &facts);
-    double longest = facts.width > facts.height ? facts.width : facts.height;
+    enum pdf_status status = pdf_page_fit(pdf, 0, pixels, &bitmap);
 
-    free(facts.label);
-    if (status != PDF_OK || !(longest > 0))
-        return processor_fail(context, "bad_input", "the first page can't be read");
-    status = pdf_page_draw(pdf, 0, pixels * 72.0 / longest, &bitmap);
     if (status != PDF_OK)
         return processor_fail(context, status == PDF_NO_MEMORY ? "memory_limit" : "bad_input",
                               "the first page can't be drawn");
@@ -73,14 +66,10 @@ static int draw_page(struct processor_context *context, struct pdf *pdf, int out
 }
 
 static int draw_pdf(struct processor_context *context) {
-    enum pdf_status status;
-    struct pdf *pdf = pdf_open(context->input, context->input_size, &status);
+    struct pdf *pdf = pdf_input_open(context);
 
-    if (pdf == NULL && status == PDF_LOCKED)
-        return processor_fail(context, "password_required", "the document is encrypted");
     if (pdf == NULL)
-        return processor_fail(context, status == PDF_NO_MEMORY ? "memory_limit" : "bad_input",
-                              "not a readable PDF");
+        return -1;
     for (size_t i = 0; i < SIZE_COUNT && i < context->row->output_count; i++) {
         if (context->outputs[i] < 0 || !sizes[i].of_documents)
             continue;
