@@ -53,14 +53,13 @@ static const char *member(const struct call *call, const char *name) {
     return call->body == NULL ? NULL : json_text_member(call->body, name);
 }
 
-/* The functions' "no": whoever is no admin is told nothing more than that. */
-static bool refused(struct call *call, const struct database_answer *answer) {
-    if (strcmp(answer->sqlstate, "42501") != 0) {
-        return false;
-    }
-    call_problem(call, PROBLEM_FORBIDDEN, NULL);
-    return true;
-}
+/* The functions' "no": whoever is no admin is told nothing more than that. FM066: what is wrong with a time
+ * (0066_cron.sql). */
+static const struct call_refusal refusals[] = {
+    {.sqlstate = "42501", .problem = PROBLEM_FORBIDDEN},
+    {.sqlstate = "FM066", .problem = PROBLEM_BAD_SCHEDULE, .says = true},
+    {.sqlstate = NULL},
+};
 
 /* --- seeing --- */
 
@@ -144,13 +143,13 @@ static struct query retry(const struct call *call, const struct statement *state
 
 static void handle_retry(struct call *call) {
     const struct query query = retry(call, &retry_all_statement, member(call, "tenant_id"));
-    portal_retry(call, &query, retried, refused);
+    portal_retry(call, &query, retried, refusals);
 }
 
 static void retry_of_tenant(struct call *call, const struct database_answer *answer) {
     if (may_manage(call, answer)) {
         const struct query query = retry(call, &retry_statement, call->parameters[0]);
-        portal_retry(call, &query, retried, refused);
+        portal_retry(call, &query, retried, refusals);
     }
 }
 
@@ -176,7 +175,7 @@ static void cancelled(struct call *call, const struct database_answer *answer) {
 
 static void handle_cancel(struct call *call) {
     const struct query query = {.statement = &cancel_statement, .values = {call->parameters[0]}};
-    call_write_one(call, &query, cancelled, refused);
+    call_write_one(call, &query, cancelled, refusals);
 }
 
 static void done(struct call *call, const struct database_answer *answer) {
@@ -186,7 +185,7 @@ static void done(struct call *call, const struct database_answer *answer) {
 
 static void pause_or_resume(struct call *call, const char *pause) {
     const struct query query = {.statement = &pause_statement, .values = {member(call, "type"), pause}};
-    call_write_one(call, &query, done, refused);
+    call_write_one(call, &query, done, refusals);
 }
 
 static void handle_pause(struct call *call) {
@@ -206,15 +205,6 @@ static void scheduled(struct call *call, const struct database_answer *answer) {
     }
 }
 
-/* FM066: what is wrong with a time, in words that are for people (0066_cron.sql). */
-static bool refused_time(struct call *call, const struct database_answer *answer) {
-    if (strcmp(answer->sqlstate, "FM066") != 0) {
-        return refused(call, answer);
-    }
-    call_problem(call, PROBLEM_BAD_SCHEDULE, answer->message);
-    return true;
-}
-
 static void dropped(struct call *call, const struct database_answer *answer) {
     if (result_bool(answer->results[0], 0, "found")) {
         call_respond(call, 200, "{\"ok\":true}");
@@ -225,7 +215,7 @@ static void dropped(struct call *call, const struct database_answer *answer) {
 
 static void handle_schedule_drop(struct call *call) {
     const struct query query = {.statement = &schedule_drop_statement, .values = {call->parameters[0]}};
-    call_write_one(call, &query, dropped, refused_time);
+    call_write_one(call, &query, dropped, refusals);
 }
 
 static void handle_schedule(struct call *call) {
@@ -242,7 +232,7 @@ static void handle_schedule(struct call *call) {
         {.statement = &schedule_next_statement, .values = {call->parameters[0]}},
     };
     call_write(call, &(struct call_effect){
-                         .queries = queries, .count = 3, .on_answer = scheduled, .on_refusal = refused_time});
+                         .queries = queries, .count = 3, .on_answer = scheduled, .refusals = refusals});
     free(change);
 }
 

@@ -6,7 +6,6 @@
 #include "gateway/module.h"
 #include "gateway/scheduler_link.h"
 #include <stdlib.h>
-#include <string.h>
 
 static const struct statement limits_statement = {
     "admin_limits", "select jsonb_build_object('limits', admin_limits(), 'priorities', "
@@ -19,17 +18,12 @@ static const struct statement pause_statement = {"admin_pause_tenant",
 static const struct statement priority_statement = {
     "admin_priority_set", "select admin_priority_set($1::uuid, ($2::jsonb->>'first_priority')::int)", 2};
 
-static bool refused(struct call *call, const struct database_answer *answer) {
-    if (strcmp(answer->sqlstate, "42501") == 0) {
-        call_problem(call, PROBLEM_FORBIDDEN, NULL);
-    } else if (strncmp(answer->sqlstate, "23", 2) ==
-               0) { /* neither bound, or a name that is none; no such tenant */
-        call_problem(call, PROBLEM_BAD_REQUEST, "The table's own rules refuse this.");
-    } else {
-        return false;
-    }
-    return true;
-}
+static const struct call_refusal refusals[] = {
+    {.sqlstate = "42501", .problem = PROBLEM_FORBIDDEN},
+    /* neither bound, or a name that is none; no such tenant */
+    {.sqlstate = "23", .problem = PROBLEM_BAD_REQUEST, .detail = "The table's own rules refuse this."},
+    {.sqlstate = NULL},
+};
 
 static void shown(struct call *call, const struct database_answer *answer) {
     call_respond(call, 200, result_text(answer->results[0], 0, "answer"));
@@ -56,25 +50,25 @@ static void handle_limits(struct call *call) {
 static void handle_limit_set(struct call *call) {
     char *wanted = json_encode(call->body);
     const struct query query = {.statement = &set_statement, .values = {call->parameters[0], wanted}};
-    call_write_one(call, &query, done, refused);
+    call_write_one(call, &query, done, refusals);
     free(wanted);
 }
 
 static void handle_limit_drop(struct call *call) {
     const struct query query = {.statement = &drop_statement, .values = {call->parameters[0]}};
-    call_write_one(call, &query, dropped, refused);
+    call_write_one(call, &query, dropped, refusals);
 }
 
 static void handle_priority(struct call *call) {
     char *wanted = json_encode(call->body);
     const struct query query = {.statement = &priority_statement, .values = {call->parameters[0], wanted}};
-    call_write_one(call, &query, done, refused);
+    call_write_one(call, &query, done, refusals);
     free(wanted);
 }
 
 static void pause_or_resume(struct call *call, const char *pause) {
     const struct query query = {.statement = &pause_statement, .values = {call->parameters[0], pause}};
-    call_write_one(call, &query, done, refused);
+    call_write_one(call, &query, done, refusals);
 }
 
 static void handle_pause(struct call *call) {

@@ -137,25 +137,43 @@ static void fail_resting(struct call *call, const struct database_answer *answer
     json_decref(why);
 }
 
-static void fail_refused(struct call *call, const struct database_answer *answer) {
-    if (strcmp(answer->sqlstate, "FM402") == 0) {
-        fail_out_of_credit(call, answer);
-    } else if (strcmp(answer->sqlstate, "FM011") == 0) {
-        fail_resting(call, answer);
-    } else if (strcmp(answer->sqlstate, "22P05") == 0) { /* deep in an object that is kept as it came */
-        call_problem(call, PROBLEM_BAD_REQUEST, "A text holds a NUL, which can't be kept.");
-    } else if (strcmp(answer->sqlstate, "42501") == 0) { /* row security said no where no check of ours did */
-        log_warn("request=%s sqlstate=%s msg=\"%s\"", call->request_id, answer->sqlstate, answer->message);
-        call_problem(call, PROBLEM_FORBIDDEN, NULL);
-    } else if (strncmp(answer->sqlstate, "53", 2) == 0 || strncmp(answer->sqlstate, "57", 2) == 0 ||
-               strncmp(answer->sqlstate, "40", 2) == 0 || strcmp(answer->sqlstate, "55P03") == 0 ||
-               strncmp(answer->sqlstate, "25", 2) == 0 || strncmp(answer->sqlstate, "08", 2) == 0) {
-        log_warn("request=%s sqlstate=%s msg=\"%s\"", call->request_id, answer->sqlstate, answer->message);
-        call_problem(call, PROBLEM_DATABASE_UNAVAILABLE, "Nothing was done.");
-    } else {
-        log_error("request=%s sqlstate=%s msg=\"%s\"", call->request_id, answer->sqlstate, answer->message);
-        call_problem(call, PROBLEM_INTERNAL, NULL);
+#define NOTHING_DONE .problem = PROBLEM_DATABASE_UNAVAILABLE, .detail = "Nothing was done.", .warns = true
+
+static const struct call_refusal usual_refusals[] = {
+    {.sqlstate = "FM402", .tell = fail_out_of_credit},
+    {.sqlstate = "FM011", .tell = fail_resting},
+    /* deep in an object that is kept as it came */
+    {.sqlstate = "22P05",
+     .problem = PROBLEM_BAD_REQUEST,
+     .detail = "A text holds a NUL, which can't be kept."},
+    /* row security said no where no check of ours did */
+    {.sqlstate = "42501", .problem = PROBLEM_FORBIDDEN, .warns = true},
+    {.sqlstate = "53", NOTHING_DONE},
+    {.sqlstate = "57", NOTHING_DONE},
+    {.sqlstate = "40", NOTHING_DONE},
+    {.sqlstate = "55P03", NOTHING_DONE},
+    {.sqlstate = "25", NOTHING_DONE},
+    {.sqlstate = "08", NOTHING_DONE},
+    {.sqlstate = NULL},
+};
+
+/* False: no row fits, and the call is not answered. */
+static bool refuse(struct call *call, const struct call_refusal *row, const struct database_answer *answer) {
+    while (row != NULL && row->sqlstate != NULL && !text_starts_with(answer->sqlstate, row->sqlstate)) {
+        row++;
     }
+    if (row == NULL || row->sqlstate == NULL) {
+        return false;
+    }
+    if (row->warns) {
+        log_warn("request=%s sqlstate=%s msg=\"%s\"", call->request_id, answer->sqlstate, answer->message);
+    }
+    if (row->tell != NULL) {
+        row->tell(call, answer);
+    } else {
+        call_problem(call, row->problem, row->says ? answer->message : row->detail);
+    }
+    return true;
 }
 
 static void deliver(struct call *call, const struct database_answer *answer) {
@@ -180,8 +198,9 @@ static void deliver(struct call *call, const struct database_answer *answer) {
     if (call->writes && idempotency_lost_race(call, answer)) {
         return;
     }
-    if (call->on_refusal == NULL || !call->on_refusal(call, answer)) {
-        fail_refused(call, answer);
+    if (!refuse(call, call->refusals, answer) && !refuse(call, usual_refusals, answer)) {
+        log_error("request=%s sqlstate=%s msg=\"%s\"", call->request_id, answer->sqlstate, answer->message);
+        call_problem(call, PROBLEM_INTERNAL, NULL);
     }
 }
 
@@ -201,7 +220,7 @@ static void run(struct call *call, const struct query *queries, size_t count, ca
 
 void call_read(struct call *call, const struct query *queries, size_t count, call_query_fn *on_answer) {
     call->writes = false;
-    call->on_refusal = NULL;
+    call->refusals = NULL;
     run(call, queries, count, on_answer);
 }
 
@@ -223,14 +242,14 @@ void call_write(struct call *call, const struct call_effect *effect) {
         };
     }
     call->writes = true;
-    call->on_refusal = effect->on_refusal;
+    call->refusals = effect->refusals;
     run(call, queries, count, effect->on_answer);
 }
 
 void call_write_one(struct call *call, const struct query *query, call_query_fn *on_answer,
-                    call_refusal_fn *on_refusal) {
+                    const struct call_refusal *refusals) {
     call_write(call, &(struct call_effect){
-                         .queries = query, .count = 1, .on_answer = on_answer, .on_refusal = on_refusal});
+                         .queries = query, .count = 1, .on_answer = on_answer, .refusals = refusals});
 }
 
 /* --- the answer --- */

@@ -15,8 +15,16 @@
 #define REQUEST_ID_MAX 64
 
 typedef void call_query_fn(struct call *call, const struct database_answer *answer);
-/* Of an SQL error: true if it answered, false for the usual answer. */
-typedef bool call_refusal_fn(struct call *call, const struct database_answer *answer);
+
+/* What an SQL error means; the last row of a table has no sqlstate. The first row that fits counts. */
+struct call_refusal {
+    const char *sqlstate; /* or how it begins: "23" is a class */
+    enum problem problem;
+    const char *detail;  /* NULL: none */
+    bool says;           /* the detail is the error's own message, which is for people */
+    bool warns;          /* logged as a warning */
+    call_query_fn *tell; /* answers, instead of all that; NULL: none */
+};
 
 /* How far an Idempotency-Key of this call has come (idempotency.c). */
 struct call_idempotency {
@@ -47,7 +55,7 @@ struct call {
     bool streams; /* answered by a stream that events.c ends */
     unsigned pending;
     call_query_fn *on_answer;
-    call_refusal_fn *on_refusal; /* may be NULL */
+    const struct call_refusal *refusals; /* may be NULL */
     bool writes;                 /* what runs now changes something */
     struct call_idempotency idempotency;
     void *state; /* the handler's own, freed with the call */
@@ -75,15 +83,15 @@ struct call_effect {
     const struct query *queries;
     size_t count;
     call_query_fn *on_answer;
-    call_refusal_fn *on_refusal; /* may be NULL */
+    const struct call_refusal *refusals; /* before the usual ones; NULL: none */
     int known_status;            /* 0: not known */
     const char *known_body;
     const char *proof_file; /* the known answer is true only if this file now exists; NULL: always */
 };
 void call_write(struct call *call, const struct call_effect *effect);
-/* One query, of whose answer nothing is known beforehand. `on_refusal` may be NULL. */
+/* One query, of whose answer nothing is known beforehand. `refusals` may be NULL. */
 void call_write_one(struct call *call, const struct query *query, call_query_fn *on_answer,
-                    call_refusal_fn *on_refusal);
+                    const struct call_refusal *refusals);
 
 /* The answer: `body` is JSON text (borrowed). */
 void call_respond(struct call *call, int status, const char *body);

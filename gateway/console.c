@@ -126,13 +126,8 @@ static void spent(struct call *call, const struct database_answer *answer) {
     free(token);
 }
 
-static bool spent_before(struct call *call, const struct database_answer *answer) {
-    if (strcmp(answer->sqlstate, "23505") != 0) {
-        return false;
-    }
-    call_problem(call, PROBLEM_INVALID_CODE, NULL);
-    return true;
-}
+static const struct call_refusal spent_before[] = {{.sqlstate = "23505", .problem = PROBLEM_INVALID_CODE},
+                                                   {.sqlstate = NULL}};
 
 static void handle_session(struct call *call) {
     char id[UUID_TEXT_SIZE];

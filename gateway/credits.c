@@ -5,7 +5,6 @@
 #include "gateway/json.h"
 #include "gateway/module.h"
 #include "lib/memory.h"
-#include <string.h>
 
 #define AMOUNT_MAX INT64_C(1000000000000)
 
@@ -38,13 +37,8 @@ static void granted(struct call *call, const struct database_answer *answer) {
 }
 
 /* Taking back more than there is breaks the account's own rule. */
-static bool refused(struct call *call, const struct database_answer *answer) {
-    if (strcmp(answer->sqlstate, "23514") != 0) {
-        return false;
-    }
-    call_problem(call, PROBLEM_CREDIT_BALANCE, NULL);
-    return true;
-}
+static const struct call_refusal refusals[] = {{.sqlstate = "23514", .problem = PROBLEM_CREDIT_BALANCE},
+                                               {.sqlstate = NULL}};
 
 static void handle_grant(struct call *call) {
     char amount[24];
@@ -56,7 +50,7 @@ static void handle_grant(struct call *call) {
     call_write(call, &(struct call_effect){.queries = &query,
                                            .count = 1,
                                            .on_answer = granted,
-                                           .on_refusal = refused,
+                                           .refusals = refusals,
                                            .known_status = 201,
                                            .known_body = "{\"ok\":true}"});
 }

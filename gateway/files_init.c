@@ -135,21 +135,19 @@ static void inserted(struct call *call, const struct database_answer *answer) {
     call_read(call, &query, 1, judged);
 }
 
-/* What the rules of its retention class say (sql/migrations/0048_retention.sql). */
-static bool refused(struct call *call, const struct database_answer *answer) {
+static void tell_class(struct call *call, const struct database_answer *answer) {
     json_t *why = json_loads(answer->message, 0, NULL);
     const char *reason = json_text_member(why, "reason");
-    bool mine = true;
-    if (strcmp(answer->sqlstate, "FM010") == 0 && reason != NULL && strcmp(reason, "size") == 0) {
+    if (reason != NULL && strcmp(reason, "size") == 0) {
         call_problem_with(call, PROBLEM_CLASS_SIZE, NULL, json_incref(why));
-    } else if (strcmp(answer->sqlstate, "FM010") == 0) {
-        call_problem(call, PROBLEM_CLASS_TYPE, NULL);
     } else {
-        mine = false;
+        call_problem(call, PROBLEM_CLASS_TYPE, NULL);
     }
     json_decref(why);
-    return mine;
 }
+
+/* What the rules of its retention class say (sql/migrations/0048_retention.sql). */
+static const struct call_refusal refusals[] = {{.sqlstate = "FM010", .tell = tell_class}, {.sqlstate = NULL}};
 
 /* False when the call is answered. */
 static bool take_encryption(struct call *call, struct upload *upload, const json_t *encryption) {
@@ -204,7 +202,7 @@ static void insert(struct call *call, struct upload *upload, const struct query 
                          .queries = queries,
                          .count = count,
                          .on_answer = inserted,
-                         .on_refusal = refused,
+                         .refusals = refusals,
                          .known_status = 200,
                          .known_body = upload->answer,
                          .proof_file = upload->file,

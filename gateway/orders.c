@@ -77,13 +77,8 @@ static json_t *make_order(const struct call *call, const char *file, const json_
 }
 
 /* FM003: a file was deleted meanwhile. */
-static bool refused(struct call *call, const struct database_answer *answer) {
-    if (strcmp(answer->sqlstate, "FM003") != 0) {
-        return false;
-    }
-    call_problem(call, PROBLEM_NOT_FOUND, NULL);
-    return true;
-}
+static const struct call_refusal refusals[] = {{.sqlstate = "FM003", .problem = PROBLEM_NOT_FOUND},
+                                               {.sqlstate = NULL}};
 
 /* What jobs_order answered; those that gave way are told to whoever runs them. */
 static json_t *read_answer(struct call *call, const struct database_answer *answer) {
@@ -126,7 +121,7 @@ static void commit(struct call *call, const struct file_view *file) {
                     json_text_member(call->body, "unique_key")}},
     };
     call_write(call, &(struct call_effect){
-                         .queries = queries, .count = 2, .on_answer = ordered, .on_refusal = refused});
+                         .queries = queries, .count = 2, .on_answer = ordered, .refusals = refusals});
     free(wanted);
     json_decref(list);
 }
@@ -275,18 +270,15 @@ static bool told(struct call *call, const struct faults *faults) {
 }
 
 /* FM066: a time that no schedule can have, in words (0066_cron.sql). */
-static bool refused_many(struct call *call, const struct database_answer *answer) {
-    if (strcmp(answer->sqlstate, "42501") == 0) {
-        call_problem(call, PROBLEM_FORBIDDEN, NULL);
-    } else if (strcmp(answer->sqlstate, "FM066") == 0) {
-        call_problem(call, PROBLEM_BAD_SCHEDULE, answer->message);
-    } else if (strcmp(answer->sqlstate, "23514") == 0) {
-        call_problem(call, PROBLEM_BAD_REQUEST, "Names of schedules begin with a letter, and have at most 63.");
-    } else {
-        return refused(call, answer);
-    }
-    return true;
-}
+static const struct call_refusal refusals_of_many[] = {
+    {.sqlstate = "42501", .problem = PROBLEM_FORBIDDEN},
+    {.sqlstate = "FM066", .problem = PROBLEM_BAD_SCHEDULE, .says = true},
+    {.sqlstate = "23514",
+     .problem = PROBLEM_BAD_REQUEST,
+     .detail = "Names of schedules begin with a letter, and have at most 63."},
+    {.sqlstate = "FM003", .problem = PROBLEM_NOT_FOUND},
+    {.sqlstate = NULL},
+};
 
 static void ordered_many(struct call *call, const struct database_answer *answer) {
     json_t *said = read_answer(call, answer);
@@ -338,7 +330,7 @@ static void send_orders(struct call *call, const json_t *orders) {
     char *change = json_encode(rest);
     const struct query query = {.statement = destination_of(call)->order,
                                 .values = {wanted, call->parameters[0], change}};
-    call_write_one(call, &query, destination_of(call)->done, refused_many);
+    call_write_one(call, &query, destination_of(call)->done, refusals_of_many);
     free(change);
     free(wanted);
     json_decref(rest);

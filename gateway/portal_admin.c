@@ -9,7 +9,6 @@
 #include "http/outbound.h"
 #include "lib/memory.h"
 #include <stdlib.h>
-#include <string.h>
 
 static const struct statement list_schemas = {
     "admin_portal_schemas", "select jsonb_build_object('schemas', admin_portal_schemas($1))::text as answer",
@@ -27,16 +26,13 @@ static const struct statement list_backends = {
 static const struct statement set_backend = {"admin_compute_backend_set",
                                              "select admin_compute_backend_set($1, $2::jsonb)", 2};
 
-static bool refused(struct call *call, const struct database_answer *answer) {
-    if (strcmp(answer->sqlstate, "42501") == 0) {
-        call_problem(call, PROBLEM_FORBIDDEN, NULL);
-    } else if (strcmp(answer->sqlstate, "23514") == 0) {
-        call_problem(call, PROBLEM_PAYLOAD_INVALID, "The table's own rules refuse this name or value.");
-    } else {
-        return false;
-    }
-    return true;
-}
+static const struct call_refusal refusals[] = {
+    {.sqlstate = "42501", .problem = PROBLEM_FORBIDDEN},
+    {.sqlstate = "23514",
+     .problem = PROBLEM_PAYLOAD_INVALID,
+     .detail = "The table's own rules refuse this name or value."},
+    {.sqlstate = NULL},
+};
 
 static void shown(struct call *call, const struct database_answer *answer) {
     const char *text = result_text(answer->results[0], 0, "answer");
@@ -68,7 +64,7 @@ static void handle_schema_add(struct call *call) {
     const struct query query = {
         .statement = &add_schema,
         .values = {json_text_member(call->body, "name"), text, offered ? "true" : "false"}};
-    call_write_one(call, &query, added, refused);
+    call_write_one(call, &query, added, refusals);
     free(text);
 }
 
@@ -76,7 +72,7 @@ static void handle_schema_offer(struct call *call) {
     bool offered = json_is_true(json_object_get(call->body, "active"));
     const struct query query = {.statement = &offer_schema,
                                 .values = {call->parameters[0], offered ? "true" : "false"}};
-    call_write_one(call, &query, shown, refused);
+    call_write_one(call, &query, shown, refusals);
 }
 
 /* ---- services outside ---- */
@@ -135,7 +131,7 @@ static void handle_backend_set(struct call *call) {
         return;
     }
     const struct query query = {.statement = &set_backend, .values = {call->parameters[0], wish}};
-    call_write_one(call, &query, done, refused);
+    call_write_one(call, &query, done, refusals);
     free(wish);
 }
 

@@ -129,13 +129,8 @@ static void submitted(struct call *call, const struct database_answer *answer) {
 }
 
 /* The file was deleted meanwhile. */
-static bool refused(struct call *call, const struct database_answer *answer) {
-    if (strcmp(answer->sqlstate, "FM003") != 0) {
-        return false;
-    }
-    call_problem(call, PROBLEM_NOT_FOUND, NULL);
-    return true;
-}
+static const struct call_refusal refusals[] = {{.sqlstate = "FM003", .problem = PROBLEM_NOT_FOUND},
+                                               {.sqlstate = NULL}};
 
 static json_t *version_of(const struct submission *submission) {
     int64_t number;
@@ -198,7 +193,7 @@ static void submit(struct call *call, struct submission *submission) {
     call_write(call, &(struct call_effect){.queries = queries,
                                            .count = 3,
                                            .on_answer = submitted,
-                                           .on_refusal = refused,
+                                           .refusals = refusals,
                                            .known_status = 202,
                                            .known_body = answer,
                                            .proof_file = submission->file});

@@ -7,7 +7,6 @@
 #include "gateway/statements.h"
 #include "lib/memory.h"
 #include <stdlib.h>
-#include <string.h>
 
 static const struct statement list_schemas = {
     "portal_list_schemas",
@@ -55,13 +54,10 @@ static void added(struct call *call, const struct database_answer *answer) {
     }
 }
 
-static bool refused(struct call *call, const struct database_answer *answer) {
-    if (strcmp(answer->sqlstate, "23514") != 0) {
-        return false;
-    }
-    call_problem(call, PROBLEM_PAYLOAD_INVALID, "A schema's name needs a letter or a digit.");
-    return true;
-}
+static const struct call_refusal refusals[] = {{.sqlstate = "23514",
+                                                .problem = PROBLEM_PAYLOAD_INVALID,
+                                                .detail = "A schema's name needs a letter or a digit."},
+                                               {.sqlstate = NULL}};
 
 void handle_portal_schema_add(struct call *call) {
     const char *tenant = json_text_member(call->body, "tenant_id");
@@ -77,5 +73,5 @@ void handle_portal_schema_add(struct call *call) {
         {.statement = &add_schema, .values = {tenant, json_text_member(call->body, "name"), *text}},
     };
     call_write(call, &(struct call_effect){
-                         .queries = queries, .count = 3, .on_answer = added, .on_refusal = refused});
+                         .queries = queries, .count = 3, .on_answer = added, .refusals = refusals});
 }

@@ -38,13 +38,10 @@ static const struct statement compute_report = {
 /* ---- what becomes of it ---- */
 
 /* A document is one job's. */
-static bool refused(struct call *call, const struct database_answer *answer) {
-    if (strcmp(answer->sqlstate, "23505") != 0) {
-        return false;
-    }
-    call_problem(call, PROBLEM_PAYLOAD_INVALID, "there is another document at one of these paths");
-    return true;
-}
+static const struct call_refusal refusals[] = {{.sqlstate = "23505",
+                                                .problem = PROBLEM_PAYLOAD_INVALID,
+                                                .detail = "there is another document at one of these paths"},
+                                               {.sqlstate = NULL}};
 
 static void ask(struct call *call, const struct report *report, bool probe, call_query_fn *then) {
     const struct query query = {
@@ -55,7 +52,7 @@ static void ask(struct call *call, const struct report *report, bool probe, call
     if (probe) {
         call_read(call, &query, 1, then);
     } else {
-        call_write_one(call, &query, then, refused);
+        call_write_one(call, &query, then, refusals);
     }
 }
 

@@ -77,16 +77,12 @@ static void handle_members(struct call *call) {
 }
 
 /* FM001 and FM002 come from the guard on the table. */
-static bool refused(struct call *call, const struct database_answer *answer) {
-    if (strcmp(answer->sqlstate, "FM002") == 0) {
-        call_problem(call, PROBLEM_LAST_OWNER, NULL);
-    } else if (strcmp(answer->sqlstate, "FM001") == 0 || strcmp(answer->sqlstate, "42501") == 0) {
-        call_problem(call, PROBLEM_INSUFFICIENT_ROLE, NULL);
-    } else {
-        return false;
-    }
-    return true;
-}
+static const struct call_refusal refusals[] = {
+    {.sqlstate = "FM002", .problem = PROBLEM_LAST_OWNER},
+    {.sqlstate = "FM001", .problem = PROBLEM_INSUFFICIENT_ROLE},
+    {.sqlstate = "42501", .problem = PROBLEM_INSUFFICIENT_ROLE},
+    {.sqlstate = NULL},
+};
 
 /* True if the caller is owner or admin; else the call is answered. */
 static bool manages(struct call *call, const struct database_result *result) {
@@ -138,7 +134,7 @@ static void handle_member_add(struct call *call) {
          .values = {call->parameters[0], member->user, member->role}},
     };
     call_write(call, &(struct call_effect){
-                         .queries = queries, .count = 2, .on_answer = added, .on_refusal = refused});
+                         .queries = queries, .count = 2, .on_answer = added, .refusals = refusals});
 }
 
 static void changed(struct call *call, const struct database_answer *answer) {
@@ -161,7 +157,7 @@ static void handle_member_change(struct call *call) {
          .values = {call->parameters[0], member->user, member->role}},
     };
     call_write(call, &(struct call_effect){
-                         .queries = queries, .count = 3, .on_answer = changed, .on_refusal = refused});
+                         .queries = queries, .count = 3, .on_answer = changed, .refusals = refusals});
 }
 
 static void removed(struct call *call, const struct database_answer *answer) {
@@ -183,7 +179,7 @@ static void handle_member_remove(struct call *call) {
         {.statement = &statements[STATEMENT_MEMBER_REMOVE], .values = {call->parameters[0], member->user}},
     };
     call_write(call, &(struct call_effect){
-                         .queries = queries, .count = 3, .on_answer = removed, .on_refusal = refused});
+                         .queries = queries, .count = 3, .on_answer = removed, .refusals = refusals});
 }
 
 /* ---- what it serves ---- */

@@ -93,13 +93,9 @@ void handle_wordlist(struct call *call) {
 /* ---- writing ---- */
 
 /* The database's checks of a list; a tenant that is not the caller's is a matter of row security. */
-static bool refused(struct call *call, const struct database_answer *answer) {
-    if (strcmp(answer->sqlstate, "23514") != 0 && strcmp(answer->sqlstate, "22P05") != 0) {
-        return false;
-    }
-    call_problem(call, PROBLEM_WORDLIST_PAIRS, NULL);
-    return true;
-}
+static const struct call_refusal refusals[] = {{.sqlstate = "23514", .problem = PROBLEM_WORDLIST_PAIRS},
+                                               {.sqlstate = "22P05", .problem = PROBLEM_WORDLIST_PAIRS},
+                                               {.sqlstate = NULL}};
 
 static void added(struct call *call, const struct database_answer *answer) {
     call_respond_take(call, 201, memory_format("{\"id\":\"%s\"}", result_text(answer->results[0], 0, "id")));
@@ -113,7 +109,7 @@ static void add(struct call *call, const json_t *pairs) {
         .values = {json_text_member(call->body, "tenant_id"), json_text_member(call->body, "job_id"),
                    name != NULL ? name : "Words", json_text_member(call->body, "source_language"),
                    json_text_member(call->body, "target_language"), text}};
-    call_write_one(call, &query, added, refused);
+    call_write_one(call, &query, added, refusals);
     free(text);
 }
 
@@ -190,7 +186,7 @@ void handle_wordlist_change(struct call *call) {
     char *text = pairs != NULL ? json_encode(pairs) : NULL;
     const struct query query = {.statement = &change_statement,
                                 .values = {call->parameters[0], json_text_member(call->body, "name"), text}};
-    call_write_one(call, &query, shown, refused);
+    call_write_one(call, &query, shown, refusals);
     free(text);
 }
 
