@@ -7,14 +7,15 @@
 #include "gateway/json.h"
 #include "gateway/module.h"
 #include "gateway/portal.h"
+#include "gateway/replies.h"
 #include "gateway/scheduler_link.h"
 #include "gateway/statements.h"
 #include "lib/memory.h"
 #include <stdlib.h>
-#include <string.h>
 
 #define SEARCH(function, column)                                                                             \
-    "select coalesce(jsonb_agg(s." column "), '[]')::text as jobs from " function                            \
+    "select jsonb_build_object('jobs', coalesce(jsonb_agg(s." column                                         \
+    "), '[]'))::text as answer from " function                                                               \
     "($1::uuid, $2, $3, $4, $5::timestamptz, $6::uuid, coalesce($7::int, 50)) s"
 
 /* The console asks this of everybody who signs in, to know who is an admin: a no is nothing to log. */
@@ -24,15 +25,18 @@ static const struct statement schedules_statement = {
     "admin_schedules", "select jsonb_build_object('schedules', admin_schedules())::text as answer", 0};
 static const struct statement search_all_statement = {
     "admin_jobs",
-    "select coalesce(jsonb_agg(s), '[]')::text as jobs from admin_jobs($1::uuid, $2, $3, $4, "
+    "select jsonb_build_object('jobs', coalesce(jsonb_agg(s), '[]'))::text as answer from "
+    "admin_jobs($1::uuid, $2, $3, $4, "
     "$5::timestamptz, $6::uuid, "
     "coalesce($7::int, 50)) s",
     7};
 static const struct statement search_statement = {"tenant_jobs", SEARCH("jobs_search", "job"), 7};
 static const struct statement retry_all_statement = {
-    "admin_retry", "select admin_retry($1::uuid, $2::uuid, $3, $4, $5::timestamptz) as retried", 5};
+    "admin_retry", "select json_build_object('ok', true, 'retried', "
+    "admin_retry($1::uuid, $2::uuid, $3, $4, $5::timestamptz))::text as answer", 5};
 static const struct statement retry_statement = {
-    "tenant_retry", "select jobs_retry($1::uuid, $2::uuid, $3, $4, $5::timestamptz) as retried", 5};
+    "tenant_retry", "select json_build_object('ok', true, 'retried', "
+    "jobs_retry($1::uuid, $2::uuid, $3, $4, $5::timestamptz))::text as answer", 5};
 static const struct statement cancel_statement = {
     "admin_cancel", "select job::text, file::text from admin_cancel(array[$1::uuid])", 1};
 static const struct statement pause_statement = {"admin_pause", "select admin_pause($1, $2::boolean)", 2};
@@ -42,7 +46,7 @@ static const struct statement schedule_time_statement = {
     "admin_schedule_time($1, $2::jsonb) end",
     2};
 static const struct statement schedule_drop_statement = {"admin_schedule_drop",
-                                                         "select admin_schedule_drop($1) as found", 1};
+                                                         "select 1 where admin_schedule_drop($1)", 1};
 static const struct statement schedule_next_statement = {
     "admin_schedule_next",
     "select s->>'next_run' as next from jsonb_array_elements(admin_schedules()) s where s->>'name' = $1", 1};
@@ -79,12 +83,7 @@ static void handle_queue(struct call *call) {
 
 static void handle_schedules(struct call *call) {
     const struct query query = {.statement = &schedules_statement};
-    call_read(call, &query, 1, shown);
-}
-
-static void found(struct call *call, const struct database_answer *answer) {
-    const struct database_result *result = answer->results[answer->result_count - 1];
-    call_respond_take(call, 200, memory_format("{\"jobs\":%s}", result_text(result, 0, "jobs")));
+    call_read(call, &query, 1, reply_answer);
 }
 
 static struct query search(const struct call *call, const struct statement *statement, const char *tenant) {
@@ -98,23 +97,12 @@ static struct query search(const struct call *call, const struct statement *stat
 
 static void handle_jobs(struct call *call) {
     const struct query query = search(call, &search_all_statement, call_query_value(call, "tenant_id"));
-    call_read(call, &query, 1, found);
-}
-
-/* True when the caller may manage the tenant's jobs; else the call is answered. */
-static bool may_manage(struct call *call, const struct database_answer *answer) {
-    const char *role = result_text(answer->results[0], 0, "role");
-    if (role == NULL) {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
-    } else if (strcmp(role, "member") == 0) {
-        call_problem(call, PROBLEM_INSUFFICIENT_ROLE, NULL);
-    }
-    return role != NULL && strcmp(role, "member") != 0;
+    call_read(call, &query, 1, reply_answer);
 }
 
 static void found_of_tenant(struct call *call, const struct database_answer *answer) {
-    if (may_manage(call, answer)) {
-        found(call, answer);
+    if (caller_is_elevated(call, answer->results[0])) {
+        reply_answer(call, answer);
     }
 }
 
@@ -130,9 +118,7 @@ static void handle_tenant_jobs(struct call *call) {
 
 static void retried(struct call *call, const struct database_answer *answer) {
     scheduler_link_poke(call->gateway->scheduler, 1);
-    call_respond_take(
-        call, 200,
-        memory_format("{\"ok\":true,\"retried\":%s}", result_text(answer->results[1], 0, "retried")));
+    reply_answer(call, answer);
 }
 
 static struct query retry(const struct call *call, const struct statement *statement, const char *tenant) {
@@ -147,7 +133,7 @@ static void handle_retry(struct call *call) {
 }
 
 static void retry_of_tenant(struct call *call, const struct database_answer *answer) {
-    if (may_manage(call, answer)) {
+    if (caller_is_elevated(call, answer->results[0])) {
         const struct query query = retry(call, &retry_statement, call->parameters[0]);
         portal_retry(call, &query, retried, refusals);
     }
@@ -180,7 +166,7 @@ static void handle_cancel(struct call *call) {
 
 static void done(struct call *call, const struct database_answer *answer) {
     scheduler_link_poke(call->gateway->scheduler, 1);
-    call_respond(call, 200, "{\"ok\":true}");
+    reply_ok(call, answer);
 }
 
 static void pause_or_resume(struct call *call, const char *pause) {
@@ -205,17 +191,9 @@ static void scheduled(struct call *call, const struct database_answer *answer) {
     }
 }
 
-static void dropped(struct call *call, const struct database_answer *answer) {
-    if (result_bool(answer->results[0], 0, "found")) {
-        call_respond(call, 200, "{\"ok\":true}");
-    } else {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
-    }
-}
-
 static void handle_schedule_drop(struct call *call) {
     const struct query query = {.statement = &schedule_drop_statement, .values = {call->parameters[0]}};
-    call_write_one(call, &query, dropped, refusals);
+    call_write_one(call, &query, reply_ok_if_found, refusals);
 }
 
 static void handle_schedule(struct call *call) {

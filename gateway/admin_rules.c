@@ -4,6 +4,7 @@
 #include "gateway/call.h"
 #include "gateway/json.h"
 #include "gateway/module.h"
+#include "gateway/replies.h"
 #include "gateway/scheduler_link.h"
 #include <stdlib.h>
 
@@ -11,8 +12,7 @@ static const struct statement limits_statement = {
     "admin_limits", "select jsonb_build_object('limits', admin_limits(), 'priorities', "
                                                   "admin_priorities())::text as answer", 0};
 static const struct statement set_statement = {"admin_limit_set", "select admin_limit_set($1, $2::jsonb)", 2};
-static const struct statement drop_statement = {"admin_limit_drop", "select admin_limit_drop($1) as found",
-                                                1};
+static const struct statement drop_statement = {"admin_limit_drop", "select 1 where admin_limit_drop($1)", 1};
 static const struct statement pause_statement = {"admin_pause_tenant",
                                                  "select admin_pause_tenant($1::uuid, $2::boolean)", 2};
 static const struct statement priority_statement = {
@@ -25,26 +25,14 @@ static const struct call_refusal refusals[] = {
     {.sqlstate = NULL},
 };
 
-static void shown(struct call *call, const struct database_answer *answer) {
-    call_respond(call, 200, result_text(answer->results[0], 0, "answer"));
-}
-
 static void done(struct call *call, const struct database_answer *answer) {
     scheduler_link_poke(call->gateway->scheduler, 1);
-    call_respond(call, 200, "{\"ok\":true}");
-}
-
-static void dropped(struct call *call, const struct database_answer *answer) {
-    if (result_bool(answer->results[0], 0, "found")) {
-        done(call, answer);
-    } else {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
-    }
+    reply_ok(call, answer);
 }
 
 static void handle_limits(struct call *call) {
     const struct query query = {.statement = &limits_statement};
-    call_read(call, &query, 1, shown);
+    call_read(call, &query, 1, reply_answer);
 }
 
 static void handle_limit_set(struct call *call) {
@@ -56,7 +44,7 @@ static void handle_limit_set(struct call *call) {
 
 static void handle_limit_drop(struct call *call) {
     const struct query query = {.statement = &drop_statement, .values = {call->parameters[0]}};
-    call_write_one(call, &query, dropped, refusals);
+    call_write_one(call, &query, reply_ok_if_found, refusals);
 }
 
 static void handle_priority(struct call *call) {

@@ -221,6 +221,7 @@ static void run(struct call *call, const struct query *queries, size_t count, ca
 void call_read(struct call *call, const struct query *queries, size_t count, call_query_fn *on_answer) {
     call->writes = false;
     call->refusals = NULL;
+    call->query_count = count;
     run(call, queries, count, on_answer);
 }
 
@@ -243,6 +244,7 @@ void call_write(struct call *call, const struct call_effect *effect) {
     }
     call->writes = true;
     call->refusals = effect->refusals;
+    call->query_count = effect->count;
     run(call, queries, count, effect->on_answer);
 }
 

@@ -56,7 +56,8 @@ struct call {
     unsigned pending;
     call_query_fn *on_answer;
     const struct call_refusal *refusals; /* may be NULL */
-    bool writes;                 /* what runs now changes something */
+    size_t query_count;                  /* of the handler's own; an Idempotency-Key's comes after them */
+    bool writes;                         /* what runs now changes something */
     struct call_idempotency idempotency;
     void *state; /* the handler's own, freed with the call */
     void (*state_clear)(void *state);

@@ -3,10 +3,8 @@
  * file that is here already, and those of labels and examples. */
 #include "gateway/classify.h"
 #include "gateway/files.h"
-#include "gateway/json.h"
 #include "gateway/module.h"
-#include "lib/memory.h"
-#include <stdlib.h>
+#include "gateway/replies.h"
 #include <string.h>
 
 /* --- how far a request is ----------------------------------------------------------------------------------
@@ -15,23 +13,14 @@
 static const struct statement job_statement = {
     "classify_job",
     "select json_build_object('job_id', i.id, 'status', i.status, 'progress', i.progress, 'total_files', "
-    "i.total_files, "
-    "'processed_files', i.processed_files, 'results', i.result->'results', 'error', i.error, 'created_at', "
-    "filemill_time(i.created_at), 'updated_at', filemill_time(i.updated_at), 'completed_at', "
-    "filemill_time(i.completed_at))::text as job from inbox_jobs i where i.id = $1::uuid",
+    "i.total_files, 'processed_files', i.processed_files, 'results', i.result->'results', 'error', i.error, "
+    "'created_at', filemill_time(i.created_at), 'updated_at', filemill_time(i.updated_at), 'completed_at', "
+    "filemill_time(i.completed_at))::text as answer from inbox_jobs i where i.id = $1::uuid",
     1};
-
-static void job_read(struct call *call, const struct database_answer *answer) {
-    if (result_rows(answer->results[0]) == 0) {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
-        return;
-    }
-    call_respond(call, 200, result_text(answer->results[0], 0, "job"));
-}
 
 static void handle_job(struct call *call) {
     const struct query query = {.statement = &job_statement, .values = {call->parameters[0]}};
-    call_read(call, &query, 1, job_read);
+    call_read(call, &query, 1, reply_answer);
 }
 
 /* --- a file that is here -----------------------------------------------------------------------------------
@@ -85,8 +74,7 @@ static void handle_classify_file(struct call *call) {
 static const struct field form_fields[] = {
     {"tenant_id", FIELD_UUID, false, 0, 0, NULL,
      "Whose the files become, before the files; also as query parameter or header X-Tenant-Id. Not needed by "
-     "who is in "
-     "one tenant only."},
+     "who is in one tenant only."},
     {"files", FIELD_LIST, true, 1, 1000, NULL, "Files, each a part with a filename; `file` is taken too."},
 };
 static const struct field form_query[] = {

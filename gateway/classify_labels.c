@@ -7,6 +7,7 @@
 #include "gateway/content.h"
 #include "gateway/files.h"
 #include "gateway/json.h"
+#include "gateway/replies.h"
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "proto/classify.h"
@@ -40,8 +41,7 @@ static void respond_labels(struct call *call, const json_t *labels, bool own) {
 static void labels_read(struct call *call, const struct database_answer *answer) {
     const struct database_result *result = answer->results[0];
     const char *text = result_text(result, 0, "labels");
-    if (result_text(result, 0, "role") == NULL) {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+    if (!caller_belongs(call, result)) {
         return;
     }
     json_t *labels = text != NULL ? json_loads(text, 0, NULL) : classify_default_labels();
@@ -310,14 +310,9 @@ void handle_file_label(struct call *call) {
 
 static void looked(struct call *call, const struct database_answer *answer) {
     struct lesson *lesson = call->state;
-    const struct database_result *result = answer->results[answer->result_count - 1];
-    const char *role = result_text(result, 0, "role");
+    const struct database_result *result = reply_result(call, answer);
     bool puts = call->route->handler == handle_labels_put;
-    if (role == NULL) {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
-    } else if (puts && strcmp(role, "owner") != 0 && strcmp(role, "admin") != 0) {
-        call_problem(call, PROBLEM_INSUFFICIENT_ROLE, NULL);
-    } else {
+    if (puts ? caller_manages(call, result) : caller_belongs(call, result)) {
         take_labels(lesson, result);
         train(call, lesson, result);
     }

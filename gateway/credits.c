@@ -4,7 +4,7 @@
 #include "gateway/call.h"
 #include "gateway/json.h"
 #include "gateway/module.h"
-#include "lib/memory.h"
+#include "gateway/replies.h"
 
 #define AMOUNT_MAX INT64_C(1000000000000)
 
@@ -15,25 +15,17 @@ static const struct statement account_statement = {
     "(select "
     "json_agg(json_build_object('type', p.type, 'base', p.base, 'per_cpu_second', p.per_cpu_second, "
     "'reserve', "
-    "p.reserve) order by p.type) from job_prices p))::text as account from (select 1) one left join "
+    "p.reserve) order by p.type) from job_prices p))::text as answer from (select 1) one left join "
     "user_credits c "
     "on c.user_id = filemill_user()",
     1};
 static const struct statement grant_statement = {"credit_grant",
                                                  "select credit_grant($1::uuid, $2::bigint, $3)", 3};
 
-static void shown(struct call *call, const struct database_answer *answer) {
-    call_respond(call, 200, result_text(answer->results[0], 0, "account"));
-}
-
 static void handle_credits(struct call *call) {
     const struct query query = {.statement = &account_statement,
                                 .values = {call->gateway->settings.credits ? "on" : "off"}};
-    call_read(call, &query, 1, shown);
-}
-
-static void granted(struct call *call, const struct database_answer *answer) {
-    call_respond(call, 201, "{\"ok\":true}");
+    call_read(call, &query, 1, reply_answer);
 }
 
 /* Taking back more than there is breaks the account's own rule. */
@@ -49,7 +41,7 @@ static void handle_grant(struct call *call) {
         .values = {json_text_member(call->body, "user_id"), amount, json_text_member(call->body, "note")}};
     call_write(call, &(struct call_effect){.queries = &query,
                                            .count = 1,
-                                           .on_answer = granted,
+                                           .on_answer = reply_ok,
                                            .refusals = refusals,
                                            .known_status = 201,
                                            .known_body = "{\"ok\":true}"});

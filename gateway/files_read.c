@@ -3,6 +3,7 @@
  * bytes. */
 #include "gateway/files.h"
 #include "gateway/handlers.h"
+#include "gateway/replies.h"
 #include "gateway/statements.h"
 #include "lib/buffer.h"
 #include "lib/memory.h"
@@ -80,8 +81,7 @@ static int append_page(struct buffer *body, const struct page *page, const struc
 }
 
 static void listed(struct call *call, const struct database_answer *answer) {
-    if (result_text(answer->results[0], 0, "role") == NULL) {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+    if (!caller_belongs(call, answer->results[0])) {
         return;
     }
     struct buffer body;

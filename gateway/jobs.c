@@ -3,10 +3,10 @@
 #include "gateway/call.h"
 #include "gateway/events.h"
 #include "gateway/module.h"
+#include "gateway/replies.h"
 #include "gateway/scheduler_link.h"
 #include "gateway/statements.h"
 #include "lib/memory.h"
-#include <string.h>
 
 struct job {
     char file[UUID_TEXT_SIZE];
@@ -15,8 +15,7 @@ struct job {
 /* True if the caller may; else the call is answered. */
 static bool may(struct call *call, const struct database_result *result, const char *right,
                 const char *other) {
-    if (result_rows(result) == 0 || result_text(result, 0, "role") == NULL) {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+    if (!caller_belongs(call, result)) {
         return false;
     }
     if (!result_bool(result, 0, right) && !result_bool(result, 0, other)) {

@@ -5,10 +5,10 @@
 #include "gateway/json.h"
 #include "gateway/module.h"
 #include "gateway/plan.h"
+#include "gateway/replies.h"
 #include "gateway/statements.h"
 #include "lib/memory.h"
 #include <stdlib.h>
-#include <string.h>
 
 struct state {
     char *plan; /* what was put, spelled out */
@@ -29,11 +29,9 @@ static void respond(struct call *call, const char *plan) {
 }
 
 static void looked(struct call *call, const struct database_answer *answer) {
-    if (result_text(answer->results[0], 0, "role") == NULL) {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
-        return;
+    if (caller_belongs(call, answer->results[0])) {
+        respond(call, result_text(answer->results[1], 0, "plan"));
     }
-    respond(call, result_text(answer->results[1], 0, "plan"));
 }
 
 static void handle_plan(struct call *call) {
@@ -45,12 +43,7 @@ static void handle_plan(struct call *call) {
 }
 
 static void put(struct call *call, const struct database_answer *answer) {
-    const char *role = result_text(answer->results[0], 0, "role");
-    if (role == NULL) {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
-    } else if (strcmp(role, "owner") != 0 && strcmp(role, "admin") != 0) {
-        call_problem(call, PROBLEM_INSUFFICIENT_ROLE, NULL); /* and its statements found no row of theirs */
-    } else {
+    if (caller_manages(call, answer->results[0])) { /* of others its statements found no row */
         respond(call, ((const struct state *)call->state)->plan);
     }
 }

@@ -27,7 +27,7 @@ int portal_secret_digest(const char *secret, char digest[PORTAL_DIGEST_SIZE]);
  * `retry` is a statement of five values (tenant, job, type, error, since); its answer is the last of those
  * that `on_answer` gets. */
 void portal_retry(struct call *call, const struct query *retry, call_query_fn *on_answer,
-                  call_refusal_fn *on_refusal);
+                  const struct call_refusal *refusals);
 
 /* portal_definition.c */
 

@@ -6,6 +6,7 @@
 #include "gateway/json.h"
 #include "gateway/module.h"
 #include "gateway/portal.h"
+#include "gateway/replies.h"
 #include "http/outbound.h"
 #include "lib/memory.h"
 #include <stdlib.h>
@@ -34,23 +35,9 @@ static const struct call_refusal refusals[] = {
     {.sqlstate = NULL},
 };
 
-static void shown(struct call *call, const struct database_answer *answer) {
-    const char *text = result_text(answer->results[0], 0, "answer");
-
-    if (text != NULL) {
-        call_respond(call, 200, text);
-    } else {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
-    }
-}
-
-static void added(struct call *call, const struct database_answer *answer) {
-    call_respond(call, 201, result_text(answer->results[0], 0, "answer"));
-}
-
 static void handle_schemas(struct call *call) {
     const struct query query = {.statement = &list_schemas, .values = {call_query_value(call, "name")}};
-    call_read(call, &query, 1, shown);
+    call_read(call, &query, 1, reply_answer);
 }
 
 static void handle_schema_add(struct call *call) {
@@ -64,7 +51,7 @@ static void handle_schema_add(struct call *call) {
     const struct query query = {
         .statement = &add_schema,
         .values = {json_text_member(call->body, "name"), text, offered ? "true" : "false"}};
-    call_write_one(call, &query, added, refusals);
+    call_write_one(call, &query, reply_answer, refusals);
     free(text);
 }
 
@@ -72,19 +59,14 @@ static void handle_schema_offer(struct call *call) {
     bool offered = json_is_true(json_object_get(call->body, "active"));
     const struct query query = {.statement = &offer_schema,
                                 .values = {call->parameters[0], offered ? "true" : "false"}};
-    call_write_one(call, &query, shown, refusals);
+    call_write_one(call, &query, reply_answer, refusals);
 }
 
 /* ---- services outside ---- */
 
-static void done(struct call *call, const struct database_answer *answer) {
-    (void)answer;
-    call_respond(call, 200, "{\"ok\":true}");
-}
-
 static void handle_backends(struct call *call) {
     const struct query query = {.statement = &list_backends};
-    call_read(call, &query, 1, shown);
+    call_read(call, &query, 1, reply_answer);
 }
 
 /* False when the call is answered: nobody is sent where webhooks may not go. */
@@ -131,7 +113,7 @@ static void handle_backend_set(struct call *call) {
         return;
     }
     const struct query query = {.statement = &set_backend, .values = {call->parameters[0], wish}};
-    call_write_one(call, &query, done, refusals);
+    call_write_one(call, &query, reply_ok, refusals);
     free(wish);
 }
 

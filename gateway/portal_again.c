@@ -21,7 +21,7 @@ static const struct statement take_links = {"compute_links",
 struct again {
     struct query retry;
     call_query_fn *on_answer;
-    call_refusal_fn *on_refusal;
+    const struct call_refusal *refusals;
     char *links;
 };
 
@@ -64,17 +64,17 @@ static void uploads_found(struct call *call, const struct database_answer *answe
     call_write(call, &(struct call_effect){.queries = queries,
                                            .count = 2,
                                            .on_answer = again->on_answer,
-                                           .on_refusal = again->on_refusal});
+                                           .refusals = again->refusals});
 }
 
 void portal_retry(struct call *call, const struct query *retry, call_query_fn *on_answer,
-                  call_refusal_fn *on_refusal) {
+                  const struct call_refusal *refusals) {
     struct again *again = call_state(call, sizeof *again, clear_again);
     struct query query = *retry;
 
     again->retry = *retry;
     again->on_answer = on_answer;
-    again->on_refusal = on_refusal;
+    again->refusals = refusals;
     query.statement = &uploads;
     call_read(call, &query, 1, uploads_found);
 }

@@ -6,6 +6,7 @@
 #include "gateway/events.h"
 #include "gateway/json.h"
 #include "gateway/portal.h"
+#include "gateway/replies.h"
 #include "gateway/scheduler_link.h"
 #include "lib/memory.h"
 #include <stdlib.h>
@@ -256,8 +257,7 @@ static void take_definition(struct call *call, struct submission *submission) {
 static void source_found(struct call *call, const struct database_answer *answer) {
     struct submission *submission = call->state;
     const struct database_result *result = answer->results[0];
-    if (result_rows(result) == 0 || result_text(result, 0, "role") == NULL) {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+    if (!caller_belongs(call, result)) {
         return;
     }
     if (!result_bool(result, 0, "own")) {

@@ -4,17 +4,16 @@
  * version never changes. */
 #include "gateway/json.h"
 #include "gateway/portal.h"
+#include "gateway/replies.h"
 #include "gateway/statements.h"
-#include "lib/memory.h"
 #include <stdlib.h>
 
 static const struct statement list_schemas = {
     "portal_list_schemas",
-    "select coalesce(jsonb_agg(portal_schema_json(x.s) order by (x.s).name, (x.s).version, (x.s).id), "
-    "'[]')::text as schemas from (select s from portal_schemas s where ($1::uuid is null or tenant_id is "
-    "null "
-    "or tenant_id = $1::uuid) and ($2::text is null or portal_slug(name) = portal_slug($2)) "
-    "order by name, version, id limit 1000) x",
+    "select json_build_object('schemas', coalesce(jsonb_agg(portal_schema_json(x.s) order by (x.s).name, "
+    "(x.s).version, (x.s).id), '[]'))::text as answer from (select s from portal_schemas s where ($1::uuid "
+    "is null or tenant_id is null or tenant_id = $1::uuid) and ($2::text is null or portal_slug(name) = "
+    "portal_slug($2)) order by name, version, id limit 1000) x",
     2};
 
 /* One writer of a tenant's schemas at a time. */
@@ -25,19 +24,14 @@ static const struct statement add_schema = {
     "insert into portal_schemas as s (tenant_id, name, version, schema_definition, created_by) "
     "select $1::uuid, $2, coalesce((select max(version) from portal_schemas where portal_slug(name) = "
     "portal_slug($2) and (tenant_id is null or tenant_id = $1::uuid)), 0) + 1, $3::jsonb, filemill_user() "
-    "where filemill_role($1::uuid) in ('owner', 'admin') returning portal_schema_json(s)::text as schema",
+    "where filemill_role($1::uuid) in ('owner', 'admin') returning portal_schema_json(s)::text as answer",
     3};
-
-static void listed(struct call *call, const struct database_answer *answer) {
-    call_respond_take(call, 200,
-                      memory_format("{\"schemas\":%s}", result_text(answer->results[0], 0, "schemas")));
-}
 
 void handle_portal_schemas(struct call *call) {
     const struct query query = {
         .statement = &list_schemas,
         .values = {call_query_value(call, "tenant_id"), call_query_value(call, "name")}};
-    call_read(call, &query, 1, listed);
+    call_read(call, &query, 1, reply_answer);
 }
 
 static void free_text(void *state) {
@@ -45,12 +39,8 @@ static void free_text(void *state) {
 }
 
 static void added(struct call *call, const struct database_answer *answer) {
-    if (result_rows(answer->results[2]) > 0) {
-        call_respond(call, 201, result_text(answer->results[2], 0, "schema"));
-    } else if (result_text(answer->results[0], 0, "role") == NULL) {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
-    } else {
-        call_problem(call, PROBLEM_INSUFFICIENT_ROLE, NULL);
+    if (caller_manages(call, answer->results[0])) {
+        reply_answer(call, answer);
     }
 }
 

@@ -69,14 +69,13 @@ const struct statement statements[STATEMENT_COUNT] = {
     /* tenants and members */
     ROW(STATEMENT_TENANT_BOOTSTRAP, 2, "select tenant_bootstrap($1::uuid, $2::text)"),
     ROW(STATEMENT_TENANTS, 0,
-        "select coalesce(json_agg(json_build_object('id', t.id, 'name', t.name, 'role', m.role, "
-        "'created_at', "
-        "filemill_time(t.created_at)) order by t.created_at, t.id), '[]')::text as tenants "
+        "select json_build_object('tenants', coalesce(json_agg(json_build_object('id', t.id, 'name', t.name, 'role', "
+        "m.role, 'created_at', filemill_time(t.created_at)) order by t.created_at, t.id), '[]'))::text as answer "
         "from (select tenant_id, role from tenant_members where user_id = filemill_user() limit 1000) m "
         "join tenants t on t.id = m.tenant_id"),
     ROW(STATEMENT_MEMBERS, 1,
-        "select coalesce(json_agg(json_build_object('user_id', m.user_id, 'role', m.role, 'created_at', "
-        "filemill_time(m.created_at)) order by m.created_at, m.user_id), '[]')::text as members "
+        "select json_build_object('members', coalesce(json_agg(json_build_object('user_id', m.user_id, 'role', m.role, "
+        "'created_at', filemill_time(m.created_at)) order by m.created_at, m.user_id), '[]'))::text as answer "
         "from (select * from tenant_members where tenant_id = $1::uuid order by created_at, user_id limit "
         "1000) m"),
     ROW(STATEMENT_MEMBER_ADD, 3,
@@ -89,7 +88,7 @@ const struct statement statements[STATEMENT_COUNT] = {
         "update tenant_members set role = $3::member_role_t where tenant_id = $1::uuid and user_id = "
         "$2::uuid"),
     ROW(STATEMENT_MEMBER_REMOVE, 2,
-        "delete from tenant_members where tenant_id = $1::uuid and user_id = $2::uuid"),
+        "delete from tenant_members where tenant_id = $1::uuid and user_id = $2::uuid returning user_id"),
 
     /* Hot: one row in, no row read but the caller's membership (tenant_members' primary key). */
     ROW(STATEMENT_FILE_INSERT, 10,

@@ -5,10 +5,10 @@
 #include "gateway/call.h"
 #include "gateway/json.h"
 #include "gateway/module.h"
+#include "gateway/replies.h"
 #include "gateway/statements.h"
 #include "lib/memory.h"
 #include <stdlib.h>
-#include <string.h>
 
 struct member {
     char user[UUID_TEXT_SIZE];
@@ -47,25 +47,17 @@ static void handle_tenant_bootstrap(struct call *call) {
                      });
 }
 
-static void tenants_listed(struct call *call, const struct database_answer *answer) {
-    call_respond_take(call, 200,
-                      memory_format("{\"tenants\":%s}", result_text(answer->results[0], 0, "tenants")));
-}
-
 static void handle_tenants(struct call *call) {
     const struct query query = {.statement = &statements[STATEMENT_TENANTS]};
-    call_read(call, &query, 1, tenants_listed);
+    call_read(call, &query, 1, reply_answer);
 }
 
 /* --- members --- */
 
 static void members_listed(struct call *call, const struct database_answer *answer) {
-    if (result_text(answer->results[0], 0, "role") == NULL) {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
-        return;
+    if (caller_belongs(call, answer->results[0])) {
+        reply_answer(call, answer);
     }
-    call_respond_take(call, 200,
-                      memory_format("{\"members\":%s}", result_text(answer->results[1], 0, "members")));
 }
 
 static void handle_members(struct call *call) {
@@ -84,23 +76,9 @@ static const struct call_refusal refusals[] = {
     {.sqlstate = NULL},
 };
 
-/* True if the caller is owner or admin; else the call is answered. */
-static bool manages(struct call *call, const struct database_result *result) {
-    const char *role = result_text(result, 0, "role");
-    if (role == NULL) {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
-        return false;
-    }
-    if (strcmp(role, "owner") != 0 && strcmp(role, "admin") != 0) {
-        call_problem(call, PROBLEM_INSUFFICIENT_ROLE, NULL);
-        return false;
-    }
-    return true;
-}
-
-static void answer_member(struct call *call, int status) {
+static void answer_member(struct call *call) {
     const struct member *member = call->state;
-    call_respond_take(call, status,
+    call_respond_take(call, call->route->success,
                       memory_format("{\"tenant_id\":\"%s\",\"user_id\":\"%s\",\"role\":\"%s\"}",
                                     call->parameters[0], member->user, member->role));
 }
@@ -114,14 +92,14 @@ static struct member *member_new(struct call *call, const char *user, const char
 }
 
 static void added(struct call *call, const struct database_answer *answer) {
-    if (!manages(call, answer->results[0])) {
+    if (!caller_manages(call, answer->results[0])) {
         return;
     }
     if (result_affected(answer->results[1]) == 0) {
         call_problem(call, PROBLEM_ALREADY_MEMBER, NULL);
         return;
     }
-    answer_member(call, 201);
+    answer_member(call);
 }
 
 static void handle_member_add(struct call *call) {
@@ -138,14 +116,14 @@ static void handle_member_add(struct call *call) {
 }
 
 static void changed(struct call *call, const struct database_answer *answer) {
-    if (!manages(call, answer->results[0])) {
+    if (!caller_manages(call, answer->results[0])) {
         return;
     }
     if (result_affected(answer->results[2]) == 0) {
         call_problem(call, PROBLEM_NOT_FOUND, NULL);
         return;
     }
-    answer_member(call, 200);
+    answer_member(call);
 }
 
 static void handle_member_change(struct call *call) {
@@ -161,14 +139,9 @@ static void handle_member_change(struct call *call) {
 }
 
 static void removed(struct call *call, const struct database_answer *answer) {
-    if (!manages(call, answer->results[0])) {
-        return;
+    if (caller_manages(call, answer->results[0])) {
+        reply_ok_if_found(call, answer);
     }
-    if (result_affected(answer->results[2]) == 0) {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
-        return;
-    }
-    call_respond(call, 200, "{\"ok\":true}");
 }
 
 static void handle_member_remove(struct call *call) {

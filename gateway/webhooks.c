@@ -6,6 +6,8 @@
 
 #include "gateway/json.h"
 #include "gateway/module.h"
+#include "gateway/replies.h"
+#include "gateway/statements.h"
 #include "http/outbound.h"
 #include "lib/memory.h"
 #include <stdlib.h>
@@ -30,8 +32,6 @@
 static const char *const event_types[] = {"file.ready", "file.failed", "file.deleted",
                                           "job.done",   "job.failed",  "job.cancelled"};
 
-const struct statement webhooks_role = {"webhook_role", "select filemill_role($1::uuid)::text as role", 1};
-
 /* Of two that race for a tenant's last place one waits for the other. */
 static const struct statement lock_statement = {
     "webhook_lock", "select pg_advisory_xact_lock(hashtextextended('webhooks ' || $1, 0))", 1};
@@ -39,24 +39,21 @@ static const struct statement insert_statement = {
     "webhook_insert",
     "insert into webhook_endpoints as e (id, tenant_id, url, description, event_types, concurrency, secret) "
     "select $1::uuid, $2::uuid, $3, coalesce($4, ''), coalesce($5::text[], '{}'), coalesce($6::smallint, 4), "
-    "$7 "
-    "where filemill_elevated(filemill_role($2::uuid)) and (select count(*) from webhook_endpoints where "
-    "tenant_id = $2::uuid) < $8::bigint returning " ENDPOINT_JSON "::text as endpoint",
+    "$7 where filemill_elevated(filemill_role($2::uuid)) and (select count(*) from webhook_endpoints where "
+    "tenant_id = $2::uuid) < $8::bigint returning " ENDPOINT_JSON "::text as answer",
     8};
 static const struct statement list_statement = {
     "webhook_list",
-    "select coalesce(json_agg(" ENDPOINT_JSON " order by e.created_at, e.id), '[]')::text as endpoints from "
-    "(select * from (select id, tenant_id, url, description, event_types, concurrency, enabled, "
-    "disabled_reason, "
-    "previous_secret_until, failures, failing_since, resume_at, last_success_at, last_failure_at, "
-    "created_at, "
-    "updated_at from webhook_endpoints where tenant_id = $1::uuid) a order by created_at, id limit 1000) e",
+    "select json_build_object('webhooks', coalesce(json_agg(" ENDPOINT_JSON
+    " order by e.created_at, e.id), '[]'))::text as answer from (select * from (select id, tenant_id, url, "
+    "description, event_types, concurrency, enabled, disabled_reason, previous_secret_until, failures, "
+    "failing_since, resume_at, last_success_at, last_failure_at, created_at, updated_at from "
+    "webhook_endpoints where tenant_id = $1::uuid) a order by created_at, id limit 1000) e",
     1};
 static const struct statement find_statement = {
     "webhook_find",
     "select " ENDPOINT_JSON
-    "::text as endpoint from webhook_endpoints e where e.tenant_id = $1::uuid and e.id = "
-    "$2::uuid",
+    "::text as answer from webhook_endpoints e where e.tenant_id = $1::uuid and e.id = $2::uuid",
     2};
 /* Enabling starts with a clean slate. */
 static const struct statement change_statement = {
@@ -65,34 +62,19 @@ static const struct statement change_statement = {
     "event_types = coalesce($5::text[], e.event_types), concurrency = coalesce($6::smallint, e.concurrency), "
     "enabled = coalesce($7::boolean, e.enabled), disabled_reason = case when $7::boolean is null then "
     "e.disabled_reason when $7::boolean then null else 'user' end, failures = case when $7::boolean then 0 "
-    "else "
-    "e.failures end, failing_since = case when $7::boolean then null else e.failing_since end, resume_at = "
-    "case "
-    "when $7::boolean then null else e.resume_at end, updated_at = now() where e.tenant_id = $1::uuid and "
-    "e.id = "
-    "$2::uuid returning " ENDPOINT_JSON "::text as endpoint",
+    "else e.failures end, failing_since = case when $7::boolean then null else e.failing_since end, "
+    "resume_at = case when $7::boolean then null else e.resume_at end, updated_at = now() where e.tenant_id "
+    "= $1::uuid and e.id = "
+    "$2::uuid returning " ENDPOINT_JSON "::text as answer",
     7};
 static const struct statement rotate_statement = {
     "webhook_rotate",
     "update webhook_endpoints e set secret = $3, updated_at = now() where e.tenant_id = $1::uuid and e.id = "
-    "$2::uuid returning " ENDPOINT_JSON "::text as endpoint",
+    "$2::uuid returning " ENDPOINT_JSON "::text as answer",
     3};
 static const struct statement delete_statement = {
     "webhook_delete",
     "delete from webhook_endpoints where tenant_id = $1::uuid and id = $2::uuid returning id", 2};
-
-bool webhooks_may(struct call *call, const struct database_result *result) {
-    const char *role = result_text(result, 0, "role");
-    if (role == NULL) {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
-        return false;
-    }
-    if (strcmp(role, "owner") != 0 && strcmp(role, "admin") != 0 && strcmp(role, "internal") != 0) {
-        call_problem(call, PROBLEM_INSUFFICIENT_ROLE, NULL);
-        return false;
-    }
-    return true;
-}
 
 /* --- input --- */
 
@@ -174,22 +156,23 @@ struct fresh {
 };
 
 /* {"id":…} becomes {"id":…,"secret":"whsec_…"}. */
-static void answer_with_secret(struct call *call, int status, const char *endpoint) {
+static void answer_with_secret(struct call *call, const struct database_answer *answer) {
     const struct fresh *fresh = call->state;
+    const char *endpoint = result_text(reply_result(call, answer), 0, "answer");
     size_t length = strlen(endpoint);
-    call_respond_take(call, status,
+    call_respond_take(call, call->route->success,
                       memory_format("%.*s,\"secret\":\"%s\"}", (int)(length - 1), endpoint, fresh->secret));
 }
 
 static void created(struct call *call, const struct database_answer *answer) {
-    if (!webhooks_may(call, answer->results[0])) {
+    if (!caller_is_elevated(call, answer->results[0])) {
         return;
     }
     if (result_rows(answer->results[2]) == 0) {
         call_problem(call, PROBLEM_WEBHOOK_LIMIT, NULL);
         return;
     }
-    answer_with_secret(call, 201, result_text(answer->results[2], 0, "endpoint"));
+    answer_with_secret(call, answer);
 }
 
 static void handle_create(struct call *call) {
@@ -204,7 +187,7 @@ static void handle_create(struct call *call) {
     (void)text_format(most, sizeof most, "%lld", (long long)call->gateway->settings.webhook_endpoints);
     const char *tenant = call->parameters[0];
     const struct query queries[] = {
-        {.statement = &webhooks_role, .values = {tenant}},
+        {.statement = &statements[STATEMENT_ROLE], .values = {tenant}},
         {.statement = &lock_statement, .values = {tenant}},
         {.statement = &insert_statement,
          .values = {id, tenant, input.url, input.description, input.type_list, input.concurrent,
@@ -213,42 +196,23 @@ static void handle_create(struct call *call) {
     call_write(call, &(struct call_effect){.queries = queries, .count = 3, .on_answer = created});
 }
 
-static void listed(struct call *call, const struct database_answer *answer) {
-    if (webhooks_may(call, answer->results[0])) {
-        call_respond_take(
-            call, 200, memory_format("{\"webhooks\":%s}", result_text(answer->results[1], 0, "endpoints")));
+static void shown(struct call *call, const struct database_answer *answer) {
+    if (caller_is_elevated(call, answer->results[0])) {
+        reply_answer(call, answer);
     }
 }
 
 static void handle_list(struct call *call) {
     const struct query queries[] = {
-        {.statement = &webhooks_role, .values = {call->parameters[0]}},
+        {.statement = &statements[STATEMENT_ROLE], .values = {call->parameters[0]}},
         {.statement = &list_statement, .values = {call->parameters[0]}},
     };
-    call_read(call, queries, 2, listed);
-}
-
-/* True if there is one; else the call is answered. */
-static bool found(struct call *call, const struct database_answer *answer) {
-    if (!webhooks_may(call, answer->results[0])) {
-        return false;
-    }
-    if (result_rows(answer->results[1]) == 0) {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
-        return false;
-    }
-    return true;
-}
-
-static void shown(struct call *call, const struct database_answer *answer) {
-    if (found(call, answer)) {
-        call_respond(call, 200, result_text(answer->results[1], 0, "endpoint"));
-    }
+    call_read(call, queries, 2, shown);
 }
 
 static void handle_find(struct call *call) {
     const struct query queries[] = {
-        {.statement = &webhooks_role, .values = {call->parameters[0]}},
+        {.statement = &statements[STATEMENT_ROLE], .values = {call->parameters[0]}},
         {.statement = &find_statement, .values = {call->parameters[0], call->parameters[1]}},
     };
     call_read(call, queries, 2, shown);
@@ -260,7 +224,7 @@ static void handle_change(struct call *call) {
         return;
     }
     const struct query queries[] = {
-        {.statement = &webhooks_role, .values = {call->parameters[0]}},
+        {.statement = &statements[STATEMENT_ROLE], .values = {call->parameters[0]}},
         {.statement = &change_statement,
          .values = {call->parameters[0], call->parameters[1], input.url, input.description, input.type_list,
                     input.concurrent, input.enabled}},
@@ -269,30 +233,35 @@ static void handle_change(struct call *call) {
 }
 
 static void rotated(struct call *call, const struct database_answer *answer) {
-    if (found(call, answer)) {
-        answer_with_secret(call, 200, result_text(answer->results[1], 0, "endpoint"));
+    if (!caller_is_elevated(call, answer->results[0])) {
+        return;
     }
+    if (result_rows(answer->results[1]) == 0) {
+        call_problem(call, PROBLEM_NOT_FOUND, NULL);
+        return;
+    }
+    answer_with_secret(call, answer);
 }
 
 static void handle_rotate(struct call *call) {
     struct fresh *fresh = call_state(call, sizeof *fresh, NULL);
     make_secret(fresh->secret);
     const struct query queries[] = {
-        {.statement = &webhooks_role, .values = {call->parameters[0]}},
+        {.statement = &statements[STATEMENT_ROLE], .values = {call->parameters[0]}},
         {.statement = &rotate_statement, .values = {call->parameters[0], call->parameters[1], fresh->secret}},
     };
     call_write(call, &(struct call_effect){.queries = queries, .count = 2, .on_answer = rotated});
 }
 
 static void deleted(struct call *call, const struct database_answer *answer) {
-    if (found(call, answer)) {
-        call_respond(call, 200, "{\"ok\":true}");
+    if (caller_is_elevated(call, answer->results[0])) {
+        reply_ok_if_found(call, answer);
     }
 }
 
 static void handle_delete(struct call *call) {
     const struct query queries[] = {
-        {.statement = &webhooks_role, .values = {call->parameters[0]}},
+        {.statement = &statements[STATEMENT_ROLE], .values = {call->parameters[0]}},
         {.statement = &delete_statement, .values = {call->parameters[0], call->parameters[1]}},
     };
     call_write(call, &(struct call_effect){.queries = queries, .count = 2, .on_answer = deleted});

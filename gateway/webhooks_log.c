@@ -5,7 +5,9 @@
 #include "gateway/webhooks.h"
 
 #include "gateway/json.h"
+#include "gateway/replies.h"
 #include "gateway/scheduler_link.h"
+#include "gateway/statements.h"
 #include "lib/memory.h"
 #include <string.h>
 
@@ -76,7 +78,7 @@ static const struct statement replay_all_statement = {
 
 /* True if the endpoint exists and is enabled; else the call is answered. */
 static bool is_open(struct call *call, const struct database_answer *answer) {
-    if (!webhooks_may(call, answer->results[0])) {
+    if (!caller_is_elevated(call, answer->results[0])) {
         return false;
     }
     if (result_rows(answer->results[1]) == 0) {
@@ -105,7 +107,7 @@ void handle_webhook_test(struct call *call) {
     text_uuid4(id);
     const char *tenant = call->parameters[0], *endpoint = call->parameters[1];
     const struct query queries[] = {
-        {.statement = &webhooks_role, .values = {tenant}},
+        {.statement = &statements[STATEMENT_ROLE], .values = {tenant}},
         {.statement = &endpoint_statement, .values = {tenant, endpoint}},
         {.statement = &test_statement, .values = {tenant, endpoint, id}},
     };
@@ -113,7 +115,7 @@ void handle_webhook_test(struct call *call) {
 }
 
 static void listed(struct call *call, const struct database_answer *answer) {
-    if (!webhooks_may(call, answer->results[0])) {
+    if (!caller_is_elevated(call, answer->results[0])) {
         return;
     }
     if (result_rows(answer->results[1]) == 0) {
@@ -132,7 +134,7 @@ void handle_webhook_deliveries(struct call *call) {
     const char *limit = call_query_value(call, "limit");
     const char *tenant = call->parameters[0], *endpoint = call->parameters[1];
     const struct query queries[] = {
-        {.statement = &webhooks_role, .values = {tenant}},
+        {.statement = &statements[STATEMENT_ROLE], .values = {tenant}},
         {.statement = &endpoint_statement, .values = {tenant, endpoint}},
         {.statement = &list_statement,
          .values = {tenant, endpoint, call_query_value(call, "status"), call_query_value(call, "type"),
@@ -170,7 +172,7 @@ void handle_webhook_replay(struct call *call) {
         return;
     }
     const struct query queries[] = {
-        {.statement = &webhooks_role, .values = {tenant}},
+        {.statement = &statements[STATEMENT_ROLE], .values = {tenant}},
         {.statement = &endpoint_statement, .values = {tenant, endpoint}},
         {.statement = delivery != NULL ? &replay_one_statement : &replay_all_statement,
          .values = {tenant, endpoint, delivery != NULL ? delivery : since}},

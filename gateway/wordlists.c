@@ -6,7 +6,7 @@
 
 #include "gateway/content.h"
 #include "gateway/json.h"
-#include "lib/memory.h"
+#include "gateway/replies.h"
 #include "lib/text.h"
 #include <stdlib.h>
 #include <string.h>
@@ -21,24 +21,21 @@
 
 static const struct statement list_statement = {
     "wordlists",
-    "select coalesce(jsonb_agg(s.list order by s.created_at desc, s.id desc), '[]')::text as lists from "
-    "(select w.id, "
+    "select jsonb_build_object('wordlists', coalesce(jsonb_agg(s.list order by s.created_at desc, s.id "
+    "desc), '[]'))::text as answer from (select w.id, "
     "w.created_at, " LIST_JSON
-    " as list from wordlists w where w.user_id = filemill_user() and ($1::uuid is null or "
-    "(w.created_at, w.id) < (select b.created_at, b.id from wordlists b where b.id = $1::uuid)) order by "
-    "w.created_at "
-    "desc, w.id desc limit coalesce($2::int, 50)) s",
+    " as list from wordlists w where w.user_id = filemill_user() and ($1::uuid is null or (w.created_at, "
+    "w.id) < (select b.created_at, b.id from wordlists b where b.id = $1::uuid)) order by w.created_at desc, "
+    "w.id desc limit coalesce($2::int, 50)) s",
     2};
-#define WHOLE "(" LIST_JSON " || jsonb_build_object('word_pairs', w.word_pairs))::text as list"
+#define WHOLE "(" LIST_JSON " || jsonb_build_object('word_pairs', w.word_pairs))::text as answer"
 static const struct statement read_statement = {"wordlist",
                                                 "select " WHOLE " from wordlists w where w.id = $1::uuid", 1};
 static const struct statement add_statement = {
     "wordlist_add",
-    "select wordlist_add(coalesce($1::uuid, j.tenant_id), j.id, $3, coalesce($4, "
-    "j.payload->>'source_language'), "
-    "coalesce($5, j.payload->>'target_language'), $6::jsonb)::text as id from (select 1) one left join jobs "
-    "j on "
-    "j.id = $2::uuid and j.user_id = filemill_user()",
+    "select json_build_object('id', wordlist_add(coalesce($1::uuid, j.tenant_id), j.id, $3, coalesce($4, "
+    "j.payload->>'source_language'), coalesce($5, j.payload->>'target_language'), $6::jsonb))::text as "
+    "answer from (select 1) one left join jobs j on j.id = $2::uuid and j.user_id = filemill_user()",
     6};
 static const struct statement change_statement = {
     "wordlist_change",
@@ -57,37 +54,22 @@ static const struct statement delete_file_statement = {
 static const struct statement result_statement = {
     "wordlist_result",
     "select j.status::text, a.r2_key as key, a.mime, a.size_bytes, a.sha256, k.seal from jobs j left join "
-    "document_artifacts a on a.job_id = "
-    "j.id and "
-    "a.kind = 'wordlist' left join object_keys k on k.key = a.r2_key where j.id = $1::uuid and j.type = "
-    "'wordlist' and j.user_id = filemill_user()",
+    "document_artifacts a on a.job_id = j.id and a.kind = 'wordlist' left join object_keys k on k.key = "
+    "a.r2_key where j.id = $1::uuid and j.type = 'wordlist' and j.user_id = filemill_user()",
     1};
 
 /* ---- reading ---- */
-
-static void listed(struct call *call, const struct database_answer *answer) {
-    call_respond_take(call, 200,
-                      memory_format("{\"wordlists\":%s}", result_text(answer->results[0], 0, "lists")));
-}
 
 void handle_wordlists(struct call *call) {
     const struct query query = {
         .statement = &list_statement,
         .values = {call_query_value(call, "before"), call_query_value(call, "limit")}};
-    call_read(call, &query, 1, listed);
-}
-
-static void shown(struct call *call, const struct database_answer *answer) {
-    if (result_rows(answer->results[0]) == 0) {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
-    } else {
-        call_respond(call, 200, result_text(answer->results[0], 0, "list"));
-    }
+    call_read(call, &query, 1, reply_answer);
 }
 
 void handle_wordlist(struct call *call) {
     const struct query query = {.statement = &read_statement, .values = {call->parameters[0]}};
-    call_read(call, &query, 1, shown);
+    call_read(call, &query, 1, reply_answer);
 }
 
 /* ---- writing ---- */
@@ -97,10 +79,6 @@ static const struct call_refusal refusals[] = {{.sqlstate = "23514", .problem = 
                                                {.sqlstate = "22P05", .problem = PROBLEM_WORDLIST_PAIRS},
                                                {.sqlstate = NULL}};
 
-static void added(struct call *call, const struct database_answer *answer) {
-    call_respond_take(call, 201, memory_format("{\"id\":\"%s\"}", result_text(answer->results[0], 0, "id")));
-}
-
 static void add(struct call *call, const json_t *pairs) {
     const char *name = json_text_member(call->body, "name");
     char *text = json_encode(pairs);
@@ -109,7 +87,7 @@ static void add(struct call *call, const json_t *pairs) {
         .values = {json_text_member(call->body, "tenant_id"), json_text_member(call->body, "job_id"),
                    name != NULL ? name : "Words", json_text_member(call->body, "source_language"),
                    json_text_member(call->body, "target_language"), text}};
-    call_write_one(call, &query, added, refusals);
+    call_write_one(call, &query, reply_answer, refusals);
     free(text);
 }
 
@@ -186,7 +164,7 @@ void handle_wordlist_change(struct call *call) {
     char *text = pairs != NULL ? json_encode(pairs) : NULL;
     const struct query query = {.statement = &change_statement,
                                 .values = {call->parameters[0], json_text_member(call->body, "name"), text}};
-    call_write_one(call, &query, shown, refusals);
+    call_write_one(call, &query, reply_answer, refusals);
     free(text);
 }
 

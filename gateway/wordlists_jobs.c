@@ -4,6 +4,7 @@
 #include "gateway/content.h"
 #include "gateway/events.h"
 #include "gateway/json.h"
+#include "gateway/replies.h"
 #include "gateway/scheduler_link.h"
 #include "gateway/wordlists.h"
 #include "lib/memory.h"
@@ -17,13 +18,11 @@ static const struct statement submit_statement = {
 static const struct statement job_statement = {
     "wordlist_job",
     "select json_build_object('job_id', j.id, 'file_id', j.file_id, 'status', j.status, 'progress', "
-    "j.progress, "
-    "'stage', j.stage, 'queue_position', j.queue_position, 'retry_count', j.retry_count, 'source_language', "
-    "j.source_language, 'target_language', j.target_language, 'error_code', j.error_code, 'error_message', "
-    "j.error_message, 'created_at', filemill_time(j.created_at), 'started_at', filemill_time(j.started_at), "
-    "'completed_at', filemill_time(j.completed_at))::text as job from wordlist_jobs j where j.id = $1::uuid "
-    "and "
-    "j.user_id = filemill_user()",
+    "j.progress, 'stage', j.stage, 'queue_position', j.queue_position, 'retry_count', j.retry_count, "
+    "'source_language', j.source_language, 'target_language', j.target_language, 'error_code', j.error_code, "
+    "'error_message', j.error_message, 'created_at', filemill_time(j.created_at), 'started_at', "
+    "filemill_time(j.started_at), 'completed_at', filemill_time(j.completed_at))::text as answer from "
+    "wordlist_jobs j where j.id = $1::uuid and j.user_id = filemill_user()",
     1};
 static const struct statement export_statement = {"wordlist_export",
                                                   "select wordlist_export($1::uuid, $2, $3)::text as job", 3};
@@ -31,12 +30,10 @@ static const struct statement export_statement = {"wordlist_export",
 static const struct statement exported_statement = {
     "wordlist_exported",
     "select j.status::text, a.r2_key as key, a.kind, exists (select from object_keys k where k.key = "
-    "a.r2_key) as sealed, w.name, least(3600, greatest(1, extract(epoch from a.created_at "
-    "+ c.keep - now())))::bigint as seconds, j.error_code from jobs j join wordlists w on w.id = j.file_id "
-    "join "
+    "a.r2_key) as sealed, w.name, least(3600, greatest(1, extract(epoch from a.created_at + c.keep - "
+    "now())))::bigint as seconds, j.error_code from jobs j join wordlists w on w.id = j.file_id join "
     "retention_classes c on c.name = 'wordlist-exports' left join document_artifacts a on a.job_id = j.id "
-    "and "
-    "a.created_at > now() - c.keep where j.id = $1::uuid and j.type = 'wordlist_export' and w.user_id = "
+    "and a.created_at > now() - c.keep where j.id = $1::uuid and j.type = 'wordlist_export' and w.user_id = "
     "filemill_user()",
     1};
 static const struct statement metrics_statement = {"wordlist_metrics",
@@ -105,17 +102,9 @@ void handle_wordlist_submit(struct call *call) {
     call_write_one(call, &query, submitted, NULL);
 }
 
-static void job_read(struct call *call, const struct database_answer *answer) {
-    if (result_rows(answer->results[0]) == 0) {
-        call_problem(call, PROBLEM_NOT_FOUND, NULL);
-    } else {
-        call_respond(call, 200, result_text(answer->results[0], 0, "job"));
-    }
-}
-
 void handle_wordlist_job(struct call *call) {
     const struct query query = {.statement = &job_statement, .values = {call->parameters[0]}};
-    call_read(call, &query, 1, job_read);
+    call_read(call, &query, 1, reply_answer);
 }
 
 /* ---- exports ---- */
@@ -208,12 +197,8 @@ void handle_wordlist_exported(struct call *call) {
 
 /* ---- admins ---- */
 
-static void metrics_read(struct call *call, const struct database_answer *answer) {
-    call_respond(call, 200, result_text(answer->results[0], 0, "answer"));
-}
-
 /* The database says who is an admin: its no is answered 403. */
 void handle_wordlist_metrics(struct call *call) {
     const struct query query = {.statement = &metrics_statement};
-    call_read(call, &query, 1, metrics_read);
+    call_read(call, &query, 1, reply_answer);
 }
