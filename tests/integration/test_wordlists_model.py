@@ -5,73 +5,26 @@ import concurrent.futures
 import contextlib
 import csv
 import hashlib
-import http.server
 import io
 import json
-import threading
 import time
 import uuid
 import zipfile
 
 import pytest
+from chat_server import ChatServer
 from system import System, eventually, fetch, one_page_pdf
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 ADMIN = str(uuid.uuid4())
 MARK = "lanterns shine where wooden children sing"
-USAGE = {"prompt_tokens": 120, "completion_tokens": 30, "total_tokens": 150}
 GOOD = json.dumps({"word_pairs": [{"source": "lantern", "target": "Laterne"}], "confidence": 0.8})
-
-
-class Chat:
-    """A chat server that answers what it is told to, when it may."""
-
-    def __init__(self):
-        chat = self
-        self.answers, self.questions = [], []
-        self.open = threading.Event()
-        self.open.set()
-        self.lock, self.now, self.most = threading.Lock(), 0, 0
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with chat.lock:
-                    chat.questions.append(question)
-                    chat.now += 1
-                    chat.most = max(chat.most, chat.now)
-                    answer = chat.answers.pop(0) if chat.answers else GOOD
-                chat.open.wait(60)
-                with chat.lock:
-                    chat.now -= 1
-                status, answer = (answer, "") if isinstance(answer, int) else (200, answer)
-                body = json.dumps({"model": "m-2026", "usage": USAGE, "choices": [
-                    {"finish_reason": "stop", "message": {"content": answer}}]} if status == 200 else {}).encode()
-                with contextlib.suppress(OSError):
-                    self.send_response(status)
-                    self.send_header("Content-Type", "application/json")
-                    self.send_header("Content-Length", str(len(body)))
-                    self.end_headers()
-                    self.wfile.write(body)
-
-            def log_message(self, *arguments):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.open.set()
-        self.server.shutdown()
-        self.server.server_close()
 
 
 @pytest.fixture(scope="module")
 def chat():
-    with contextlib.closing(Chat()) as running:
+    with contextlib.closing(ChatServer(GOOD)) as running:
         yield running
 
 
@@ -181,7 +134,7 @@ def test_at_most_five_at_once_for_everybody_together(system, chat):
     for number in range(12):
         files.append((users[number // 2], send(users[number // 2], data=f"{MARK} {number}".encode())))
         system.sql("delete from upload_cooldowns")
-    chat.open.clear()
+    chat.gate.clear()
     chat.most = 0
     jobs, most = [], 0
     running = "select count(*) as n, get_active_job_count() as active from jobs where type = 'wordlist' and status = 'running'"
@@ -203,7 +156,7 @@ def test_at_most_five_at_once_for_everybody_together(system, chat):
         places = sorted(state["queue_position"] for state in waiting if state["status"] == "queued")
         assert places == list(range(places[0], places[0] + 7)), places
     finally:
-        chat.open.set()
+        chat.gate.set()
 
     def all_ended():
         nonlocal most

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from driver import CORPUS, Driver
+from driver import CORPUS
 from text_distance import ratio
 
 if not CORPUS.is_dir():
@@ -26,12 +26,6 @@ GOOD_PICTURES = {"pil_hopper.avif", "vips_avif-orientation-6.avif", "tika_testHE
                  "sharp_rotating-squares.webp", "sharp_Channel_digital_image_CMYK_color.jpg", "sharp_p3.png",
                  "sharp_16-bit-grey-alpha.png", "vips_rgba.png", "sharp_animated-loop-3.gif", "vips_indexed.png",
                  "pil_hopper.gif", "pil_g4-multi.tiff", "vips_1bit.tif"}
-
-
-@pytest.fixture(scope="module")
-def driver():
-    with Driver() as running:
-        yield running
 
 
 def needs(program):

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from driver import CORPUS, Driver
+from driver import CORPUS
 from image_bytes import assert_bare, webp_chunks
 
 PIL = pytest.importorskip("PIL", reason="python3-pil is not installed")
@@ -24,12 +24,6 @@ FORBIDDEN = ("GPS", "EXIF", "XMP", "IPTC", "ICC", "Photoshop", "JFIF:Comment", "
 PICTURES = sorted(p for folder in ("img", "bad", "ocr") if (CORPUS / folder).is_dir()
                   for p in (CORPUS / folder).iterdir() if p.suffix.lower() in MIME)
 needs_corpus = pytest.mark.skipif(not PICTURES, reason="no corpus: set FILEMILL_CORPUS")
-
-
-@pytest.fixture(scope="module")
-def driver():
-    with Driver() as running:
-        yield running
 
 
 class Variants:

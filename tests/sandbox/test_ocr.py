@@ -31,12 +31,6 @@ TYPED = {"bad_input", "unsupported_input", "password_required", "too_many_pixels
          "no_progress", "cpu_limit", "memory_limit", "output_limit"}
 
 
-@pytest.fixture(scope="module")
-def driver():
-    with Driver() as running:
-        yield running
-
-
 def needs(program):
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")

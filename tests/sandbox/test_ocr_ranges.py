@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from driver import ROOT, Driver
+from driver import ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 import scans  # noqa: E402
@@ -18,12 +18,6 @@ if shutil.which("pdftoppm") is None:
 
 NAMES = ("o.txt", "o.json", "o.html", "o.xml", "o.tsv", "o.pdf")
 PAGES = 11
-
-
-@pytest.fixture(scope="module")
-def driver():
-    with Driver() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

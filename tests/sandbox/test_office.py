@@ -11,7 +11,7 @@ import zipfile
 
 import pytest
 
-from driver import CORPUS, Driver
+from driver import CORPUS
 
 OFFICE = CORPUS / "office"
 OOXML = "application/vnd.openxmlformats-officedocument."
@@ -33,12 +33,6 @@ W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main" ' \
 RELATION = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/"
 
 corpus = pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus: set FILEMILL_CORPUS")
-
-
-@pytest.fixture(scope="module")
-def driver():
-    with Driver() as running:
-        yield running
 
 
 class Extracted:

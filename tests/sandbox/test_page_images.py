@@ -7,18 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from driver import CORPUS, Driver
+from driver import CORPUS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
 from scans import text_pdf  # noqa: E402
 
 Image = pytest.importorskip("PIL.Image", reason="python3-pil is not installed")
-
-
-@pytest.fixture(scope="module")
-def driver():
-    with Driver() as running:
-        yield running
 
 
 class Pictures:

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from driver import CORPUS, Driver
+from driver import CORPUS
 from image_bytes import exif_tags, jpeg_segments, png_chunks
 
 pytest.importorskip("PIL", reason="python3-pil is not installed")
@@ -34,12 +34,6 @@ PICTURES = sorted(p for folder in ("img", "bad") if (CORPUS / folder).is_dir()
                   for p in (CORPUS / folder).iterdir() if p.suffix.lower() in MIME)
 needs_corpus = pytest.mark.skipif(not PICTURES, reason="no corpus: set FILEMILL_CORPUS")
 SOF0, APP0, APP1, COM = 0xC0, 0xE0, 0xE1, 0xFE
-
-
-@pytest.fixture(scope="module")
-def driver():
-    with Driver() as running:
-        yield running
 
 
 class Photo:

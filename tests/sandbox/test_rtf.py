@@ -10,12 +10,6 @@ from driver import Driver
 RTF = "application/rtf"
 
 
-@pytest.fixture(scope="module")
-def driver():
-    with Driver() as running:
-        yield running
-
-
 @pytest.fixture
 def extract(driver, tmp_path):
     def run(source, mime=RTF, **limits):

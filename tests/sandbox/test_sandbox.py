@@ -28,12 +28,6 @@ PASSED_BY_KERNEL = {335: "uretprobe", 336: "uprobe"}
 NEVER_SWEPT = {"exit", "exit_group", "rt_sigreturn"}
 
 
-@pytest.fixture(scope="module")
-def driver():
-    with Driver() as running:
-        yield running
-
-
 def control(probe):
     done = subprocess.run([DRIVER, "control", probe], capture_output=True, text=True, timeout=30)
     return json.loads(done.stdout)

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Network tasks in a real worker: the scheduler, the storage and the transcription server are played here."""
+import contextlib
 import email.parser
 import email.policy
-import http.server
 import json
 import struct
-import threading
 import time
 
 import pytest
 
 from driver import CORPUS
+from speech_server import SpeechServer, said
 from test_worker import (CREDIT, DONE, FAILED, RELEASE, Scheduler, Storage, output, scheduler, start_worker, storage)  # noqa: F401
 
 AUDIO = CORPUS / "audio"
@@ -19,74 +19,10 @@ WORDS = "ask not what your country can do for you"
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus: set FILEMILL_CORPUS")
 
 
-def verbose(text=WORDS, **more):
-    """What whisper's servers answer."""
-    return {"task": "transcribe", "language": "english", "duration": 2.0, "text": text,
-            "segments": [{"id": 0, "start": 0.0, "end": 2.0, "text": " " + text, "avg_logprob": -0.1,
-                          "no_speech_prob": 0.01}], **more}
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Answers what stands in `script`, in turn; the last for ever."""
-    daemon_threads = True
-
-    def __init__(self, port=0):
-        super().__init__(("127.0.0.1", port), ServerHandler)
-        self.script, self.requests, self.release, self.most, self.now = [(200, {}, verbose())], [], threading.Event(), 0, 0
-        self.lock = threading.Lock()
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def close(self):
-        self.release.set()
-        self.shutdown()
-        self.server_close()
-
-
-class ServerHandler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        server = self.server
-        with server.lock:
-            server.requests.append((self.path, dict(self.headers), body, time.monotonic()))
-            status, headers, answer = server.script.pop(0) if len(server.script) > 1 else server.script[0]
-            server.now += 1
-            server.most = max(server.most, server.now)
-        if status == "hang":
-            server.release.wait(20)
-        elif status == "slow":
-            time.sleep(answer)
-            status, answer = 200, verbose()
-        with server.lock:
-            server.now -= 1
-        if status == "hang":
-            self.close_connection = True
-            return
-        text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        try:
-            self.wfile.write(text)
-        except ConnectionError:
-            pass  # an answer that nobody wants to read to its end
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def server():
-    played = Server()
-    yield played
-    played.close()
+    with contextlib.closing(SpeechServer(WORDS)) as played:
+        yield played
 
 
 @pytest.fixture
@@ -122,9 +58,8 @@ def outcome(result):
 
 
 def form_of(request):
-    path, headers, body, _ = request
-    head = f"Content-Type: {headers['Content-Type']}\r\n\r\n".encode()
-    parts = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
+    head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n".encode()
+    parts = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + request.body)
     return [(part.get_param("name", header="content-disposition"), part.get_payload(decode=True)) for part in parts.iter_parts()]
 
 
@@ -135,10 +70,10 @@ def test_a_transcript_all_the_way(begin, scheduler, storage, server):  # noqa: F
     assert result[3] == DONE, result
     assert {o[1] for o in result[18]} == {"transcript_text", "transcript_json", "transcript_srt", "transcript_vtt"}
     assert storage.objects["out.text"].decode() == WORDS + "\n"
-    said = json.loads(storage.objects["out.json"])
-    assert (said["engine"], said["model"], said["language"]) == ("openai", "large-v3", "en-us")
-    path, headers, _, _ = server.requests[0]
-    assert (path, headers["Authorization"]) == ("/v1/audio/transcriptions", f"Bearer {KEY}")
+    transcript = json.loads(storage.objects["out.json"])
+    assert (transcript["engine"], transcript["model"], transcript["language"]) == ("openai", "large-v3", "en-us")
+    asked = server.requests[0]
+    assert (asked.path, asked.headers["Authorization"]) == ("/v1/audio/transcriptions", f"Bearer {KEY}")
     form = form_of(server.requests[0])
     fields = [(name, value.decode()) for name, value in form if name != "file"]
     assert ("model", "large-v3") in fields and ("language", "en") in fields
@@ -164,12 +99,12 @@ def test_whisper_cpp_and_times_put_back(begin, scheduler, storage, server):  # n
     server.script = [(200, {}, {"language": "en", "text": "one two", "segments": segments})]
     result = scheduler.result(ask(scheduler, storage))
     assert result[3] == DONE, result
-    assert server.requests[0][0] == "/inference"
-    said = json.loads(storage.objects["out.json"])
-    assert [s["text"] for s in said["segments"]] == ["one", "two"], "what is no speech is left out"
-    first, second = (s["words"][0] for s in said["segments"])
-    assert 3000 <= first["start_ms"] <= 4100 and 6800 <= second["start_ms"] <= 8200, said
-    assert said["duration_ms"] == len(pcm) // 32 and said["speech_ms"] < 4000
+    assert server.requests[0].path == "/inference"
+    transcript = json.loads(storage.objects["out.json"])
+    assert [s["text"] for s in transcript["segments"]] == ["one", "two"], "what is no speech is left out"
+    first, second = (s["words"][0] for s in transcript["segments"])
+    assert 3000 <= first["start_ms"] <= 4100 and 6800 <= second["start_ms"] <= 8200, transcript
+    assert transcript["duration_ms"] == len(pcm) // 32 and transcript["speech_ms"] < 4000
 
 
 def test_silence_asks_nobody(begin, scheduler, storage, server):  # noqa: F811
@@ -181,8 +116,8 @@ def test_silence_asks_nobody(begin, scheduler, storage, server):  # noqa: F811
 
 
 @pytest.mark.parametrize("script,requests,error", [
-    ([(429, {"Retry-After": "1"}, {}), (200, {}, verbose())], 2, ""),
-    ([(500, {}, {}), (503, {}, {}), (200, {}, verbose())], 3, ""),
+    ([(429, {"Retry-After": "1"}, {}), (200, {}, said(WORDS))], 2, ""),
+    ([(500, {}, {}), (503, {}, {}), (200, {}, said(WORDS))], 3, ""),
     ([(500, {}, {})], 3, "backend_unavailable"),
     ([(429, {"Retry-After": "3600"}, {})], 1, "backend_rate_limited"),
     ([(401, {}, {"error": {"message": f"Incorrect API key: {KEY}"}})], 1, "backend_refused"),
@@ -208,14 +143,14 @@ def test_what_a_server_may_do(begin, scheduler, storage, server, script, request
 
 
 def test_a_breaker_opens_and_closes(begin, scheduler, storage, server):  # noqa: F811
-    port = server.server_port
+    port = server.port
     begin(service_attempts=1, service_breaker_failures=2, service_breaker_ms=600)
     server.close()  # nobody listens: refused
     for _ in range(2):
         assert outcome(scheduler.result(ask(scheduler, storage))) == ("backend_unavailable", True)
     result = scheduler.result(ask(scheduler, storage))
     assert outcome(result) == ("backend_unavailable", True) and "left alone for" in result[5]
-    again = Server(port)
+    again = SpeechServer(WORDS, port)
     try:
         deadline = time.monotonic() + 10
         while scheduler.result(ask(scheduler, storage))[3] != DONE:
@@ -243,7 +178,7 @@ def test_they_hold_no_slot(begin, scheduler, storage, server):  # noqa: F811
     while len(server.requests) < 3:
         scheduler.pump(20)
         assert time.monotonic() < deadline
-    server.script = [(200, {}, verbose())]
+    server.script = [(200, {}, said(WORDS))]
     server.release.set()
     # Those that hung are asked again: the server cut them.
     assert {scheduler.result(job)[3] for job in jobs[1:]} == {DONE}
@@ -254,7 +189,7 @@ def test_the_rate_holds(begin, scheduler, storage, server):  # noqa: F811
     jobs = [ask(scheduler, storage) for _ in range(15)]
     for job in jobs:
         assert scheduler.result(job)[3] == DONE
-    times = [request[3] for request in server.requests]
+    times = [request.at for request in server.requests]
     assert times[-1] - times[0] >= 0.9, times
 
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from driver import CORPUS, ROOT, Driver
+from driver import CORPUS, ROOT
 
 sys.path.insert(0, str(ROOT / "bench" / "quality"))
 import transcribe  # noqa: E402
@@ -19,12 +19,6 @@ import transcribe  # noqa: E402
 AUDIO = CORPUS / "audio"
 SECOND = 16000
 corpus = pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus: set FILEMILL_CORPUS")
-
-
-@pytest.fixture(scope="module")
-def driver():
-    with Driver() as running:
-        yield running
 
 
 def wav(path, samples, rate=SECOND):

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from driver import CORPUS, Driver
+from driver import CORPUS
 
 AUDIO = CORPUS / "audio"
 MIB = 1 << 20
@@ -28,12 +28,6 @@ ENCODERS = {"opus.webm": "libopus", "vorbis.webm": "libvorbis", "vorbis.ogg": "l
             "flac.flac": "flac", "aac.mov": "aac", "mp3.mp3": "libmp3lame", "float.wav": "pcm_f32le", "24.wav": "pcm_s24le"}
 
 corpus = pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus: set FILEMILL_CORPUS")
-
-
-@pytest.fixture(scope="module")
-def driver():
-    with Driver() as running:
-        yield running
 
 
 class Drawn:

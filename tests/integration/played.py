@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""HTTP servers that tests play for services which a node asks: they keep what came, and answer as they were told to."""
+import contextlib
+import http.server
+import json
+import threading
+import time
+
+
+class Request:
+    def __init__(self, path, headers, body):
+        self.path, self.headers, self.body, self.at = path, dict(headers), body, time.monotonic()
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+class Played:
+    """What a request gets is taken, by `take`, as it comes; `reply` makes status, headers and body of that, or None to
+    hang up without a word. While `gate` is cleared nobody gets an answer."""
+
+    def __init__(self, port=0):
+        played = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                answer = played.answer(Request(self.path, self.headers, body))
+                if answer is None:
+                    self.close_connection = True
+                    return
+                with contextlib.suppress(OSError):  # an answer that nobody wants to read to its end
+                    self.send(*answer)
+
+            def send(self, status, headers, body):
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.requests, self.now, self.most = [], 0, 0
+        self.lock, self.gate = threading.Lock(), threading.Event()
+        self.gate.set()
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_port
+        self.url = f"http://127.0.0.1:{self.port}"
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def answer(self, request):
+        with self.lock:
+            self.requests.append(request)
+            self.now += 1
+            self.most = max(self.most, self.now)
+            taken = self.take()
+        self.gate.wait(60)
+        answer = self.reply(taken)
+        with self.lock:
+            self.now -= 1
+        return answer
+
+    def close(self):
+        self.gate.set()
+        self.server.shutdown()
+        self.server.server_close()
