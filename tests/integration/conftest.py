@@ -45,3 +45,11 @@ def stage(postgres):
     from scheduler_process import Stage
     with contextlib.closing(Stage(postgres)) as stage:
         yield stage
+
+
+@pytest.fixture(scope="module")
+def node():
+    """One supervisor of stand-ins for the tests that leave it as they found it."""
+    from stand_ins import Node
+    with Node(gateway_processes=2, worker_processes=2) as running:
+        yield running.start()

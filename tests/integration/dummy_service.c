@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * Stands in for every service in the supervisor's tests. How it behaves is read from "<own file>.mode", words
  * separated by blanks: `never` (not ready), `die=MS` (exit 3 so long after the start), `deaf` (ignores
- * SIGTERM), `drain=MS` (time from the first SIGTERM to its end), `orphan` (leaves a grandchild behind),
- * `silent` (does not answer questions). What happens to it is appended to "<own folder>/events"; its
- * environment and descriptors are written to "<own file>.PID". */
+ * SIGTERM), `drain=MS` (time from the first SIGTERM to its end), `hold` (does not end before
+ * "<own folder>/go" is there), `orphan` (leaves a grandchild behind), `silent` (does not answer questions).
+ * What happens to it is appended to "<own folder>/events"; its environment and descriptors are written to
+ * "<own file>.PID". */
 #include "lib/control.h"
 #include "lib/counters.h"
 #include "lib/log.h"
@@ -130,14 +131,27 @@ static void on_question(void *context, uint64_t id, const char *words) {
     struct dummy *dummy = context;
 
     char *answer = memory_format("ok %s", words);
+    note_event(dummy, "asked");
     if (!has_mode(dummy, "silent"))
         control_answer(dummy->control, id, answer);
     free(answer);
 }
 
+static bool is_held(const struct dummy *dummy) {
+    char *path = memory_format("%s/go", process_own_directory());
+    bool held = has_mode(dummy, "hold") && dummy->stops == 1 && access(path, F_OK) != 0;
+
+    free(path);
+    return held;
+}
+
 static void on_end(void *context) {
     struct dummy *dummy = context;
 
+    if (is_held(dummy)) {
+        loop_timer_set(dummy->end, 20);
+        return;
+    }
     loop_stop(dummy->loop, mode_number(dummy, "die=") >= 0 && dummy->stops == 0 ? 3 : 0);
 }
 
