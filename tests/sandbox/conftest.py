@@ -16,3 +16,11 @@ def driver():
     """One nursery for a file of tests."""
     with Driver() as running:
         yield running
+
+
+@pytest.fixture
+def feed(driver, tmp_path):
+    """Runs bytes, and then a document that must succeed: the service goes on."""
+    from offenders import feed_to
+    return lambda kind, data, mime, parameters=None, **more: feed_to(driver, tmp_path, kind, data, mime, parameters,
+                                                                     **more)
