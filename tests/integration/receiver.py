@@ -51,7 +51,7 @@ class Receiver:
     """Answers 204, or what `answers[path]` holds: a list taken one by one (its last stays), each a status, a
     (status, headers, body), or a function of the request that gives one of those."""
 
-    def __init__(self, address="127.0.0.1"):
+    def __init__(self, address="127.0.0.1", context=None):
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -93,6 +93,8 @@ class Receiver:
         self.server = ThreadingHTTPServer((address, 0), Handler)
         self.server.daemon_threads = True
         self.server.handle_error = lambda *arguments: None  # the sender has hung up
+        if context is not None:
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 

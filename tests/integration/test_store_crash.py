@@ -29,7 +29,7 @@ def store():
 def start_upload(store, key, body, sent):
     """A PUT of which only the first `sent` bytes have gone out."""
     target, headers = store.signer().header_request("PUT", f"/{BUCKET}/{key}", body=body)
-    connection = http.client.HTTPConnection("127.0.0.1", store.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", store.port, timeout=60)
     connection.putrequest("PUT", target, skip_host=True)
     for name, value in {**headers, "content-length": str(len(body))}.items():
         connection.putheader(name, value)
@@ -82,11 +82,11 @@ def test_killed_under_load_every_object_is_whole(store, turn):
                for number in range(4)]
     for writer in writers:
         writer.start()
+    wait_until(lambda: acknowledged)
     time.sleep(0.4 + 0.13 * turn)
     store.kill()
     for writer in writers:
         writer.join()
-    assert acknowledged, "nothing was written before the kill"
     store.start()
     assert store.temporaries() == []
     s3 = store.client()
@@ -145,7 +145,7 @@ def test_a_bad_setting_stops_the_start(tmp_path, name, value):
     environment = {**INSTRUMENTED, "FILEMILL_STATE_DIRECTORY": str(tmp_path), "FILEMILL_STORAGE_ACCESS_KEY": "a",
                    "FILEMILL_STORAGE_SECRET_KEY": "b", "FILEMILL_STORE_PORT": "1", f"FILEMILL_{name}": value}
     result = subprocess.run([program("filemill-store", "storage")], env=environment, capture_output=True, text=True,
-                            timeout=20, check=False)
+                            timeout=60, check=False)
     assert result.returncode == 2
     assert len(result.stderr.strip().splitlines()) == 1
     assert name.lower().replace("_", "-") in result.stderr or name in result.stderr
@@ -174,7 +174,7 @@ def test_sigterm_lets_an_upload_finish(store):
     assert store.process.poll() is None
     upload.send(body[MIB:])
     assert upload.getresponse().status == 200
-    assert store.process.wait(10) == 0
+    assert store.process.wait(60) == 0
     store.start()
     assert store.client().get_object(Bucket=BUCKET, Key="last")["Body"].read() == body
 
@@ -185,7 +185,7 @@ def test_sigterm_does_not_wait_for_ever():
         wait_until(lambda: len(store.temporaries()) == 1)
         started = time.monotonic()
         assert store.stop() == 0
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20, "25 s, were it not told otherwise"
         upload.close()
 
 
