@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What people install: the files, the unit, the Debian package, and a node started from what the package holds."""
-import os
 import re
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -13,17 +14,18 @@ DEPLOY = ROOT / "deploy"
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory):
+def package():
+    """Not in pytest's own folder: that of root is closed to others by each pytest that starts meanwhile, and an
+    unprivileged node runs from here."""
     if shutil.which("dpkg-deb") is None:
         pytest.skip("no dpkg-deb")
-    folder = tmp_path_factory.mktemp("package")
+    folder = Path(tempfile.mkdtemp(prefix="fmdeb-"))
+    folder.chmod(0o755)
     made = subprocess.run([DEPLOY / "make-deb.sh", BUILD, folder], check=True, capture_output=True, text=True)
     path = made.stdout.strip()
     subprocess.run(["dpkg-deb", "--extract", path, folder / "root"], check=True)
-    for parent in (folder, *folder.parents):  # an unprivileged node runs from here
-        if parent.stat().st_uid == os.getuid() and parent != parent.parent:
-            parent.chmod(parent.stat().st_mode | 0o055)
-    return path, folder / "root"
+    yield path, folder / "root"
+    shutil.rmtree(folder)
 
 
 def test_install_makes_a_tree_that_runs(tmp_path):

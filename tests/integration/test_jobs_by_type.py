@@ -47,7 +47,7 @@ def finished(user, job_id):
     def look():
         job = user.call("GET", f"/v1/jobs/{job_id}").json
         return job if job["status"] in ("done", "failed", "cancelled") else None
-    return eventually(look, 60, what=f"job {job_id}")
+    return eventually(look, 120, what=f"job {job_id}")
 
 
 def test_the_list_describes_every_type(user):
@@ -131,6 +131,7 @@ def test_an_order_overwrites_no_object(system, user, files):
     ("sound", "waveform", {"bits": 12}, "bad_parameters"),
 ])
 def test_what_does_not_fit_is_refused(system, user, files, kind, job_type, parameters, code):
+    user.wait(files[kind])
     before = system.sql("select count(*) as n from jobs where file_id = %s", files[kind])
     answer = order(user, files[kind], job_type, parameters)
     assert (answer.status, answer.json["error"]) == (422, code), answer

@@ -1,10 +1,9 @@
 """The file API's own test kit, step by step, against real processes, a real Postgres and the real store."""
-import os
 import signal
 import time
 
 import pytest
-from system import SAMPLES, eventually, fetch, one_page_pdf, sha256
+from system import SAMPLES, eventually, fetch, one_page_pdf, sha256, strike
 
 PDF = one_page_pdf("hello pdf")
 
@@ -123,16 +122,14 @@ def test_8_reprocess_needs_a_role(system, user, sent):
 def test_9_worker_killed_mid_job_is_retried(system, user):
     """Kill -9 of the worker while a document is being parsed: retry is visible, attempts rise, the job resumes."""
     pdf = (SAMPLES / "mill.pdf").read_bytes()
-    for nursery in system.pids("filemill-nursery"):  # hold the document in the runner: stop before it is forked
-        os.kill(nursery, signal.SIGSTOP)
+    strike(system.pids("filemill-nursery"), signal.SIGSTOP)  # hold the document in the runner: stop before it is forked
     file_id = user.send("mill.pdf", "application/pdf", pdf)
-    eventually(lambda: system.sql("select 1 from jobs where file_id = %s and status = 'running'", file_id), 15,
+    eventually(lambda: system.sql("select 1 from jobs where file_id = %s and status = 'running'", file_id),
                what="a running job")
     time.sleep(0.2)
-    for worker in system.pids("filemill-worker"):
-        os.kill(worker, signal.SIGKILL)
+    strike(system.pids("filemill-worker"), signal.SIGKILL)
     retried = eventually(lambda: system.sql("select id, status, attempts from jobs where file_id = %s and attempts > 0",
-                                            file_id), 20, what="attempts raised")
+                                            file_id), what="attempts raised")
     assert all(row["attempts"] == 1 for row in retried)
     file = user.wait(file_id)
     assert file["status"] == "ready", file

@@ -63,7 +63,7 @@ def test_the_numbers_are_of_what_happened(system, user, port):
                   for phase in ("queue", "parse", "commit")]
         return found if min(counts) >= 6 else None
 
-    found = eventually(told, 10, what="six jobs seen, from claim to commit")
+    found = eventually(told, what="six jobs seen, from claim to commit")
     for phase in ("queue", "parse", "commit"):
         mine = {labels: value for labels, value in found["filemill_job_seconds_bucket"].items()
                 if f'phase="{phase}"' in labels and 'service="scheduler"' in labels}
@@ -86,7 +86,7 @@ def test_requests_are_told_by_route_and_status(system, user, port):
                   'method="POST",route="/v1/tenants/bootstrap",class="2xx"')
         return text if all(any(part in labels for labels in found) for part in wanted) else None
 
-    text = eventually(told, 10, what="three routes")
+    text = eventually(told, what="three routes")
     assert user.tenant not in text, "a pattern is no path"
     found = samples(text)
     counts = {labels: value for labels, value in found["filemill_http_route_seconds_count"].items()}
@@ -106,7 +106,7 @@ def test_sandbox_storage_and_memory_are_told(system, user, port):
                   for name, part in (("filemill_runner_peak_bytes", ""), ("filemill_sandbox_layer", 'layer="seccomp"'))}
         return found if worker["filemill_runner_peak_bytes"] > 1 << 20 and worker["filemill_sandbox_layer"] == 1 else None
 
-    found = eventually(told, 10, what="a runner's memory")
+    found = eventually(told, what="a runner's memory")
     assert len([labels for labels in found["filemill_sandbox_layer"] if 'service="worker"' in labels]) == 3
     assert found["filemill_storage_info"] == {'{bucket="files",provider="filemill"}': 1}
 
@@ -156,7 +156,7 @@ def test_it_is_no_web_server(system, port):
     idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(8)]
     for one in idle:
         one.close()
-    eventually(lambda: fetch("GET", f"http://127.0.0.1:{port}/metrics").status == 200, 5, what="a scrape after idlers")
+    eventually(lambda: fetch("GET", f"http://127.0.0.1:{port}/metrics").status == 200, what="a scrape after idlers")
 
 
 def test_a_port_that_is_taken_stops_the_start(system, port):

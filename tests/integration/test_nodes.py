@@ -4,8 +4,8 @@ directory of its own. They share Postgres and the object store and nothing else:
 import concurrent.futures
 import os
 import signal
-import statistics
 import sys
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -15,13 +15,14 @@ import pytest
 from cut import Line
 from postgres import Postgres
 from receiver import Receiver, verify
-from system import BUILD, System, eventually, fetch, free_port, one_page_pdf
+from system import BUILD, System, eventually, fetch, free_port, one_page_pdf, strike
 import test_kit as kit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fault"))
 from invariants import violations  # noqa: E402
 
 FILES = int(os.environ.get("FILEMILL_TEST_FILES", "200"))
+POLL_MS = 10000  # so rarely that it is seen what goes by notices
 CUT_SECONDS = float(os.environ.get("FILEMILL_TEST_CUT_SECONDS", "8"))  # longer than a lease
 
 
@@ -38,11 +39,7 @@ class Node(System):
 
     def kill(self):
         """As a machine that loses its power: everything of it at once."""
-        for pid in [self.process.pid, *(pid for pid, _ in self.descendants())]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        strike([self.process.pid, *(pid for pid, _ in self.descendants())], signal.SIGKILL)
         self.process.wait()
 
 
@@ -118,8 +115,8 @@ class Nodes:
 
 @pytest.fixture(scope="module")
 def system():
-    with Nodes(backoff_unit_ms=200, lease_ms=5000, worker_slots=2, webhook_allow_http="on", webhook_timeout_ms=2000,
-               webhook_allow_networks="127.0.0.0/8") as running:
+    with Nodes(backoff_unit_ms=200, lease_ms=5000, worker_slots=2, webhook_allow_http="on", webhook_timeout_ms=5000,
+               webhook_allow_networks="127.0.0.0/8", poll_ms=POLL_MS) as running:
         yield running
 
 
@@ -146,34 +143,33 @@ def test_a_job_is_taken_up_before_anybody_polls(system, user):
     for number in range(12):
         file_id = user.send(f"{number}.pdf", "application/pdf", one_page_pdf(f"wake {number}"))
         user.wait(file_id)
-        row, = system.sql("select extract(epoch from min(locked_at) - min(created_at))::float as delay from jobs "
+        row, = system.sql("select extract(epoch from min(started_at) - min(created_at))::float as delay from jobs "
                           "where file_id = %s", file_id)
-        job, = system.sql("select extract(epoch from max(updated_at) - min(created_at))::float as whole from jobs "
-                          "where file_id = %s", file_id)
-        delays.append(row["delay"] if row["delay"] is not None else job["whole"])
-    # Polls come every second: without a wake half of them would wait longer than half of one.
-    assert statistics.median(delays) < 0.3, delays
+        delays.append(row["delay"])
+    # Of two nodes that only poll, half the jobs would wait longer than this.
+    assert sorted(delays)[-2] < POLL_MS / 1000 * 0.3, delays
 
 
 def test_pokes_are_one_notice_in_a_transaction_of_its_own(system, user):
     """None in the inserting transaction, and not one for each file."""
-    import select
     connection = system.postgres.connect()
     with connection.cursor() as cursor:
         cursor.execute("listen filemill_jobs")
+
+    def heard():
+        connection.poll()
+        return [notice for notice in connection.notifies if notice.payload == "gateway"]
     files = [user.upload(f"{n}.pdf", "application/pdf", one_page_pdf(f"burst {n}")) for n in range(40)]
     started = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(8) as clients:
         assert all(answer.status == 200 for answer in clients.map(user.finalize, files))
     seconds = time.monotonic() - started
-    time.sleep(0.3)
-    select.select([connection], [], [], 1)
-    connection.poll()
-    ours = [notice for notice in connection.notifies if notice.payload == "gateway"]
-    connection.close()
-    assert 1 <= len(ours) <= seconds / 0.05 + 2, (len(ours), seconds)
+    eventually(heard, what="a notice")
     for file_id in files:
         assert user.wait(file_id)["status"] == "ready"
+    ours = heard()
+    connection.close()
+    assert len(ours) <= seconds / 0.05 + 2, (len(ours), seconds)
 
 
 def test_events_of_another_node_reach_a_stream(system, user):
@@ -181,9 +177,9 @@ def test_events_of_another_node_reach_a_stream(system, user):
     file_id = user.upload("stream.pdf", "application/pdf", one_page_pdf("stream"))
     request = urllib.request.Request(f"{system.base}/v1/files/{file_id}/events",
                                      headers={"Authorization": f"Bearer {user.token}"})
-    with urllib.request.urlopen(request, timeout=30) as stream:
+    with urllib.request.urlopen(request, timeout=60) as stream:
         assert user.finalize(file_id).status == 200
-        deadline, text = time.monotonic() + 30, b""
+        deadline, text = time.monotonic() + 60, b""
         while time.monotonic() < deadline and b'"ready"' not in text:
             line = stream.readline()
             if not line:
@@ -193,19 +189,17 @@ def test_events_of_another_node_reach_a_stream(system, user):
 
 
 def test_a_running_job_is_cancelled_on_another_node(system, user):
-    for nursery in system.pids("filemill-nursery"):
-        os.kill(nursery, signal.SIGSTOP)
+    strike(system.pids("filemill-nursery"), signal.SIGSTOP)
     try:
         file_id = user.send("stop.pdf", "application/pdf", one_page_pdf("stop"))
         jobs = eventually(lambda: system.sql("select id::text from jobs where file_id = %s and status = 'running'",
-                                             file_id), 15, what="a running job")
+                                             file_id), what="a running job")
         for job in jobs:
             assert user.call("POST", f"/v1/jobs/{job['id']}/cancel").status in (200, 202)
     finally:
-        for nursery in system.pids("filemill-nursery"):
-            os.kill(nursery, signal.SIGCONT)
+        strike(system.pids("filemill-nursery"), signal.SIGCONT)
     eventually(lambda: not system.sql("select 1 from jobs where file_id = %s and status in "
-                                      "('queued', 'running', 'retry')", file_id), 30, what="no open job")
+                                      "('queued', 'running', 'retry')", file_id), what="no open job")
     states = {row["id"]: row["status"] for row in
               system.sql("select id::text, status::text from jobs where file_id = %s", file_id)}
     assert all(states[job["id"]] == "cancelled" for job in jobs)
@@ -220,7 +214,7 @@ def test_a_lost_processor_loses_nothing(system, user):
     with concurrent.futures.ThreadPoolExecutor(8) as clients:
         files = clients.map(one, range(FILES))
         held = eventually(lambda: system.sql("select id from jobs where status = 'running' and locked_by like %s",
-                                             f"{first.name}%"), 30, every=0.01, what="a job on the first node")
+                                             f"{first.name}%"), every=0.01, what="a job on the first node")
         first.kill()
         assert held
         system.processors[0] = system.add_processor("processor-3")
@@ -235,8 +229,8 @@ def test_a_lost_processor_loses_nothing(system, user):
 
 def test_a_lost_processor_loses_no_webhook(system, user):
     """Both machines tell of 200 events; one of them dies amid that, and comes back. Each event is told, under one id."""
-    receiver, events = Receiver(), 200
-    receiver.answers["/storm"] = [lambda request: time.sleep(0.05) or 204]
+    receiver, events, killed = Receiver(), 200, threading.Event()
+    receiver.answers["/storm"] = [204] * (events // 10) + [lambda request: (killed.wait(1), 204)[1]]
     hooks = f"/v1/tenants/{user.tenant}/webhooks"
     hook = user.call("POST", hooks, {"url": receiver.url("/storm"), "event_types": ["file.failed"], "concurrency": 8}).json
     file_id = user.upload("storm.txt", "text/plain", b"told of")
@@ -251,9 +245,10 @@ def test_a_lost_processor_loses_no_webhook(system, user):
     victim = eventually(teller, every=0.01, what="a node that is telling")
     victim.kill()
     before = len(receiver.got("/storm"))
+    killed.set()
     victim.start()
     eventually(lambda: not system.sql("select 1 from webhook_deliveries where endpoint_id = %s and state <> 'delivered'",
-                                      hook["id"]), 40, what="all told")
+                                      hook["id"]), what="all told")
     told = receiver.got("/storm")
     assert before < events, "the fault came too late"
     assert len({request.id for request in told}) == events <= len(told) <= events + 8
@@ -281,13 +276,13 @@ def test_a_processor_cut_off_from_postgres_loses_nothing(system, user):
         line.mend()
         return False
 
-    eventually(send_until_held, 30, every=0, what="a job in the hands of the node that is cut off")
+    eventually(send_until_held, every=0, what="a job in the hands of the node that is cut off")
     time.sleep(CUT_SECONDS)
     for file_id in files:
         user.wait(file_id)
     assert not held()
     line.mend()
-    eventually(lambda: lone.command("health", check=False).returncode == 0, 30, what="the node serves again")
+    eventually(lambda: lone.command("health", check=False).returncode == 0, what="the node serves again")
 
     def claimed():
         return sum(entry["counters"].get("filemill_jobs_claimed_total", 0) for entry in lone.stats()["services"])
@@ -298,7 +293,7 @@ def test_a_processor_cut_off_from_postgres_loses_nothing(system, user):
         user.wait(user.send("again.pdf", "application/pdf", one_page_pdf(f"again {time.monotonic()}")))
         return claimed() > before
 
-    eventually(helps, 30, every=0, what="the node claims jobs again")
+    eventually(helps, every=0, what="the node claims jobs again")
     states = {row["id"]: row["status"] for row in system.sql("select id::text, status::text from files")}
     assert {states[file_id] for file_id in files} == {"ready"}
     assert lone.terminate() == 0

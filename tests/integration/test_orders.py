@@ -63,7 +63,7 @@ def test_one_waits_for_others(system, user):
     parent, *awaited = [job["id"] for job in answer.json["jobs"]]
     rows = eventually(lambda: (rows := system.sql(
         "select id::text, parent::text, status::text, finished_at from jobs where id = any (%s::uuid[])",
-        [parent, *awaited])) and {row["status"] for row in rows} == {"done"} and {row["id"]: row for row in rows}, 20)
+        [parent, *awaited])) and {row["status"] for row in rows} == {"done"} and {row["id"]: row for row in rows})
     assert [rows[job]["parent"] for job in awaited] == [parent, parent] and rows[parent]["parent"] is None
     assert rows[parent]["finished_at"] > max(rows[job]["finished_at"] for job in awaited)
     assert user.derivative(last, "office_text").startswith(b"order 0 ")  # an ordinary run, that joins nothing
@@ -78,7 +78,7 @@ def test_one_waits_for_what_is_cancelled(system, user):
     assert user.call("GET", f"/v1/jobs/{parent}").json["status"] == "waiting"
     assert user.call("GET", f"/v1/jobs/{awaited}").json["parent"] == parent
     assert user.call("POST", f"/v1/jobs/{awaited}/cancel").status == 200
-    ended = eventually(lambda: (job := user.call("GET", f"/v1/jobs/{parent}").json)["status"] == "failed" and job, 20)
+    ended = eventually(lambda: (job := user.call("GET", f"/v1/jobs/{parent}").json)["status"] == "failed" and job)
     assert ended["error_code"] == "child_failed"
 
 
@@ -123,9 +123,12 @@ def test_a_thousand_in_one_call(system, user):
     assert {(row["status"], row["asker"], len(row["trace"])) for row in rows.values()} == {("queued", user.id, 32)}
     assert {row["status"] for row in system.sql("select status::text from files where id = any (%s::uuid[])", files)} == \
         {"processing"}
-    begun = time.monotonic()
-    again = order(user, wanted)
-    assert time.monotonic() - begun < 4 * took + 1  # each key is looked up, not the tenant's jobs for each key
+    times = []
+    for _ in range(3):
+        begun = time.monotonic()
+        again = order(user, wanted)
+        times.append(time.monotonic() - begun)
+    assert min(times) < 4 * took + 1, (times, took)  # each key is looked up, not the tenant's jobs for each key
     assert again.status == 202 and again.json["created"] == 0
     assert [job["id"] for job in again.json["jobs"]] == ids and not any(job["created"] for job in again.json["jobs"])
     assert len(jobs_of(system, *files)) == MANY
@@ -281,7 +284,7 @@ def test_what_the_scheduler_adds_is_bound_too(system):
     out = io.BytesIO()
     Image.new("RGB", (200, 200), "#dddddd").save(out, "PDF")
     file = user.send("scan.pdf", "application/pdf", out.getvalue())
-    row = eventually(lambda: next((row for row in jobs_of(system, file) if row["type"] == "ocr"), None), 30, what="ocr")
+    row = eventually(lambda: next((row for row in jobs_of(system, file) if row["type"] == "ocr"), None), what="ocr")
     assert row["priority"] == 1
 
 
@@ -302,9 +305,13 @@ def test_a_schedule_of_jobs(system, user, admin):
     for method, body in (("PUT", {"jobs": jobs, "cron": "@daily"}), ("DELETE", None)):
         answer = admin.call(method, "/v1/admin/schedules/idempotency-expire", body)
         assert (answer.status, answer.json["error"]) == (422, "bad_schedule"), answer
+
+    def has_run():  # by us, or by the scheduler, which looks once a minute
+        system.sql("select schedules_run(100)")
+        return system.sql("select 1 from schedules where name = 'nightly' and next_run > now()")
     for _ in range(2):  # what is still under way is not queued again
         assert admin.call("POST", path, {"run_now": True}).status == 200
-        system.sql("select schedules_run(100)")
+        eventually(has_run, what="the schedule's run")
     rows = jobs_of(system, first, second)
     assert sorted((row["file"], row["unique_key"], row["status"]) for row in rows) == sorted(
         [(first, f"schedule nightly {first}", "queued"), (second, "own", "queued")])

@@ -67,6 +67,7 @@ def listening(postgres):
 def test_nobody_listens_where_no_notice_comes(database, system):
     """A LISTEN through the pooler would stay in a session that is somebody else's next."""
     postgres, _ = database
+    eventually(lambda: "state=not_listening" in system.log(), what="its word")
     assert system.log().count("state=not_listening") == 1
     assert listening(postgres) == 0
 
@@ -129,7 +130,7 @@ def test_postgres_restart_is_survived(database, system, user):
         assert answer.status in (200, 503), answer
         return answer.status == 200
     for file_id in files[10:]:
-        eventually(lambda: finalized(file_id), 30, every=0.2, what="finalize after the restart")
+        eventually(lambda: finalized(file_id), every=0.2, what="finalize after the restart")
     assert {user.wait(file_id)["status"] for file_id in files} == {"ready"}
 
 

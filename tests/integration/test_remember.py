@@ -85,9 +85,9 @@ def test_a_hash_alone_proves_nothing(system, user):
     data = one_page_pdf("proof")
     send(user, data)
     file_id = user.upload("a.pdf", "application/pdf", data, sha256=sha256(data))
-    system.sql("update files set status = 'processing', etag = '\"other\"', finalized_at = now(), detected_mime = mime "
-               "where id = %s", file_id)
-    system.sql("insert into jobs (tenant_id, file_id, type) values (%s, %s, 'extract_pdf')", user.tenant, file_id)
+    system.sql("with f as (update files set status = 'processing', etag = '\"other\"', finalized_at = now(), detected_mime = mime"
+               " where id = %s returning id, tenant_id)"
+               " insert into jobs (tenant_id, file_id, type) select tenant_id, id, 'extract_pdf' from f", file_id)
     file = eventually(lambda: (lambda f: f if f["jobs"][0]["status"] not in ("queued", "running") else None)(
         user.file(file_id)), what="its job")
     assert file["jobs"][0]["status"] in ("failed", "retry"), file  # the object is not the one that was looked at

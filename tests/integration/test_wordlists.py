@@ -48,7 +48,7 @@ def finished(user, job):
         answer = user.call("GET", f"/v1/wordlists/jobs/{job}")
         assert answer.status == 200, answer
         return answer.json if answer.json["status"] in ("completed", "failed", "cancelled") else None
-    return eventually(look, 40, what=f"job {job}")
+    return eventually(look, what=f"job {job}")
 
 
 def make(user, **more):
@@ -140,12 +140,13 @@ def test_what_is_not_a_job_is_refused(system, user):
     assert submit(user, send(user), max_words=41).status == 400
     init = begin(user, "a.txt", "text/plain", 3).json
     assert submit(user, init["file_id"]).json["error"] == "not_finalized"
-    picture = user.send("a.txt", "text/plain", b"ab,c\n")
-    assert submit(user, picture).status == 202
+    other = submit(user, user.send("a.txt", "text/plain", b"ab,c\n"))
+    assert other.status == 202 and finished(user, other.json["job_id"])["status"] == "completed"
 
 
 def test_the_place_in_the_queue_is_exact(system, user):
     """Update of positions: no trigger, a view; so it is right at every moment."""
+    eventually(lambda: not system.sql("select 1 from jobs where finished_at is null"), what="an empty queue")
     system.sql("insert into paused_types values ('wordlist'), ('extract_office') on conflict do nothing")
     files = [send(user, data=(TEXT + str(i)).encode()) for i in range(3)]
     try:
@@ -173,20 +174,20 @@ def test_a_document_then_a_rest(system):
     """Cooldown: 429 with Retry-After, for the next job and for the next upload; gone when it is over."""
     user = system.user().bootstrap()
     file_id = send(user)
-    system.sql("insert into upload_cooldowns (user_id, cooldown_until) values (%s, now() + interval '90 s')", user.id)
+    system.sql("insert into upload_cooldowns (user_id, cooldown_until) values (%s, now() + interval '1 hour')", user.id)
     for answer in (begin(user, "a.pdf", "application/pdf", 10),):
         assert answer.status == 429 and answer.json["error"] == "cooldown", answer
-        assert 80 <= int(answer.headers["Retry-After"]) <= 90
+        assert 3000 <= int(answer.headers["Retry-After"]) <= 3600
     assert user.init("a.pdf", "application/pdf", 10).status == 200  # uploads for other ends are free
     system.sql("update upload_cooldowns set cooldown_until = now() - interval '1 s' where user_id = %s", user.id)
     assert begin(user, "a.pdf", "application/pdf", 10).status == 200
     system.sql("select cleanup_expired_cooldowns()")
     assert not system.sql("select 1 from upload_cooldowns where user_id = %s", user.id)
-    one = system.sql("set filemill.user_id = '%s'; select wordlist_submit('%s', 'en', 'de', '{}', 60, 't') as said"
+    one = system.sql("set filemill.user_id = '%s'; select wordlist_submit('%s', 'en', 'de', '{}', 600, 't') as said"
                      % (user.id, file_id))[0]["said"]
-    two = system.sql("set filemill.user_id = '%s'; select wordlist_submit('%s', 'en', 'de', '{}', 60, 't') as said"
+    two = system.sql("set filemill.user_id = '%s'; select wordlist_submit('%s', 'en', 'de', '{}', 600, 't') as said"
                      % (user.id, file_id))[0]["said"]
-    assert "job" in one and two["error"] == "cooldown" and 1 <= two["retry_after"] <= 60
+    assert "job" in one and two["error"] == "cooldown" and 1 <= two["retry_after"] <= 600
 
 
 # ---- lists ----
@@ -237,7 +238,7 @@ def export(user, listing, kind):
     def look():
         state = user.call("GET", path).json
         return state if state["status"] not in ("queued", "processing") else None
-    state = eventually(look, 30, what="export")
+    state = eventually(look, what="export")
     assert state["status"] == "completed" and 0 < state["expires_in_seconds"] <= 3600, state
     reply = fetch("GET", state["download_url"])
     assert reply.status == 200, reply
@@ -309,7 +310,7 @@ def gone(system, key):
         except botocore.exceptions.ClientError as error:
             return error.response["ResponseMetadata"]["HTTPStatusCode"] == 404
         return False
-    eventually(look, 30, every=0.2, what=f"{key} is gone")
+    eventually(look, every=0.2, what=f"{key} is gone")
 
 
 def test_documents_are_gone_after_a_day_and_lists_stay(system):
@@ -329,9 +330,9 @@ def test_documents_are_gone_after_a_day_and_lists_stay(system):
     admin = system.user(ADMIN)
     assert admin.call("POST", "/v1/admin/schedules/cleanup-uploads", {"run_now": True}).status == 200
     system.sql("set role filemill_scheduler; select schedules_run(20)")  # it looks once a minute
-    assert user.call("GET", f"/v1/files/{file_id}").status == 404
     for key in keys:
         gone(system, key)
+    assert user.call("GET", f"/v1/files/{file_id}").status == 404
     assert user.call("GET", f"/v1/wordlists/{listing}").json["word_pairs"]
     names = {row["name"]: row for row in admin.call("GET", "/v1/admin/schedules").json["schedules"]}
     assert names["cleanup-uploads"]["every_seconds"] == 3600 and names["cleanup-uploads"]["failures"] == 0

@@ -30,7 +30,7 @@ def chat():
 
 @pytest.fixture(scope="module")
 def system(chat):
-    with System(wordlist_cooldown_seconds=30, admins=ADMIN, wordlist_backend="chat", chat_url=chat.url, chat_model="m",
+    with System(wordlist_cooldown_seconds=600, admins=ADMIN, wordlist_backend="chat", chat_url=chat.url, chat_model="m",
                 chat_concurrency=12, service_attempts=1, backoff_unit_ms=1, encrypt_outputs="all",
                 encryption_key=hashlib.sha256(b"master key of the tests").hexdigest()) as running:
         running.sql("insert into llm_prices (model, prompt_per_million, completion_per_million, valid_from) values"
@@ -54,7 +54,7 @@ def submit(user, file_id, **more):
                      {"file_id": file_id, "source_language": "en", "target_language": "de"}, **more)
 
 
-def finished(user, job, seconds=40):
+def finished(user, job, seconds=60):
     def look():
         answer = user.call("GET", f"/v1/wordlists/jobs/{job}")
         assert answer.status == 200, answer
@@ -144,7 +144,8 @@ def test_at_most_five_at_once_for_everybody_together(system, chat):
             assert answer.status == 202, answer
             system.sql("delete from upload_cooldowns")
             jobs.append((user, answer.json["job_id"]))
-        eventually(lambda: chat.now == 5, 20, what="five calls at once")
+        eventually(lambda: chat.now == 5, what="five calls at once")
+        eventually(lambda: not system.sql("select 1 from jobs where type <> 'wordlist' and finished_at is null"), what="no other work")
         until = time.monotonic() + 1.5  # more than a poll: whatever could be claimed would be
         while time.monotonic() < until:
             row = system.sql(running)[0]
@@ -164,14 +165,14 @@ def test_at_most_five_at_once_for_everybody_together(system, chat):
         left = system.sql("select count(*) as n from jobs where id = any (%s::uuid[]) and finished_at is null",
                           [job for _, job in jobs])
         return left[0]["n"] == 0
-    eventually(all_ended, 40, every=0.02, what="all twelve have ended")
+    eventually(all_ended, every=0.02, what="all twelve have ended")
     assert {finished(user, job)["status"] for user, job in jobs} == {"completed"}
     assert most == chat.most == 5
 
 
 def refused_for_now(answer):
     assert answer.status == 429 and answer.json["error"] == "cooldown", answer
-    assert 20 <= int(answer.headers["Retry-After"]) <= 30
+    assert 500 <= int(answer.headers["Retry-After"]) <= 600
     return True
 
 
@@ -285,7 +286,7 @@ def test_exports_are_sealed_until_they_are_gone(system, user):
         def look():
             found = user.call("GET", path).json
             return found if found["status"] not in ("queued", "processing") else None
-        export = eventually(look, 30, what="export")
+        export = eventually(look, what="export")
         reply = fetch("GET", export["download_url"])
         assert reply.headers["Content-Disposition"] == f"attachment; filename*=UTF-8''Sealed%20w%C3%B6rds.{kind}"
         data = reply.body
@@ -315,9 +316,9 @@ def test_exports_are_sealed_until_they_are_gone(system, user):
     system.sql("set role filemill_scheduler; select schedules_run(20)")  # it looks once a minute
     keys += [key for key in stored if state["file_id"] in key]
     assert len(keys) >= 4
-    eventually(lambda: not set(keys) & {key for key, _ in objects(system)}, 20, every=0.3, what="all is gone")
+    eventually(lambda: not set(keys) & {key for key, _ in objects(system)}, every=0.3, what="all is gone")
     # the store has deleted; that it has is written down a moment later
-    eventually(lambda: not system.sql("select key from object_deletions where key = any (%s)", keys), 5, what="written down")
+    eventually(lambda: not system.sql("select key from object_deletions where key = any (%s)", keys), what="written down")
     assert not system.sql("select key from object_keys where key = any (%s)", keys)
     assert user.call("GET", f"/v1/files/{state['file_id']}").status == 404
     assert user.call("GET", f"/v1/wordlists/{listing}").json["word_pairs"] == [{"source": "lantern", "target": "Laterne"}]
