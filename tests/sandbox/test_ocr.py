@@ -2,6 +2,7 @@
 """ocr out of a real runner: as many right characters as plain tesseract or more, the same words in all six forms,
 boxes where the words are, and typed errors."""
 import json
+import os
 import random
 import re
 import shutil
@@ -9,6 +10,7 @@ import statistics
 import struct
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree as ElementTree
 import zlib
 
@@ -276,16 +278,14 @@ def test_missing_data_is_said_not_fatal(tmp_path):
 
 def test_data_elsewhere(tmp_path):
     needs("tesseract")
-    source = next(p for p in ("/usr/share/tesseract-ocr/5/tessdata/eng.traineddata",) if shutil.os.path.exists(p))
-    data = tmp_path / "data"
-    data.mkdir()
-    shutil.copy(source, data / "eng.traineddata")
-    shutil.copy(source, data / "other.traineddata")
-    for folder in (tmp_path, *tmp_path.parents[:-2], data):
-        folder.chmod(folder.stat().st_mode | 0o055)
-    with Driver(ocr_data=data) as moved:
-        assert "quick brown" in read(moved, tmp_path, OCR / "phototest.tif").text
-        assert "quick brown" in read(moved, tmp_path, OCR / "phototest.tif", {"languages": "other"}).text
+    source = next(p for p in ("/usr/share/tesseract-ocr/5/tessdata/eng.traineddata",) if os.path.exists(p))
+    with tempfile.TemporaryDirectory() as data:  # pytest's own folder is closed to others by each pytest that starts
+        os.chmod(data, 0o755)
+        shutil.copy(source, f"{data}/eng.traineddata")
+        shutil.copy(source, f"{data}/other.traineddata")
+        with Driver(ocr_data=data) as moved:
+            assert "quick brown" in read(moved, tmp_path, OCR / "phototest.tif").text
+            assert "quick brown" in read(moved, tmp_path, OCR / "phototest.tif", {"languages": "other"}).text
 
 
 # --- what goes wrong ----------------------------------------------------------------------------------------
