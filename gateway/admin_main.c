@@ -71,6 +71,13 @@ static const struct column backend_columns[] = {{"name", "NAME", 40},
                                                 {"jobs_out", "JOBS OUT", 0},
                                                 {NULL, NULL, 0}};
 
+static const struct column price_columns[] = {{"model", "MODEL", 60},
+                                              {"prompt_per_million", "PROMPT", 0},
+                                              {"completion_per_million", "COMPLETION", 0},
+                                              {"valid_from", "FROM", 24},
+                                              {"in_force", "IN FORCE", 0},
+                                              {NULL, NULL, 0}};
+
 /* Options become members of the body, or parameters of the query. */
 struct option {
     const char *flag, *name;
@@ -93,6 +100,11 @@ static const struct option schedule_options[] = {
 static const struct option backend_options[] = {
     {"--url", "url"},           {"--enabled", "enabled"},         {"--share", "share"}, {"--deadline", "deadline_ms"},
     {"--poll", "poll_ms"},      {"--poll-max", "poll_max_ms"},    {NULL, NULL}};
+static const struct option price_options[] = {{"--prompt", "prompt_per_million"},
+                                              {"--completion", "completion_per_million"},
+                                              {"--from", "valid_from"},
+                                              {NULL, NULL}};
+static const struct option price_drop_options[] = {{"--from", "valid_from"}, {NULL, NULL}};
 static const struct option no_options[] = {{NULL, NULL}};
 
 enum shape { SHAPE_OK, SHAPE_TABLE, SHAPE_RETRIED, SHAPE_SCHEDULED, SHAPE_ORDERS, SHAPE_SCHEDULED_ORDERS };
@@ -102,7 +114,7 @@ static const struct verb {
     const char *method;
     const char *path;   /* with '%' for the word */
     const char *word;   /* what the word is called; NULL: none */
-    const char *member; /* the word goes into the body under this name */
+    const char *member; /* the word goes into the body, or the query, under this name */
     const char *body;   /* a fixed body */
     const struct option *options;
     enum shape shape;
@@ -135,6 +147,10 @@ static const struct verb {
      backend_columns},
     {"compute-backend", "PUT", "/v1/admin/compute-backends/%", "NAME", NULL, NULL, backend_options, SHAPE_OK,
      NULL, NULL},
+    {"prices", "GET", "/v1/admin/model-prices", NULL, NULL, NULL, no_options, SHAPE_TABLE, "prices", price_columns},
+    {"price", "PUT", "/v1/admin/model-prices", "MODEL", "model", NULL, price_options, SHAPE_OK, NULL, NULL},
+    {"drop-price", "DELETE", "/v1/admin/model-prices", "MODEL", "model", NULL, price_drop_options, SHAPE_OK, NULL,
+     NULL},
     {"run-schedule", "POST", "/v1/admin/schedules/%", "NAME", NULL, "{\"run_now\":true}", no_options,
      SHAPE_OK, NULL, NULL},
 };
@@ -167,6 +183,9 @@ static int usage(void) {
                 "type|tenant|user]\n"
                 "  drop-limit NAME\n"
                 "  pause-tenant ID, resume-tenant ID\n"
+                "  prices                       of models, per million tokens; they make the costs in llm_metrics\n"
+                "  price MODEL --prompt P --completion P [--from TIME]\n"
+                "  drop-price MODEL [--from TIME]\n"
                 "  compute-backends             services outside that do portals' jobs\n"
                 "  compute-backend NAME [--url URL] [--enabled yes|no] [--share N] [--deadline MS] [--poll MS] "
                 "[--poll-max MS]\n",
@@ -197,12 +216,23 @@ static bool is_number(const char *name) {
     return false;
 }
 
+/* A number with a fraction or without; NULL when the text is none. */
+static json_t *read_decimal(const char *name, const char *value) {
+    char *end;
+    double number = strtod(value, &end);
+
+    return text_ends_with(name, "_per_million") && value[0] != '\0' && *end == '\0' ? json_real(number) : NULL;
+}
+
 /* Numbers are numbers, yes and no are true and false, and "--per tenant" is per_tenant: true. */
 static void set_member(json_t *members, const char *name, const char *value) {
+    json_t *decimal = read_decimal(name, value);
     uint64_t number;
     char flag[32];
 
-    if (strcmp(name, "per") == 0 && text_format(flag, sizeof flag, "per_%s", value) == 0) {
+    if (decimal != NULL) {
+        json_object_set_new(members, name, decimal);
+    } else if (strcmp(name, "per") == 0 && text_format(flag, sizeof flag, "per_%s", value) == 0) {
         json_object_set_new(members, flag, json_true());
     } else if (strcmp(name, "enabled") == 0 && (strcmp(value, "yes") == 0 || strcmp(value, "no") == 0)) {
         json_object_set_new(members, name, json_boolean(value[0] == 'y'));
@@ -234,7 +264,14 @@ static int parse(struct order *order, int count, char **arguments) {
             return -1;
         }
     }
-    return (order->verb->word != NULL) == (order->word != NULL) ? 0 : -1;
+    if ((order->verb->word != NULL) != (order->word != NULL)) {
+        return -1;
+    }
+    bool is_all = order->verb->shape == SHAPE_RETRIED && strcmp(order->word, "all") == 0;
+    if (order->verb->member != NULL && !is_all) {
+        json_object_set_new(order->members, order->verb->member, json_string(order->word));
+    }
+    return 0;
 }
 
 static void append_escaped(struct buffer *url, const char *text) {
@@ -263,7 +300,7 @@ static char *make_url(const struct settings *settings, const struct order *order
             (void)buffer_append(&url, at, 1);
         }
     }
-    if (strcmp(order->verb->method, "GET") == 0) {
+    if (strcmp(order->verb->method, "GET") == 0 || strcmp(order->verb->method, "DELETE") == 0) {
         json_object_foreach(order->members, name, value) {
             (void)buffer_append_format(&url, "%s%s=", separator, name);
             append_escaped(&url, json_string_value(value));
@@ -277,9 +314,6 @@ static char *make_body(const struct order *order) {
     if (order->verb->body != NULL) {
         return memory_copy_text(order->verb->body);
     }
-    if (order->verb->member != NULL && strcmp(order->word, "all") != 0) {
-        json_object_set_new(order->members, order->verb->member, json_string(order->word));
-    }
     return json_encode(order->members);
 }
 
@@ -291,6 +325,8 @@ static const char *cell(const json_t *row, const struct column *column, char *ta
         (void)text_copy(target, size, json_string_value(value));
     } else if (json_is_integer(value)) {
         (void)text_format(target, size, "%lld", (long long)json_integer_value(value));
+    } else if (json_is_real(value)) {
+        (void)text_format(target, size, "%.15g", json_real_value(value));
     } else {
         (void)text_copy(target, size, json_is_true(value) ? "yes" : json_is_false(value) ? "no" : "-");
     }

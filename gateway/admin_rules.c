@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * /v1/admin/limits, pauses and priorities of tenants: how much may run at once or start in a minute, by type,
- * tenant and user. The functions of 0053_admin_rules.sql and 0065_orders.sql check who asks. */
+ * tenant and user; and what models cost. The functions of 0053_admin_rules.sql, 0065_orders.sql and
+ * 0086_model_prices.sql check who asks. */
 #include "gateway/call.h"
 #include "gateway/json.h"
 #include "gateway/module.h"
@@ -9,14 +10,22 @@
 #include <stdlib.h>
 
 static const struct statement limits_statement = {
-    "admin_limits", "select jsonb_build_object('limits', admin_limits(), 'priorities', "
-                                                  "admin_priorities())::text as answer", 0};
+    "admin_limits",
+    "select jsonb_build_object('limits', admin_limits(), 'priorities', "
+    "admin_priorities())::text as answer",
+    0};
 static const struct statement set_statement = {"admin_limit_set", "select admin_limit_set($1, $2::jsonb)", 2};
 static const struct statement drop_statement = {"admin_limit_drop", "select 1 where admin_limit_drop($1)", 1};
 static const struct statement pause_statement = {"admin_pause_tenant",
                                                  "select admin_pause_tenant($1::uuid, $2::boolean)", 2};
 static const struct statement priority_statement = {
     "admin_priority_set", "select admin_priority_set($1::uuid, ($2::jsonb->>'first_priority')::int)", 2};
+static const struct statement prices_statement = {
+    "admin_prices", "select jsonb_build_object('prices', admin_prices())::text as answer", 0};
+static const struct statement price_set_statement = {"admin_price_set", "select admin_price_set($1::jsonb)",
+                                                     1};
+static const struct statement price_drop_statement = {
+    "admin_price_drop", "select 1 where admin_price_drop($1, $2::timestamptz)", 2};
 
 static const struct call_refusal refusals[] = {
     {.sqlstate = "42501", .problem = PROBLEM_FORBIDDEN},
@@ -67,6 +76,25 @@ static void handle_resume(struct call *call) {
     pause_or_resume(call, "false");
 }
 
+static void handle_prices(struct call *call) {
+    const struct query query = {.statement = &prices_statement};
+    call_read(call, &query, 1, reply_answer);
+}
+
+static void handle_price_set(struct call *call) {
+    char *wanted = json_encode(call->body);
+    const struct query query = {.statement = &price_set_statement, .values = {wanted}};
+    call_write_one(call, &query, reply_ok, refusals);
+    free(wanted);
+}
+
+static void handle_price_drop(struct call *call) {
+    const struct query query = {
+        .statement = &price_drop_statement,
+        .values = {call_query_value(call, "model"), call_query_value(call, "valid_from")}};
+    call_write_one(call, &query, reply_ok_if_found, refusals);
+}
+
 /* ---- what it serves ---- */
 
 #define MOST 1000000
@@ -83,8 +111,21 @@ static const struct field limit_fields[] = {
 };
 
 static const struct field priority_fields[] = {
-    {"first_priority", FIELD_INTEGER, false, 0, 3, NULL, "The first band; the service's own bound if absent."},
+    {"first_priority", FIELD_INTEGER, false, 0, 3, NULL,
+     "The first band; the service's own bound if absent."},
 };
+
+#define PRICE_ROW                                                                                            \
+    {"model", FIELD_TEXT, true, 1, 200, NULL, "Its name, as chat-model has it."}, {                          \
+        "valid_from", FIELD_TIME, false, 0, 0, NULL,                                                         \
+            "The price that is good from then; from ever if absent."                                         \
+    }
+static const struct field price_fields[] = {
+    PRICE_ROW,
+    {"prompt_per_million", FIELD_NUMBER, true, 0, MOST, NULL, "Of a million tokens that it is told."},
+    {"completion_per_million", FIELD_NUMBER, true, 0, MOST, NULL, "Of a million tokens that it answers."},
+};
+static const struct field price_query[] = {PRICE_ROW};
 
 static const struct route routes[] = {
     {.method = "GET",
@@ -143,6 +184,35 @@ static const struct route routes[] = {
      .success = 200,
      .response = "Ok",
      .problems = {PROBLEM_FORBIDDEN}},
+    {.method = "GET",
+     .pattern = "/v1/admin/model-prices",
+     .operation = "adminPrices",
+     .flags = ROUTE_READS,
+     .handler = handle_prices,
+     .summary = "What models cost (admins).",
+     .success = 200,
+     .response = "Prices",
+     .problems = {PROBLEM_FORBIDDEN}},
+    {.method = "PUT",
+     .pattern = "/v1/admin/model-prices",
+     .operation = "adminPriceSet",
+     .flags = ROUTE_CHANGES | ROUTE_BODY,
+     .handler = handle_price_set,
+     ROUTE_FIELDS(price_fields),
+     .summary = "Make or change a model's price (admins).",
+     .success = 200,
+     .response = "Ok",
+     .problems = {PROBLEM_FORBIDDEN}},
+    {.method = "DELETE",
+     .pattern = "/v1/admin/model-prices",
+     .operation = "adminPriceDrop",
+     .flags = ROUTE_CHANGES,
+     .handler = handle_price_drop,
+     ROUTE_QUERY(price_query),
+     .summary = "Drop a model's price (admins).",
+     .success = 200,
+     .response = "Ok",
+     .problems = {PROBLEM_FORBIDDEN, PROBLEM_NOT_FOUND}},
 };
 
 static const struct answer_row answers[] = {
@@ -151,6 +221,10 @@ static const struct answer_row answers[] = {
          "name:text max_running?:integer max_per_minute?:integer type?:text tenant_id?:Uuid user_id?:Uuid "
          "per_type:boolean per_tenant:boolean per_user:boolean"},
     {.name = "PriorityRow", .members = "tenant_id?:Uuid first_priority:integer"},
+    {.name = "PriceRow",
+     .members = "model:text prompt_per_million:number completion_per_million:number valid_from?:text "
+                "in_force:boolean"},
+    {.name = "Prices", .members = "prices:[PriceRow]"},
     {.name = "Limits", .members = "limits:[LimitRow] priorities:[PriorityRow]"},
 };
 

@@ -99,6 +99,7 @@ static const char *judge_text(const struct field *field, const char *text) {
     case FIELD_TIME:
         return is_time(text) ? NULL : "Invalid time: RFC 3339, as 2026-01-31T12:00:00Z";
     case FIELD_INTEGER:
+    case FIELD_NUMBER:
     case FIELD_OBJECT:
     case FIELD_LIST:
     case FIELD_BOOLEAN:
@@ -121,6 +122,13 @@ static const char *judge(const struct field *field, const json_t *body, int64_t 
         return number < field->min                         ? "Too small"
                : number > highest(field, max_upload_bytes) ? "Too large"
                                                            : NULL;
+    }
+    if (field->type == FIELD_NUMBER) {
+        double number = json_number_value(value);
+        return !json_is_number(value)         ? "Expected a number"
+               : number < (double)field->min  ? "Too small"
+               : number > (double)field->max  ? "Too large"
+                                              : NULL;
     }
     if (field->type == FIELD_OBJECT) {
         return json_is_object(value) ? NULL : "Expected an object";
@@ -211,6 +219,7 @@ json_t *fields_check_query(const struct field_rows *rows, const struct http_head
 json_t *fields_schema_of(const struct field *field, int64_t max_upload_bytes) {
     json_t *schema = json_object();
     const char *type = field->type == FIELD_INTEGER  ? "integer"
+                       : field->type == FIELD_NUMBER ? "number"
                        : field->type == FIELD_OBJECT ? "object"
                        : field->type == FIELD_LIST   ? "array"
                        : field->type == FIELD_BOOLEAN ? "boolean"
@@ -226,6 +235,7 @@ json_t *fields_schema_of(const struct field *field, int64_t max_upload_bytes) {
         json_object_set_new(schema, "format", json_string("uuid"));
         break;
     case FIELD_INTEGER:
+    case FIELD_NUMBER:
         json_object_set_new(schema, "minimum", json_integer(field->min));
         json_object_set_new(schema, "maximum", json_integer(highest(field, max_upload_bytes)));
         break;

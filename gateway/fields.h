@@ -15,6 +15,7 @@ enum field_type {
     FIELD_TEXT, /* min … max UTF-16 code units, as browsers count */
     FIELD_UUID,
     FIELD_INTEGER,    /* min … max */
+    FIELD_NUMBER,     /* min … max; with a fraction or without. In bodies alone */
     FIELD_CHOICE,     /* one of choices */
     FIELD_MEDIA_TYPE, /* type/subtype with optional parameters, at most max bytes */
     FIELD_SHA256,     /* 64 hex digits */

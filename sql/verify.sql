@@ -110,6 +110,7 @@ wanted_functions(name, definer) as (values
   ('jobs_retry', false), ('jobs_cancel', false), ('filemill_admin', true), ('filemill_admin_check', false),
   ('admin_jobs', true), ('admin_retry', true), ('admin_cancel', true), ('admin_queue', true), ('admin_pause', true),
   ('admin_schedules', true), ('wordlist_limit_ensure', true), ('admin_limits', true), ('admin_limit_set', true), ('admin_limit_drop', true),
+  ('admin_prices', true), ('admin_price_set', true), ('admin_price_drop', true),
   ('admin_pause_tenant', true), ('admin_schedule', true), ('schedules_run', false), ('service_admins_set', false),
   ('cron_field', false), ('cron_fields', false), ('cron_instant', false), ('cron_next', false), ('schedules_guard', false),
   ('admin_schedule_time', true), ('admin_schedule_put', true), ('admin_schedule_drop', true),

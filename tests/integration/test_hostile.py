@@ -217,6 +217,8 @@ class World:
             ("PUT", "/v1/admin/limits/{name}"): {
                 "max_running": 5, "max_per_minute": 5, "type": "noop", "tenant_id": tenant, "user_id": member,
                 "per_type": True, "per_tenant": True, "per_user": True},
+            ("PUT", "/v1/admin/model-prices"): {
+                "model": "m", "prompt_per_million": 0.5, "completion_per_million": 1, "valid_from": "2030-01-01T00:00:00Z"},
             ("POST", "/v1/console/session"): {"code": "x"},
             ("POST", "/v1/wordlists/jobs"): {"file_id": self.file, "source_language": "en", "target_language": "de",
                                              "max_words": 5},
@@ -263,7 +265,7 @@ def json_schema(operation):
 
 def body_of(world, method, pattern, operation):
     """One that is as described, or at least of the right types; None where there is none."""
-    plain = {"string": "x", "integer": 1, "boolean": True, "array": [], "object": {}}
+    plain = {"string": "x", "integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}}
     schema = json_schema(operation)
     if schema is None:
         return None

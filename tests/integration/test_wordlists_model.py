@@ -126,6 +126,48 @@ def test_a_model_without_a_price_costs_what_nobody_knows(system, user):
             system.sql("insert into llm_prices values ('m', %s, %s, %s)", row["p"], row["c"], row["valid_from"])
 
 
+def test_admins_set_prices(system, user):
+    """By the shell and by the API. A row is named by its model and its time."""
+    admin = system.user(ADMIN)
+    base, later = "org/Model-1.5:7b +", "2100-01-01T12:00:00.000Z"
+
+    def rows(model):
+        return [row for row in admin.call("GET", "/v1/admin/model-prices").json["prices"] if row["model"] == model]
+
+    assert system.command("admin", "price", base, "--prompt", "0.15", "--completion", "60").stdout == "ok\n"
+    assert system.command("admin", "price", base, "--prompt", "1", "--completion", "0.1", "--from", later).stdout == "ok\n"
+    assert rows(base) == [
+        {"model": base, "prompt_per_million": 0.15, "completion_per_million": 60, "valid_from": None, "in_force": True},
+        {"model": base, "prompt_per_million": 1, "completion_per_million": 0.1, "valid_from": later, "in_force": False}]
+    lines = [line.split() for line in system.command("admin", "prices").stdout.splitlines()]
+    assert lines[0] == ["MODEL", "PROMPT", "COMPLETION", "FROM", "IN", "FORCE"]
+    assert [line[-4:] for line in lines if line[0] == base.split()[0]] == [["0.15", "60", "-", "yes"], ["1", "0.1", later, "no"]]
+    assert admin.call("PUT", "/v1/admin/model-prices", {"model": base, "prompt_per_million": 0.2,
+                                                        "completion_per_million": 7}).status == 200
+    assert [row["completion_per_million"] for row in rows(base)] == [7, 0.1]
+    assert system.command("admin", "drop-price", base).stdout == "ok\n"
+    assert [row["valid_from"] for row in rows(base)] == [later]
+    assert system.command("admin", "drop-price", base, "--from", later).stdout == "ok\n"
+    again = system.command("admin", "drop-price", base, "--from", later, check=False)
+    assert again.returncode == 1 and "not_found" in again.stderr and rows(base) == []
+    for body in ({"model": "m"}, {"model": "m", "prompt_per_million": -1, "completion_per_million": 1},
+                 {"model": "", "prompt_per_million": 1, "completion_per_million": 1},
+                 {"model": "m", "prompt_per_million": "1", "completion_per_million": 1}):
+        assert admin.call("PUT", "/v1/admin/model-prices", body).status == 400, body
+    for method, path, body in (("GET", "", None), ("PUT", "", {"model": "m", "prompt_per_million": 1, "completion_per_million": 1}),
+                               ("DELETE", "?model=m", None)):
+        assert user.call(method, f"/v1/admin/model-prices{path}", body).status == 403
+
+
+def test_a_call_costs_what_is_in_force(system, user):
+    since, = system.sql("select filemill_time(now() - interval '1 minute') as time")
+    system.command("admin", "price", "m", "--prompt", "20", "--completion", "200", "--from", since["time"])
+    try:
+        assert [float(row["cost"]) for row in calls(system, made(user)[0])] == [2 * PRICE]
+    finally:
+        system.command("admin", "drop-price", "m", "--from", since["time"])
+
+
 # ---- limits ----
 
 def test_at_most_five_at_once_for_everybody_together(system, chat):

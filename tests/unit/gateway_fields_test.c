@@ -30,6 +30,7 @@ static const struct field fields[] = {
     {"at", FIELD_TIME, false, 0, 0, NULL, ""},
     {"what", FIELD_OBJECT, false, 0, 0, NULL, ""},
     {"on", FIELD_BOOLEAN, false, 0, 0, NULL, ""},
+    {"price", FIELD_NUMBER, false, 0, 10, NULL, ""},
 };
 static const struct field_rows rows = {fields, sizeof fields / sizeof fields[0], 100};
 
@@ -58,6 +59,9 @@ static void bodies_fit_or_not(void **state) {
         WITH("\"name\":\"\xf0\x9f\x98\x80\xf0\x9f\x98\x80\""),
         WITH("\"on\":true"),
         WITH("\"on\":false"),
+        WITH("\"price\":0"),
+        WITH("\"price\":0.15"),
+        WITH("\"price\":1e1"),
         WITH("\"count\":-1"),
         WITH("\"count\":10"),
         WITH("\"color\":\"green\""),
@@ -72,6 +76,10 @@ static void bodies_fit_or_not(void **state) {
         WITH("\"on\":\"true\""),
         WITH("\"on\":1"),
         WITH("\"on\":null"),
+        WITH("\"price\":\"0.15\""),
+        WITH("\"price\":-0.1"),
+        WITH("\"price\":10.5"),
+        WITH("\"price\":null"),
         "[]",
         "null",
         "1",
