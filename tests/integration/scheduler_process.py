@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A scheduler of its own against a private Postgres, and peers that speak PROTOCOL.md to it."""
+import contextlib
 import itertools
 import os
 import queue
@@ -183,9 +184,13 @@ class Peer:
         self.hello()
 
     def hello(self):
-        self.send("hello", version=1, role=self.role, node=self.node, name=self.name, generation=self.generation,
-                  pid=os.getpid(), slots=4, sandbox="none")
-        self.scheduler = self.expect("welcome")["scheduler"]
+        """Said again where no answer comes, as workers do: what was sent to a scheduler that has just died is lost."""
+        for seconds in (5, 10, 20):
+            self.send("hello", version=1, role=self.role, node=self.node, name=self.name, generation=self.generation,
+                      pid=os.getpid(), slots=4, sandbox="none")
+            with contextlib.suppress(TimeoutError if seconds == 20 else AssertionError):
+                self.scheduler = self.expect("welcome", seconds)["scheduler"]
+                return
 
     def send(self, kind, **fields):
         self.wire.send(msgpack.packb({0: TYPES[kind], **numbered(FIELDS[kind], fields)}))

@@ -4,6 +4,7 @@ Everything a test needs to look at it from outside: the REST API, SQL, an S3 cli
 """
 import contextlib
 import hashlib
+import http.client
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -25,6 +27,9 @@ CORPUS = Path(os.environ.get("FILEMILL_CORPUS", ROOT.parent / "shared" / "corpus
 SAMPLES = ROOT / "samples"
 # Instrumented builds are slower: every limit in time is multiplied by this.
 PATIENCE = float(os.environ.get("FILEMILL_TEST_PATIENCE", "1"))
+
+
+s3_lock = threading.Lock()  # boto3's own session is not for several threads at once
 
 
 def eventually(check, seconds=60, every=0.05, what="condition"):
@@ -107,7 +112,7 @@ class System:
         assert self.process.poll() is None, f"serve exited {self.process.returncode}:\n{self.log()[-4000:]}"
         try:
             return fetch("GET", f"{self.base}/ready", timeout=2).status == 200
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
 
     def terminate(self, timeout=60):
@@ -161,6 +166,12 @@ class System:
         """Live processes of a service, by the name of their program, among our descendants."""
         return [pid for pid, name in self.descendants() if name == service]
 
+    def kill(self, *services, signal=signal.SIGKILL):
+        """A signal to all processes of these services, but those that are gone by then: a parent's death ends others."""
+        for pid in [pid for service in services for pid in self.pids(service)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal)
+
     def descendants(self):
         parents = {}
         for entry in Path("/proc").iterdir():
@@ -194,11 +205,12 @@ class System:
     def s3(self):
         import boto3
         from botocore.config import Config
-        return boto3.client("s3", endpoint_url=self.shell["AWS_ENDPOINT_URL"],
-                            aws_access_key_id=self.shell["AWS_ACCESS_KEY_ID"],
-                            aws_secret_access_key=self.shell["AWS_SECRET_ACCESS_KEY"],
-                            region_name=self.shell.get("AWS_REGION", "us-east-1"),
-                            config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}))
+        with s3_lock:
+            return boto3.client("s3", endpoint_url=self.shell["AWS_ENDPOINT_URL"],
+                                aws_access_key_id=self.shell["AWS_ACCESS_KEY_ID"],
+                                aws_secret_access_key=self.shell["AWS_SECRET_ACCESS_KEY"],
+                                region_name=self.shell.get("AWS_REGION", "us-east-1"),
+                                config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}))
 
     @property
     def bucket(self):

@@ -1,4 +1,5 @@
 """Bad input and bad days, through the whole system: a clear typed answer, nothing lost, the service unharmed."""
+import contextlib
 import os
 import signal
 import time
@@ -98,30 +99,37 @@ def test_storage_down_then_up(system, user):
     file_id = user.upload("later.pdf", "application/pdf", one_page_pdf("later"))
     assert user.finalize(file_id).status == 200
     user.wait(file_id)
-    for pid in system.pids("filemill-store"):
-        os.kill(pid, signal.SIGSTOP)
+    system.kill("filemill-store", signal=signal.SIGSTOP)
     try:
         answer = user.call("POST", f"/v1/internal/files/{file_id}/reprocess", {})
         assert answer.status == 200, answer
         time.sleep(2)
         assert user.file(file_id)["status"] == "processing"
     finally:
-        for pid in system.pids("filemill-store"):
-            os.kill(pid, signal.SIGCONT)
+        system.kill("filemill-store", signal=signal.SIGCONT)
     assert user.wait(file_id, 90)["status"] == "ready"
 
 
 def test_postgres_down_answers_503_and_recovers(system, user):
-    postmasters = [pid for pid, name in system.descendants() if name.startswith("postgres")]
-    for pid in postmasters:
-        os.kill(pid, signal.SIGSTOP)
+    stopped = set()
+
+    def stop():
+        """Its processes come and go: until all of them stand."""
+        found = {pid for pid, name in system.descendants() if name.startswith("postgres")} - stopped
+        stopped.update(found)
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        return not found
     try:
+        eventually(stop, what="Postgres stands")
         answer = user.call("GET", "/v1/files?tenant_id=" + user.tenant, timeout=60)
         assert answer.status == 503 and answer.headers["Retry-After"], answer
-        assert fetch("GET", system.base + "/health", timeout=5).status == 200
+        assert fetch("GET", system.base + "/health").status == 200
     finally:
-        for pid in postmasters:
-            os.kill(pid, signal.SIGCONT)
+        for pid in stopped:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
     eventually(lambda: user.call("GET", "/v1/files?tenant_id=" + user.tenant).status == 200, 30, what="recovery")
 
 

@@ -186,9 +186,10 @@ def test_zones_are_those_there_are(postgres):
 
 
 def test_a_schedule_goes_by_the_calendar(postgres):
-    postgres.execute("insert into schedules (name, cron, time_zone, function) values ('calendar', '30 3 * * *', "
+    # a time that is not between two of these lines, but every fourth year
+    postgres.execute("insert into schedules (name, cron, time_zone, function) values ('calendar', '30 3 29 2 *', "
                      "'Asia/Tokyo', 'idempotency_expire')")
-    due = "select next_run = cron_next('30 3 * * *', 'Asia/Tokyo', now()) as due, next_run > now() as later, last_run is " \
+    due = "select next_run = cron_next('30 3 29 2 *', 'Asia/Tokyo', now()) as due, next_run > now() as later, last_run is " \
           "not null as ran from schedules where name = 'calendar'"
     assert postgres.query(due) == [{"due": True, "later": True, "ran": False}]
     postgres.execute("update schedules set next_run = now() - interval '3 days' where name = 'calendar'")

@@ -151,7 +151,7 @@ def test_two_schedulers_end_the_last_two_at_once(stage, queue, postgres):
                     held.append((worker, task))
                     pending.discard(task["job"])
         return not pending
-    eventually(all_held, what="every child")
+    eventually(all_held, 60, "every child")
     assert {worker.node for worker, _ in held} == {"node-a", "node-b"}
     for worker in workers:
         worker.credit(40)
@@ -225,7 +225,7 @@ def test_what_was_made_for_a_cancelled_job_goes(stage, queue, postgres):
     postgres.execute("insert into job_parts (key, parent, job, size_bytes, sha256) values (%s, %s, %s, 1, '')",
                      (key, job, job))
     stage.scheduler()
-    eventually(lambda: parts(queue, job) == [], what="the chore")
+    eventually(lambda: parts(queue, job) == [], 60, "the chore")
     assert postgres.value("select key from object_deletions") == key
 
 
