@@ -173,6 +173,7 @@ class PgBouncer:
                 return self
             except psycopg2.OperationalError:
                 if time.monotonic() > deadline:
+                    self.__exit__()
                     raise
                 time.sleep(0.05)
 

@@ -90,8 +90,11 @@ class Receiver:
 
         self.lock = threading.Lock()
         self.requests, self.answers, self.open, self.most = [], {}, {}, {}
-        self.server = ThreadingHTTPServer((address, 0), Handler)
-        self.server.daemon_threads = True
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 128  # five by default: what comes sixth would be tried again a second later
+
+        self.server = Server((address, 0), Handler)
         self.server.handle_error = lambda *arguments: None  # the sender has hung up
         if context is not None:
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True)

@@ -104,7 +104,7 @@ class System:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([self.programs / "filemill", "serve"], env=self.environment, stdout=log,
                                             stderr=log, stdin=subprocess.DEVNULL, cwd=self.directory)
-        eventually(self.is_ready, 60, what="ready")
+        eventually(self.is_ready, 120, what="ready")
         self.shell = self.read_shell()
         return self
 

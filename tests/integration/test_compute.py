@@ -36,6 +36,7 @@ class Service(http.server.ThreadingHTTPServer):
     body) in turn, the last one for ever."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, name):
         super().__init__(("127.0.0.1", 0), Handler)
