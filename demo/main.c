@@ -65,7 +65,6 @@ static void add_samples(struct demo *demo) {
 
 static void upload_finished(void *context, struct upload *upload) {
     struct demo *demo = context;
-    (void)upload;
     if (++demo->finished == demo->count)
         loop_stop(demo->loop, 0);
 }

@@ -179,7 +179,6 @@ static json_t *make_report(const struct lesson *lesson, size_t examples, const s
 }
 
 static void learnt(struct call *call, const struct database_answer *answer) {
-    (void)answer;
     char *body = json_encode(lesson_of(call)->report);
     call_respond_take(call, 200, body);
 }

@@ -59,7 +59,6 @@ static const struct statement abandon_statement = {
     1};
 
 static void abandoned(void *context, const struct database_answer *answer) {
-    (void)context;
     if (answer->outcome != DATABASE_OK) {
         log_warn("event=form_left_rows msg=\"%s\"", answer->message != NULL ? answer->message : "");
     }

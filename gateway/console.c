@@ -114,7 +114,6 @@ static const struct statement spend_code = {
 
 static void spent(struct call *call, const struct database_answer *answer) {
     const struct settings *settings = &call->gateway->settings;
-    (void)answer;
     char *token = auth_issue(call->gateway->auth, call->user, settings->console_session_seconds);
     if (token == NULL) {
         call_problem(call, PROBLEM_INTERNAL, NULL);

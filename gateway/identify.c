@@ -103,7 +103,6 @@ static void on_ended(void *context, uint32_t events) {
     struct identify *identify = context;
     char text[64];
     int status = 0;
-    (void)events;
     if (waitpid(identify->pid, &status, WNOHANG) != identify->pid) {
         return;
     }
@@ -185,7 +184,6 @@ static void on_deadline(void *context) {
 
 static void on_answer(void *context, uint32_t events) {
     struct errand *errand = context;
-    (void)events;
     ssize_t got = read(errand->answer, errand->text + errand->size, IDENTIFY_ANSWER_BYTES - errand->size);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;

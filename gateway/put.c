@@ -287,7 +287,6 @@ void put_end(struct put *put, put_done_fn *done) {
  */
 
 static void aborted(void *context, const struct http_client_reply *reply) {
-    (void)context;
     if (reply->error != HTTP_CLIENT_OK || reply->status < 200 || reply->status > 299) {
         log_warn("event=upload_not_aborted error=%s status=%d", http_client_error_name(reply->error),
                  reply->status);

@@ -255,7 +255,6 @@ static void wait_for_keys(struct call *call, const char *bytes, size_t size) {
 
 static int body(void *context, struct http_request *request, const char *bytes, size_t size) {
     struct call *call = http_request_context(request);
-    (void)context;
     if (call->status != 0) {
         return -1;
     }

@@ -203,7 +203,6 @@ static void on_time(void *context) {
 static int on_timer_wish(CURLM *multi, long timeout_ms, void *context) {
     struct http_client *client = context;
 
-    (void)multi;
     if (timeout_ms < 0)
         loop_timer_stop(client->timer);
     else
@@ -234,7 +233,6 @@ static int on_socket_wish(CURL *easy, curl_socket_t fd, int what, void *context,
     uint32_t events =
         ((what & CURL_POLL_IN) != 0 ? LOOP_READ : 0) | ((what & CURL_POLL_OUT) != 0 ? LOOP_WRITE : 0);
 
-    (void)easy;
     if (what == CURL_POLL_REMOVE) {
         if (socket != NULL)
             socket_free(socket);

@@ -56,7 +56,6 @@ static struct http_connection *connection_of(struct MHD_Connection *mhd) {
 void *exchange_target(void *context, const char *target, struct MHD_Connection *mhd) {
     struct http_connection *connection = connection_of(mhd);
 
-    (void)context;
     if (connection != NULL) {
         free(connection->target);
         connection->target = memory_copy_text(target);
@@ -66,14 +65,11 @@ void *exchange_target(void *context, const char *target, struct MHD_Connection *
 
 /* Decoding is request.c's. */
 size_t exchange_keep_escapes(void *context, struct MHD_Connection *mhd, char *text) {
-    (void)context;
-    (void)mhd;
     return strlen(text);
 }
 
 static enum MHD_Result take_header(void *context, enum MHD_ValueKind kind, const char *name,
                                    const char *value) {
-    (void)kind;
     request_add_header(context, name, value != NULL ? value : "");
     return MHD_YES;
 }
@@ -207,9 +203,6 @@ enum MHD_Result exchange_access(void *context, struct MHD_Connection *mhd, const
                                 void **place) {
     struct http_request *request = *place;
 
-    (void)context;
-    (void)url;
-    (void)version;
     if (request == NULL) {
         request = request_new(mhd, method);
         *place = request;
@@ -238,7 +231,6 @@ void exchange_completed(void *context, struct MHD_Connection *mhd, void **place,
     struct http_server *server = context;
     struct http_request *request = *place;
 
-    (void)mhd;
     *place = NULL;
     if (request == NULL)
         return;
@@ -360,7 +352,6 @@ static ssize_t read_stream(void *context, uint64_t position, char *target, size_
     struct http_stream *stream = context;
     size_t size = stream->queue.size < max ? stream->queue.size : max;
 
-    (void)position;
     if (stream->dropped)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     if (size == 0 && stream->ended)

@@ -166,7 +166,6 @@ static const struct guard_refusal *check_host(const char *value, size_t size, st
     const char *inside = "-._~!$&'()*+,;=%";
     size_t name_size = 0;
 
-    (void)head;
     if (size > 0 && value[0] == '[') {
         const char *bracket = memchr(value, ']', size);
         if (bracket == NULL || bracket - value < 3)

@@ -50,7 +50,6 @@ static void on_bytes(void *context, uint32_t events) {
     struct straggler *straggler = context;
     char forgotten[65536];
 
-    (void)events;
     for (int i = 0; i < READS_PER_TURN; i++) {
         ssize_t got = recvfrom(straggler->fd, forgotten, sizeof(forgotten), MSG_DONTWAIT, NULL, NULL);
         if (got < 0 && (errno == EAGAIN || errno == EINTR))

@@ -209,7 +209,6 @@ static void on_gone(void *context, uint32_t events) {
     struct epoll_event gone[64];
     int count = epoll_wait(server->gone_epoll, gone, 64, 0);
 
-    (void)events;
     for (int i = 0; i < count; i++)
         hear_end(gone[i].data.ptr, (gone[i].events & (EPOLLHUP | EPOLLERR)) != 0);
 }
@@ -260,7 +259,6 @@ static void run_daemon(struct http_server *server) {
 }
 
 static void on_daemon_event(void *context, uint32_t events) {
-    (void)events;
     run_daemon(context);
 }
 
@@ -279,7 +277,6 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *context, const ch
                                                          va_list arguments) {
     char line[512];
 
-    (void)context;
     (void)vsnprintf(line, sizeof(line), format, arguments);
     line[strcspn(line, "\r\n")] = '\0';
     log_debug("event=microhttpd text=\"%s\"", line);

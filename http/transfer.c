@@ -169,8 +169,6 @@ static int on_progress(void *context, curl_off_t total_in, curl_off_t in, curl_o
     struct http_transfer *transfer = context;
     int64_t now_ms = clock_monotonic_ms();
 
-    (void)total_in;
-    (void)total_out;
     if (now_ms - transfer->progress_ms >= PROGRESS_INTERVAL_MS) {
         transfer->progress_ms = now_ms;
         transfer->request.progress(transfer->context, (uint64_t)in, (uint64_t)out);
@@ -182,7 +180,6 @@ static int on_progress(void *context, curl_off_t total_in, curl_off_t in, curl_o
 static curl_socket_t on_open(void *context, curlsocktype purpose, struct curl_sockaddr *address) {
     struct http_transfer *transfer = context;
 
-    (void)purpose;
     if (transfer->request.outbound != NULL
             ? !outbound_allows_address(transfer->request.outbound, &address->addr)
             : !http_address_is_global(&address->addr)) {

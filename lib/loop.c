@@ -302,7 +302,6 @@ static void read_signals(void *context, uint32_t events) {
     struct loop *loop = context;
     struct signalfd_siginfo arrived[SIGNALS_PER_READ];
 
-    (void)events;
     ssize_t size = read(loop->signal_fd, arrived, sizeof(arrived));
     size_t count = size < 0 ? 0 : (size_t)size / sizeof(arrived[0]);
     for (size_t i = 0; i < count; i++) {

@@ -51,7 +51,6 @@ static int read_parameter(struct reading *reading, const struct flag *flag, cons
     json_t *object = reading->order->parameters;
     char part[NAME_SIZE];
 
-    (void)flag;
     if (equals == NULL || equals == value)
         return refuse(reading, "a parameter is NAME=VALUE", value);
     for (int depth = 0; depth < PARAMETER_DEPTH; depth++) {
@@ -101,60 +100,46 @@ static int read_limit(struct reading *reading, const struct flag *flag, const ch
 }
 
 static int read_outputs(struct reading *reading, const struct flag *flag, const char *value) {
-    (void)flag;
     reading->order->folder = value;
     return 0;
 }
 
 static int read_input(struct reading *reading, const struct flag *flag, const char *value) {
-    (void)flag;
     reading->order->input = value;
     return 0;
 }
 
 static int read_mime(struct reading *reading, const struct flag *flag, const char *value) {
-    (void)flag;
     reading->order->mime = value;
     return 0;
 }
 
 static int read_refusal(struct reading *reading, const struct flag *flag, const char *value) {
-    (void)flag;
     reading->order->refusal = value;
     return 0;
 }
 
 static int read_json(struct reading *reading, const struct flag *flag, const char *value) {
-    (void)flag;
-    (void)value;
     reading->order->json = true;
     return 0;
 }
 
 static int read_quiet(struct reading *reading, const struct flag *flag, const char *value) {
-    (void)flag;
-    (void)value;
     reading->order->quiet = true;
     return 0;
 }
 
 static int read_list(struct reading *reading, const struct flag *flag, const char *value) {
-    (void)flag;
-    (void)value;
     reading->list = true;
     return 0;
 }
 
 static int read_contract(struct reading *reading, const struct flag *flag, const char *value) {
-    (void)flag;
-    (void)value;
     reading->contract = true;
     return 0;
 }
 
 static int read_help(struct reading *reading, const struct flag *flag, const char *value) {
-    (void)flag;
-    (void)value;
     reading->help = true;
     return 0;
 }

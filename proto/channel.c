@@ -216,7 +216,6 @@ static void read_portion(void *context) {
 }
 
 static void on_readable(void *context, uint32_t events) {
-    (void)events;
     read_portion(context);
 }
 

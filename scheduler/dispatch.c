@@ -133,7 +133,7 @@ static void on_ping(const struct delivery *delivery) {
 }
 
 static void on_pong(const struct delivery *delivery) {
-    (void)delivery; /* it was heard */
+    /* it was heard */
 }
 
 static void on_pause(const struct delivery *delivery) {

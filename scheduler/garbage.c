@@ -156,7 +156,6 @@ static void garbage_on_look(void *context) {
 }
 
 static void garbage_on_gone(void *context, const struct database_answer *answer) {
-    (void)context;
     if (answer->outcome != DATABASE_OK)
         scheduler_log_answer("garbage", answer); /* deleted once more later: no harm */
 }

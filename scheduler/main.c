@@ -64,13 +64,10 @@ static void on_message(void *context, const struct channel_peer *peer, const str
 }
 
 static void on_bad(void *context, const struct channel_peer *peer, const char *error) {
-    (void)context;
-    (void)peer;
     log_warn("state=bad_message error=\"%s\"", error);
 }
 
 static void on_signal(void *context, int signal_number) {
-    (void)signal_number;
     drain_begin(((struct scheduler *)context)->drain);
 }
 

@@ -35,17 +35,14 @@ static int64_t finished_days(const struct settings *settings) {
 }
 
 static int64_t event_days(const struct settings *settings) {
-    (void)settings;
     return EVENT_DAYS;
 }
 
 static int64_t no_age(const struct settings *settings) {
-    (void)settings;
     return 0;
 }
 
 static int64_t most_schedules(const struct settings *settings) {
-    (void)settings;
     return SCHEDULES_MOST;
 }
 
@@ -54,7 +51,6 @@ static int64_t metric_days(const struct settings *settings) {
 }
 
 static int64_t disabled_minutes(const struct settings *settings) {
-    (void)settings;
     return DISABLED_MINUTES;
 }
 

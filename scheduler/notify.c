@@ -24,8 +24,6 @@ struct notifier {
 };
 
 static void notifier_on_sent(void *context, const struct database_answer *answer) {
-    (void)context;
-    (void)answer;
 }
 
 static void notifier_on_timer(void *context) {

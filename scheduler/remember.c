@@ -148,7 +148,6 @@ bool remembered_is(const struct remembered *remembered, const struct message_res
 }
 
 static void on_forgotten(void *context, const struct database_answer *answer) {
-    (void)context;
     if (answer->outcome != DATABASE_OK)
         scheduler_log_answer("forget", answer);
 }

@@ -20,8 +20,6 @@ void link_copy_line(char *target, size_t size, const char *message) {
 }
 
 static void ignore_notice(void *context, const PGresult *result) {
-    (void)context;
-    (void)result;
 }
 
 static void link_unwatch(struct link *link) {

@@ -101,7 +101,6 @@ static void listener_readable(void *context) {
 static void listener_lost(void *context, bool was_ready) {
     struct database_listener *listener = context;
 
-    (void)was_ready;
     if (!listener->told)
         log_info("state=listener_lost error=\"%s\"", listener->link.error);
     listener->told = true;

@@ -26,12 +26,10 @@ static int apply(PGconn *connection, const struct settings *settings) {
 }
 
 static int show_status(PGconn *connection, const struct settings *settings) {
-    (void)settings;
     return migrate_status(connection);
 }
 
 static int verify(PGconn *connection, const struct settings *settings) {
-    (void)settings;
     return migrate_verify(connection);
 }
 
@@ -61,8 +59,6 @@ static void usage(void) {
 }
 
 static void ignore_notice(void *context, const char *message) {
-    (void)context;
-    (void)message;
 }
 
 static PGconn *connect_within(const char *url, uint64_t wait_s) {

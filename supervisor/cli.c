@@ -111,13 +111,11 @@ static void print_help(FILE *stream) {
 }
 
 static int do_help(struct cli *cli) {
-    (void)cli;
     print_help(stdout);
     return 0;
 }
 
 static int do_version(struct cli *cli) {
-    (void)cli;
     printf("filemill %s\n", FILEMILL_VERSION);
     return 0;
 }

@@ -137,7 +137,6 @@ static void on_listener(void *context, uint32_t events) {
     struct exporter *exporter = context;
     int fd = accept4(exporter->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-    (void)events;
     if (fd < 0)
         return;
     for (size_t i = 0; i < SCRAPERS_MAX; i++) {

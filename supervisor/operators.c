@@ -36,7 +36,6 @@ static void reply_report(struct supervisor *supervisor, struct stats_client *cli
 
 static void do_stats(struct supervisor *supervisor, const struct command *command,
                      struct stats_client *client) {
-    (void)command;
     reply_report(supervisor, client, report_stats);
 }
 
@@ -46,19 +45,16 @@ static void on_metrics(void *context, const char *text) {
 
 static void do_metrics(struct supervisor *supervisor, const struct command *command,
                        struct stats_client *client) {
-    (void)command;
     metrics_collect(supervisor, on_metrics, client);
 }
 
 static void do_health(struct supervisor *supervisor, const struct command *command,
                       struct stats_client *client) {
-    (void)command;
     reply_report(supervisor, client, report_health);
 }
 
 static void do_drain(struct supervisor *supervisor, const struct command *command,
                      struct stats_client *client) {
-    (void)command;
     log_info("command=drain");
     if (supervisor->stop_requests == 0)
         drain_request(supervisor);
@@ -76,7 +72,6 @@ static void do_reload(struct supervisor *supervisor, const struct command *comma
                       struct stats_client *client) {
     char error[480];
 
-    (void)command;
     log_info("command=reload");
     reply_result(client, renewal_reload(supervisor, error, sizeof error), error);
 }

@@ -92,9 +92,6 @@ static char *find_programs(const char *version) {
 }
 
 static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place) {
-    (void)status;
-    (void)kind;
-    (void)place;
     return remove(path);
 }
 

@@ -216,7 +216,6 @@ static void on_readiness(void *context, uint32_t events) {
     struct run *run = context;
     char text[16];
 
-    (void)events;
     ssize_t size = read(run->ready_fd, text, sizeof text);
     if (size > 0) {
         become_ready(run);
@@ -236,7 +235,6 @@ static void on_probe(void *context) {
 }
 
 static void on_exit_seen(void *context, uint32_t events) {
-    (void)events;
     (void)run_reap(context);
 }
 

@@ -145,7 +145,6 @@ static void on_listener(void *context, uint32_t events) {
     struct stats *stats = context;
     static const char full[] = "error too many clients\n";
 
-    (void)events;
     int fd = accept4(stats->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return;

@@ -171,7 +171,6 @@ static void on_turn(void *context) {
 static void on_child_changed(void *context, struct child *child) {
     struct supervisor *supervisor = context;
 
-    (void)child;
     loop_timer_set(supervisor->turn, 0);
 }
 
@@ -193,7 +192,6 @@ static void on_hangup_signal(void *context, int signal_number) {
     struct supervisor *supervisor = context;
     char error[512];
 
-    (void)signal_number;
     if (has_lost_terminal(supervisor)) {
         log_info("signal=HUP event=terminal_closed");
         drain_request(supervisor);
@@ -247,7 +245,6 @@ static void on_child_signal(void *context, int signal_number) {
     struct supervisor *supervisor = context;
     siginfo_t info = {0};
 
-    (void)signal_number;
     while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
         pid_t pid = info.si_pid;
         info.si_pid = 0;
@@ -335,7 +332,6 @@ static void kill_leftovers(void) {
 }
 
 static void free_child(struct supervisor *supervisor, struct child *child) {
-    (void)supervisor;
     child_free(child);
 }
 

@@ -130,7 +130,6 @@ static void on_runner_end(void *context, uint32_t events) {
     char detail[80];
     int status;
 
-    (void)events;
     if (wait4(slot->entry.pid, &status, WNOHANG, &usage) != slot->entry.pid)
         return;
     uint64_t cpu_ms = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
@@ -325,8 +324,6 @@ static void handle_cancel(struct nursery *nursery, struct wire_packet *packet) {
 
 /* That it came was all. */
 static void handle_wake(struct nursery *nursery, struct wire_packet *packet) {
-    (void)nursery;
-    (void)packet;
 }
 
 static const struct {
@@ -411,7 +408,6 @@ static void renew(struct nursery *nursery) {
 static void on_worker(void *context, uint32_t events) {
     struct nursery *nursery = context;
 
-    (void)events;
     for (int i = 0; i < PACKETS_PER_TURN && !nursery->renewal_wanted; i++) {
         switch (wire_receive(NURSERY_SOCKET, &nursery->packet)) {
         case WIRE_PACKET:

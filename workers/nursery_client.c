@@ -123,7 +123,6 @@ static void handle_ready(struct nursery_client *client, struct line *line) {
 }
 
 static void handle_started(struct nursery_client *client, struct line *line) {
-    (void)line;
     if (client->events.started != NULL)
         client->events.started(client->context, wire_number(&client->packet, "id"),
                                (pid_t)wire_number(&client->packet, "pid"));
@@ -141,7 +140,6 @@ static void handle_ended(struct nursery_client *client, struct line *line) {
         .pid = (pid_t)wire_number(packet, "pid"),
     };
 
-    (void)line;
     if (reason[0] != '\0') {
         end.reason = reason_find(reason);
         if (end.reason == NULL)
@@ -186,7 +184,6 @@ static void on_packet(void *context, uint32_t events) {
     struct line *line = context;
     struct nursery_client *client = line->client;
 
-    (void)events;
     for (int i = 0; i < PACKETS_PER_TURN && !client->gone; i++) {
         int status = receive_one(line);
         if (status == 0)

@@ -44,7 +44,6 @@ static void on_end(void *context, uint32_t events) {
     char text[64] = "unknown";
     int status;
 
-    (void)events;
     if (waitpid(sibling->pid, &status, WNOHANG) == sibling->pid)
         process_describe_status(text, sizeof text, status);
     log_error("program=%s pid=%d state=gone status=\"%s\"", programs[sibling->which], sibling->pid, text);
@@ -80,7 +79,6 @@ static void on_packet(void *context, uint32_t events) {
     struct sibling *sibling = context;
     char byte;
 
-    (void)events;
     if (recv(NURSERY_SOCKET + (int)sibling->which, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) {
         loop_watch_set(sibling->line, 0); /* the worker is gone, as the own line is about to say */
         return;

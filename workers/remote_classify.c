@@ -149,7 +149,6 @@ static int answer(struct processor_context *context, const struct settings *sett
     const char *error = NULL;
     int status = classify_task_read(context, &task);
 
-    (void)settings;
     if (status == 0) {
         json_t *content = NULL;
         if (chat_read(&said, answer->text, answer->size, &error) == 0)

@@ -59,7 +59,6 @@ static enum remote_step submit(struct processor_context *context, const struct s
     const char *body = text == NULL ? context->parameters : text; /* as 0037 wrote it: the order alone */
     int status;
 
-    (void)settings;
     if (parameters == NULL)
         return REMOTE_FAILED;
     request->path = "/jobs";
@@ -79,7 +78,6 @@ static int submitted(struct processor_context *context, const struct settings *s
     json_t *report = json_object();
     const char *external = portal_report_external(said);
 
-    (void)settings;
     if (external != NULL)
         json_object_set_new(report, "external_id", json_string(external));
     json_decref(said);
@@ -99,7 +97,6 @@ static enum remote_step poll(struct processor_context *context, const struct set
     char name[3 * PORTAL_EXTERNAL_MAX + 1];
     int status;
 
-    (void)settings;
     if (parameters == NULL)
         return REMOTE_FAILED;
     status = take_base(context, parameters, request);
@@ -162,7 +159,6 @@ static int polled(struct processor_context *context, const struct settings *sett
     json_t *said = json_loadb(answer->text, answer->size, JSON_REJECT_DUPLICATES, NULL);
     json_t *report = job == NULL ? NULL : read_status(context, said, job);
 
-    (void)settings;
     json_decref(said);
     json_decref(parameters);
     return report == NULL ? -1 : tell(context, answer, report);

@@ -109,7 +109,6 @@ static int answer(struct processor_context *context, const struct settings *sett
     json_t *content = NULL, *pairs = NULL;
     int status;
 
-    (void)settings;
     if (wordlist_options_read(context, &options) != 0)
         return -1;
     if (chat_read(&said, answer->text, answer->size, &error) == 0)

@@ -194,8 +194,7 @@ static void on_ping(struct worker *worker, const struct message *message) {
 }
 
 static void on_pong(struct worker *worker, const struct message *message) {
-    (void)worker;
-    (void)message; /* that it came is all */
+    /* that it came is all */
 }
 
 static void (*const handlers[MESSAGE_TYPE_COUNT])(struct worker *worker, const struct message *message) = {
@@ -207,7 +206,6 @@ static void (*const handlers[MESSAGE_TYPE_COUNT])(struct worker *worker, const s
 static void on_message(void *context, const struct channel_peer *peer, const struct message *message) {
     struct worker *worker = context;
 
-    (void)peer;
     worker->heard_ms = clock_monotonic_ms();
     if (worker->silent)
         log_info("peer=scheduler state=heard");
@@ -219,8 +217,6 @@ static void on_message(void *context, const struct channel_peer *peer, const str
 }
 
 static void on_bad_message(void *context, const struct channel_peer *peer, const char *error) {
-    (void)context;
-    (void)peer;
     log_warn("peer=scheduler state=dropped error=\"%s\"", error);
 }
 
@@ -247,7 +243,6 @@ static void on_nursery_gone(void *context) {
 }
 
 static void on_nursery_renewed(void *context, uint64_t generation) {
-    (void)context;
     log_info("service=nursery generation=%llu state=renewed", (unsigned long long)generation);
 }
 

@@ -22,7 +22,6 @@ struct running {
 static void on_stop(void *context, int signal_number) {
     struct running *running = context;
 
-    (void)signal_number;
     worker_drain(running->worker, running->told ? 0 : running->drain_ms);
     running->told = true;
 }

@@ -106,7 +106,6 @@ static void stop_now(void *context) {
 static void drain(void *context, int signal_number) {
     struct program *program = context;
 
-    (void)signal_number;
     if (program->draining) {
         stop_now(program);
         return;

@@ -127,7 +127,6 @@ void remove_object(struct call *call) {
 }
 
 static int open_delete_element(void *context, const char *name, unsigned depth) {
-    (void)context;
     return depth != 1 || strcmp(name, "Delete") == 0 ? 0 : -1;
 }
 

@@ -258,7 +258,6 @@ static int feed_call(void *context, struct http_request *request, const char *by
     struct call *call = http_request_context(request);
     enum s3_error error;
 
-    (void)context;
     if (call->payload.md5.kind == NULL)
         return 0; /* an open route has no use for a body */
     counter_add(COUNT_STORE_BYTES_IN, size);
@@ -276,7 +275,6 @@ static void complete_call(void *context, struct http_request *request) {
     struct call *call = http_request_context(request);
     enum s3_error error = S3_OK;
 
-    (void)context;
     if (call == NULL || call->answered)
         return;
     if (call->payload.md5.kind != NULL)
@@ -290,7 +288,6 @@ static void complete_call(void *context, struct http_request *request) {
 static void close_call(void *context, struct http_request *request) {
     struct call *call = http_request_context(request);
 
-    (void)context;
     if (call == NULL)
         return;
     http_request_set_context(request, NULL);

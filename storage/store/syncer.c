@@ -96,7 +96,6 @@ static void collect(void *context, uint32_t events) {
     uint64_t counter;
     long count;
 
-    (void)events;
     if (read(syncer->event_fd, &counter, sizeof(counter)) < 0 && errno != EAGAIN)
         fatal_errno("event=sync_eventfd");
     do {

@@ -166,7 +166,6 @@ static void file_synced(void *context, int error) {
 static void seal_failed(void *context, int error) {
     struct writer *writer = context;
 
-    (void)error;
     writer->syncing = false;
     if (writer->abandoned)
         writer_free(writer);

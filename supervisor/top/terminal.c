@@ -16,7 +16,6 @@ static volatile sig_atomic_t stopped;
 static struct termios saved_terminal;
 
 static void on_signal(int number) {
-    (void)number;
     stopped = 1;
 }
 

@@ -110,7 +110,6 @@ static void on_connection(void *context, uint32_t events) {
     char request[2048];
     char reply[256];
 
-    (void)events;
     int fd = accept4(dummy->listen_fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0)
         return;
@@ -159,7 +158,6 @@ static void on_stop(void *context, int signal_number) {
     struct dummy *dummy = context;
     long drain_ms = mode_number(dummy, "drain=");
 
-    (void)signal_number;
     note_event(dummy, ++dummy->stops == 1 ? "term" : "term-again");
     if (has_mode(dummy, "deaf"))
         return;
@@ -172,7 +170,6 @@ static void on_stop(void *context, int signal_number) {
 static void on_retire(void *context, int signal_number) {
     struct dummy *dummy = context;
 
-    (void)signal_number;
     note_event(dummy, "retire");
     loop_watch_free(dummy->accepting);
     dummy->accepting = NULL;
@@ -201,7 +198,6 @@ int main(int argument_count, char **arguments) {
     struct dummy dummy = {.listen_fd = -1};
     const char *slash = strrchr(arguments[0], '/');
 
-    (void)argument_count;
     dummy.name = slash != NULL ? slash + 1 : arguments[0];
     log_init(dummy.name, LOG_INFO);
     write_surroundings(&dummy);

@@ -160,7 +160,6 @@ static void arm(struct visit *visit, loop_timer_fn *fn, uint64_t delay_ms) {
 static int begin(void *context, struct http_request *request, struct http_plan *plan) {
     struct visit *visit = memory_new(sizeof(*visit));
 
-    (void)context;
     begun++;
     visit->request = request;
     http_request_set_context(request, visit);
@@ -179,8 +178,6 @@ static int begin(void *context, struct http_request *request, struct http_plan *
 static int body(void *context, struct http_request *request, const char *bytes, size_t size) {
     struct visit *visit = http_request_context(request);
 
-    (void)context;
-    (void)bytes;
     visit->bytes += size;
     visit->parts++;
     if (is_path(request, "/stop")) {
@@ -244,7 +241,6 @@ static void answer_drain(struct http_request *request) {
 }
 
 static void answer_never(struct http_request *request) {
-    (void)request;
 }
 
 static const struct route {
@@ -257,7 +253,6 @@ static const struct route {
 };
 
 static void complete(void *context, struct http_request *request) {
-    (void)context;
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
         if (is_path(request, routes[i].path)) {
             routes[i].answer(request);
@@ -270,15 +265,12 @@ static void complete(void *context, struct http_request *request) {
 static void on_closed(void *context, struct http_request *request) {
     struct visit *visit = http_request_context(request);
 
-    (void)context;
     closed++;
     loop_timer_free(visit->timer);
     free(visit);
 }
 
 static void on_signal(void *context, int signal_number) {
-    (void)context;
-    (void)signal_number;
     loop_stop(loop, 0);
 }
 

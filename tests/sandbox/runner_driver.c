@@ -225,12 +225,10 @@ static void on_gone(void *context) {
 }
 
 static void on_started(void *context, uint64_t id, pid_t runner) {
-    (void)context;
     answer(json_pack("{ss sI si}", "event", "started", "id", (json_int_t)id, "pid", (int)runner));
 }
 
 static void on_renewed(void *context, uint64_t generation) {
-    (void)context;
     answer(json_pack("{ss sI}", "event", "renewed", "generation", (json_int_t)generation));
 }
 
@@ -253,7 +251,6 @@ static void on_input(void *context, uint32_t events) {
     ssize_t count = read(STDIN_FILENO, driver->line + driver->line_size, LINE_MAX_BYTES - driver->line_size - 1);
     char *end;
 
-    (void)events;
     if (count <= 0) {
         driver->input_ended = true;
         loop_watch_free(driver->input);

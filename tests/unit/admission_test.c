@@ -15,7 +15,6 @@
 static void credit_is_what_is_free(void **state) {
     struct admission admission = {.slots = 4, .prefetch = 4, .budget_bytes = 1024 * MIB};
 
-    (void)state;
     assert_int_equal(admission_credit(&admission, 0), 8);
     assert_int_equal(admission_credit(&admission, 3), 5);
     assert_int_equal(admission_credit(&admission, 20), 0);
@@ -31,7 +30,6 @@ static void credit_is_what_is_free(void **state) {
 static void the_budget_holds(void **state) {
     struct admission admission = {.slots = 8, .prefetch = 8, .budget_bytes = 100 * MIB};
 
-    (void)state;
     admission_charge(&admission, 60 * MIB);
     assert_true(admission_fits(&admission, 40 * MIB));
     assert_false(admission_fits(&admission, 41 * MIB));
@@ -43,7 +41,6 @@ static void the_budget_holds(void **state) {
 static void a_giant_runs_alone(void **state) {
     struct admission admission = {.slots = 4, .prefetch = 4, .budget_bytes = 100 * MIB};
 
-    (void)state;
     assert_true(admission_fits(&admission, 5000 * MIB));
     admission_charge(&admission, 5000 * MIB);
     assert_false(admission_fits(&admission, 1));
@@ -53,7 +50,6 @@ static void a_giant_runs_alone(void **state) {
 }
 
 static void costs_do_not_overflow(void **state) {
-    (void)state;
     assert_int_equal(admission_cost(0, 0), 48 * MIB);
     assert_int_equal(admission_cost(0, 10 * MIB), 10 * MIB);
     assert_int_equal(admission_cost(10 * MIB, 0), 98 * MIB);
@@ -94,7 +90,6 @@ static void fetches_are_judged(void **state) {
         {HTTP_CLIENT_WRITE, 200, 1, NULL, "", "memory_limit"},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const struct http_client_reply reply = {.error = cases[i].error, .status = cases[i].status,
                                                 .received_bytes = cases[i].received, .sha256 = cases[i].sha256};
@@ -117,7 +112,6 @@ static void stores_are_judged(void **state) {
         {HTTP_CLIENT_CONNECT, 0, "storage_unavailable"},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const struct http_client_reply reply = {.error = cases[i].error, .status = cases[i].status};
         expect_reason(transfer_output_reason(&reply), cases[i].code);

@@ -14,7 +14,6 @@
 static void an_unused_buffer_is_an_empty_text(void **state) {
     struct buffer buffer;
 
-    (void)state;
     buffer_init(&buffer, 10);
     assert_int_equal(buffer.size, 0);
     assert_string_equal(buffer.data, "");
@@ -28,7 +27,6 @@ static void an_unused_buffer_is_an_empty_text(void **state) {
 static void appends_add_up(void **state) {
     struct buffer buffer;
 
-    (void)state;
     buffer_init(&buffer, 1000);
     assert_int_equal(buffer_append(&buffer, "a\0b", 3), 0);
     assert_int_equal(buffer_append_text(&buffer, "text"), 0);
@@ -41,7 +39,6 @@ static void appends_add_up(void **state) {
 static void the_ceiling_holds_and_a_refused_append_changes_nothing(void **state) {
     struct buffer buffer;
 
-    (void)state;
     buffer_init(&buffer, 5);
     assert_int_equal(buffer_append_text(&buffer, "abc"), 0);
     assert_int_equal(buffer_append_text(&buffer, "def"), -1);
@@ -59,7 +56,6 @@ static void the_ceiling_holds_and_a_refused_append_changes_nothing(void **state)
 static void what_was_appended_is_taken_back(void **state) {
     struct buffer buffer;
 
-    (void)state;
     buffer_init(&buffer, 6);
     buffer_cut(&buffer, 0);
     assert_string_equal(buffer.data, "");
@@ -77,7 +73,6 @@ static void what_was_appended_is_taken_back(void **state) {
 static void a_ceiling_of_zero_takes_nothing(void **state) {
     struct buffer buffer;
 
-    (void)state;
     buffer_init(&buffer, 0);
     assert_int_equal(buffer_append_text(&buffer, "a"), -1);
     assert_int_equal(buffer_append_text(&buffer, ""), 0);
@@ -89,7 +84,6 @@ static void a_ceiling_of_zero_takes_nothing(void **state) {
 static void many_small_appends_keep_every_byte(void **state) {
     struct buffer buffer;
 
-    (void)state;
     buffer_init(&buffer, 100000);
     for (int i = 0; i < 100000; i++)
         assert_int_equal(buffer_append(&buffer, &(char){(char)('a' + i % 26)}, 1), 0);
@@ -104,7 +98,6 @@ static void many_small_appends_keep_every_byte(void **state) {
 static void consume_removes_from_the_front(void **state) {
     struct buffer buffer;
 
-    (void)state;
     buffer_init(&buffer, 100);
     assert_int_equal(buffer_append_text(&buffer, "hello world"), 0);
     buffer_consume(&buffer, 6);
@@ -124,7 +117,6 @@ static void take_hands_the_memory_over(void **state) {
     struct buffer buffer;
     size_t size = 99;
 
-    (void)state;
     buffer_init(&buffer, 8);
     char *nothing = buffer_take(&buffer, &size);
     assert_string_equal(nothing, "");

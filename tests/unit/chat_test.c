@@ -26,7 +26,6 @@ static void a_request_says_what_it_should(void **state) {
     char *text = chat_write(&request, &size);
     json_t *root = json_loads(text, 0, NULL), *format = json_object_get(root, "response_format");
 
-    (void)state;
     assert_int_equal(size, strlen(text));
     assert_string_equal(json_string_value(json_object_get(root, "model")), "m");
     assert_true(json_real_value(json_object_get(root, "temperature")) == 0.25);
@@ -77,7 +76,6 @@ static const struct {
 };
 
 static void answers_are_not_trusted(void **state) {
-    (void)state;
     for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
         struct chat_answer answer;
         const char *error = NULL;
@@ -113,7 +111,6 @@ static const struct {
 };
 
 static void content_may_be_fenced(void **state) {
-    (void)state;
     for (size_t i = 0; i < sizeof contents / sizeof contents[0]; i++) {
         char copy[64];
         memcpy(copy, contents[i].content, strlen(contents[i].content) + 1);
@@ -130,7 +127,6 @@ static void calls_become_a_list(void **state) {
     const struct chat_usage none = {.confidence_percent = -1};
     char list[400] = "", full[400];
 
-    (void)state;
     chat_note_call(list, sizeof list, "m\"\xc3\xb6", &none, 7, "backend_bad_answer");
     chat_note_call(list, sizeof list, NULL, &some, 9, NULL);
     assert_string_equal(list, "[{\"model\":\"m\\\"\\u00F6\",\"prompt\":0,\"completion\":0,\"total\":0,\"latency\":7,"

@@ -30,7 +30,6 @@ static void assert_same(const char *left, const char *right, int same) {
 }
 
 static void test_words(void **state) {
-    (void)state;
     assert_same("Total amount DUE", "due, total: amount!", 1);
     assert_same("ÄRGER Straße ŻÓŁĆ ПРИВЕТ", "ärger straße żółć привет", 1);
     assert_same("invoice 12345", "invoice 98765", 1); /* figures by how many */
@@ -47,7 +46,6 @@ static void test_words_as_text(void **state) {
     struct classify_words words = words_of("some words, some more words and again words"), read;
     char text[CLASSIFY_TERMS_TEXT], *many = memory_new(400000);
 
-    (void)state;
     classify_words_write(&words, text);
     assert_int_equal(classify_words_parse(&read, text), 0);
     assert_int_equal(read.count, words.count);
@@ -73,7 +71,6 @@ static void test_a_model_learns_and_survives_being_written(void **state) {
     struct classify_words asked = words_of("plum and quince, a nail");
     char *text;
 
-    (void)state;
     for (size_t i = 0; i < 6; i++)
         examples[i] = (struct classify_example){.words = words_of(texts[i]), .label = i < 3 ? 0 : 2};
     assert_null(classify_train(examples, 3, 3, 3)); /* one label only */
@@ -114,7 +111,6 @@ static void test_descriptions_match(void **state) {
     struct classify_words asked = words_of("Amount due: 5. Common courtesy."), none = words_of("nothing");
     struct classify_scores scores;
 
-    (void)state;
     assert_int_equal(classify_match(descriptions, 2, &asked, &scores), 0);
     assert_int_equal(scores.best, 0);
     assert_true(scores.shares[0] > 0.5 && scores.shares[1] > 0);

@@ -26,7 +26,6 @@ static const struct {
 static void stamps_are_utc_in_their_standard_forms(void **state) {
     char text[32];
 
-    (void)state;
     for (size_t i = 0; i < sizeof(stamps) / sizeof(stamps[0]); i++) {
         clock_format_iso8601(text, 25, stamps[i].wall_ms);
         assert_string_equal(text, stamps[i].iso8601);
@@ -38,7 +37,6 @@ static void stamps_are_utc_in_their_standard_forms(void **state) {
 }
 
 static void basic_form_parses_back_to_the_second(void **state) {
-    (void)state;
     for (size_t i = 0; i < sizeof(stamps) / sizeof(stamps[0]); i++) {
         int64_t wall_ms = 5;
         int64_t floor_ms = stamps[i].wall_ms < 0 ? -1000 : stamps[i].wall_ms / 1000 * 1000;
@@ -70,7 +68,6 @@ static void malformed_basic_forms_are_refused(void **state) {
     };
     int64_t wall_ms = 7;
 
-    (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(clock_parse_basic(bad[i], &wall_ms), -1);
     assert_int_equal(wall_ms, 7);
@@ -80,7 +77,6 @@ static void malformed_basic_forms_are_refused(void **state) {
 static void a_time_without_a_four_digit_year_gives_an_empty_text(void **state) {
     char text[32] = "old";
 
-    (void)state;
     clock_format_iso8601(text, sizeof(text), INT64_MAX);
     assert_string_equal(text, "");
     clock_format_basic(text, sizeof(text), INT64_MIN);
@@ -92,7 +88,6 @@ static void a_time_without_a_four_digit_year_gives_an_empty_text(void **state) {
 static void monotonic_time_advances_in_step(void **state) {
     struct timespec nap = {.tv_nsec = 20000000};
 
-    (void)state;
     int64_t before_us = clock_monotonic_us();
     int64_t before_ms = clock_monotonic_ms();
     nanosleep(&nap, NULL);

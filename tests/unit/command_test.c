@@ -18,7 +18,6 @@ static int parse(struct command *command, const char *line) {
 }
 
 static void test_every_row_parses(void **state) {
-    (void)state;
     for (enum command_verb verb = 0; verb < COMMAND_COUNT; verb++) {
         const struct command_row *row = &command_rows[verb];
         struct command command;
@@ -40,7 +39,6 @@ static void test_every_row_parses(void **state) {
 static void test_blanks_do_not_matter(void **state) {
     struct command command;
 
-    (void)state;
     assert_int_equal(parse(&command, "  workers \t 64 \r"), 0);
     assert_int_equal(command.verb, COMMAND_WORKERS);
     assert_int_equal(command.number, 64);
@@ -53,7 +51,6 @@ static void test_refused(void **state) {
                                         "pause",      "pause a b",   "pause a/b",   "pause \xc3\xa9",
                                         "pause *",    "\x1b[31m",    "%n%n",        "jobs;drain"};
 
-    (void)state;
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         struct command command;
         assert_int_equal(parse(&command, lines[i]), -1);
@@ -65,7 +62,6 @@ static void test_errors_repeat_nothing_dangerous(void **state) {
     char line[COMMAND_LINE_MAX + 2];
     char error[256];
 
-    (void)state;
     for (int byte = 0; byte < 256; byte++) {
         memset(line, byte, 40);
         error[0] = '\0';
@@ -81,7 +77,6 @@ static void test_length_limits(void **state) {
     char line[COMMAND_LINE_MAX + 2];
     char error[256];
 
-    (void)state;
     memset(line, ' ', sizeof line);
     memcpy(line, "stats", 5);
     assert_int_equal(command_parse(&command, line, COMMAND_LINE_MAX, error, sizeof error), 0);

@@ -32,7 +32,6 @@ static void test_flags_win_over_the_environment(void **state) {
     struct configuration configuration = {0};
     char error[256];
 
-    (void)state;
     assert_int_equal(sources_from_arguments(&sources, 5, arguments, &words, error, sizeof error), 0);
     assert_int_equal(words.count, 2);
     assert_string_equal(list[0], "word");
@@ -69,7 +68,6 @@ static void test_what_is_embedded(void **state) {
         {{"FILEMILL_ROLES=store", "FILEMILL_STORE_PORT=8080"}, false, true, NULL},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct configuration configuration;
         char error[256] = "";
@@ -107,7 +105,6 @@ static void test_a_backend_needs_its_url(void **state) {
         {{"FILEMILL_CLASSIFY_BACKEND=chat", "FILEMILL_ROLES=gateway,store"}, NULL},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct configuration configuration;
         char error[256] = "";
@@ -119,7 +116,6 @@ static void test_a_backend_needs_its_url(void **state) {
 }
 
 static void test_every_service_has_a_whole_row(void **state) {
-    (void)state;
     for (size_t i = 0; i < SERVICE_COUNT; i++) {
         assert_non_null(services[i].name);
         assert_non_null(services[i].program);
@@ -147,7 +143,6 @@ static void test_what_needs_a_restart(void **state) {
     struct configuration running;
     char error[256];
 
-    (void)state;
     assert_int_equal(load(&running, nothing, error, sizeof error), 0);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct configuration fresh;

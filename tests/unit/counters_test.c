@@ -19,13 +19,11 @@ static struct counters *segment;
 static int segment_fd = -1;
 
 static int make_segment(void **state) {
-    (void)state;
     segment = counters_create(&segment_fd);
     return segment != NULL ? 0 : -1;
 }
 
 static int free_segment(void **state) {
-    (void)state;
     counters_free(segment);
     close(segment_fd);
     return 0;
@@ -58,7 +56,6 @@ static int count_and_note(void) {
 }
 
 static void the_parent_reads_what_the_child_counts(void **state) {
-    (void)state;
     assert_int_equal(counters_read(segment, COUNT_JOBS_DONE), 0);
     assert_string_equal(counters_note(segment), "");
     assert_int_equal(in_child(count_and_note), 0);
@@ -83,7 +80,6 @@ static int note_too_much(void) {
 }
 
 static void a_note_is_cut_and_clean(void **state) {
-    (void)state;
     assert_int_equal(in_child(note_too_much), 0);
     assert_int_equal(strlen(counters_note(segment)), 255);
     assert_memory_equal(counters_note(segment), "n??nnn", 6);
@@ -94,7 +90,6 @@ static int shrink(void) {
 }
 
 static void a_child_cannot_take_the_memory_away(void **state) {
-    (void)state;
     assert_int_equal(in_child(shrink), 0);
     assert_int_equal(counters_read(segment, COUNT_JOBS_DONE), 0);
 }
@@ -116,7 +111,6 @@ static int count_without_descriptor(void) {
 }
 
 static void a_process_without_a_segment_counts_for_itself(void **state) {
-    (void)state;
     assert_int_equal(in_child(count_with_wrong_descriptor), 0);
     assert_int_equal(in_child(count_without_descriptor), 0);
     assert_int_equal(counters_read(segment, COUNT_JOBS_DONE), 0);
@@ -127,7 +121,6 @@ static bool is_of_histogram(const struct counter_row *row) {
 }
 
 static void rows_are_fit_to_print(void **state) {
-    (void)state;
     for (int i = 0; i < COUNT_LAST; i++) {
         const struct counter_row *row = &counter_rows[i];
         size_t size = counter_family_size(row);
@@ -165,7 +158,6 @@ static void a_histogram_counts_each_bound_and_above(void **state) {
     } rows[] = {{COUNT_JOB_FETCH, 0},      {COUNT_JOB_FETCH + 1, 0},     {COUNT_JOB_FETCH + 2, 1},
                 {COUNT_JOB_FETCH + 14, 1}, {COUNT_JOB_FETCH_SUM, 20000}, {COUNT_JOB_FETCH_COUNT, 1}};
 
-    (void)state;
     assert_int_equal(in_child(observe), 0);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         assert_int_equal(counters_read(segment, (enum counter)rows[i].row), rows[i].expected);

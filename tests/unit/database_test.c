@@ -235,7 +235,6 @@ static void test_too_many_waiting_are_refused(void **state) {
 static void test_nothing_there(void **state) {
     struct fixture *fixture;
 
-    (void)state;
     setup_with((void **)&fixture, "postgresql://nobody@/none?host=/nonexistent", true, NULL, 2);
     assert_int_equal(ask(fixture, &one, NULL, ""), DATABASE_UNAVAILABLE);
     assert_int_equal(ask(fixture, &one, NULL, ""), DATABASE_UNAVAILABLE); /* at once: the pool is down */
@@ -246,7 +245,6 @@ static void test_nothing_there(void **state) {
 static void on_done_free(void *context, const struct database_answer *answer) {
     struct fixture *fixture = context;
 
-    (void)answer;
     database_free(fixture->database);
     fixture->database = NULL;
     loop_stop(fixture->loop, 0);
@@ -261,8 +259,6 @@ static void test_free_from_a_callback(void **state) {
 }
 
 static void on_never(void *context, const struct database_answer *answer) {
-    (void)context;
-    (void)answer;
     fail();
 }
 

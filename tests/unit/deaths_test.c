@@ -42,7 +42,6 @@ static const struct {
 };
 
 static void ends_have_their_reasons(void **state) {
-    (void)state;
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
         const struct reason_row *row = death_reason(&ends[i].death);
         if (ends[i].reason == NULL)
@@ -53,7 +52,6 @@ static void ends_have_their_reasons(void **state) {
 }
 
 static void table_is_sound(void **state) {
-    (void)state;
     for (unsigned i = 0; i < reason_row_count; i++) {
         assert_ptr_equal(reason_find(reason_rows[i].code), &reason_rows[i]); /* no code twice */
         assert_int_not_equal(reason_rows[i].sources, 0);
@@ -66,7 +64,6 @@ static void table_is_sound(void **state) {
 static void runners_cannot_claim_these(void **state) {
     static const char *const codes[] = {"cancelled", "timeout", "crash", "storage_unavailable", "no_runner"};
 
-    (void)state;
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
         assert_int_equal(reason_find(codes[i])->sources & REASON_BY_RUNNER, 0);
 }
@@ -76,7 +73,6 @@ static void bad_documents_are_not_retried(void **state) {
                                         "too_long",
                                         "input_missing", "input_changed"};
 
-    (void)state;
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
         assert_false(reason_find(codes[i])->retryable);
         assert_false(reason_find(codes[i])->crash);

@@ -113,7 +113,6 @@ static const size_t sizes[] = {0,
 static void every_size_opens_again(void **state) {
     static const size_t steps[] = {1009, 65536, 65552, 1u << 20};
 
-    (void)state;
     for (size_t i = 0; i < SIZES; i++) {
         struct object object = object_new(sizes[i]);
         uint64_t plain;
@@ -138,7 +137,6 @@ static void sizes_follow_from_each_other(void **state) {
     const uint32_t chunk = ENVELOPE_MIN_CHUNK_BYTES;
     uint64_t plain = 0, possible = 0;
 
-    (void)state;
     for (uint64_t sealed = 0; sealed < 5 * (chunk + ENVELOPE_TAG_BYTES); sealed++) {
         if (envelope_plain_bytes(sealed, chunk, &plain) != 0)
             continue;
@@ -159,7 +157,6 @@ static void a_source_reads_the_same_from_anywhere(void **state) {
     size_t at = 0;
     int64_t count;
 
-    (void)state;
     assert_int_equal(envelope_source_hash(source, hash), 0);
     while ((count = envelope_source_read(source, at, first + at, object.sealed_size - at)) > 0)
         at += (size_t)count;
@@ -182,7 +179,6 @@ static void a_file_shorter_than_said_is_no_object(void **state) {
     struct envelope_source *source = envelope_source_new(key, fd, 70000);
     unsigned char part[128];
 
-    (void)state;
     assert_int_equal(envelope_source_read(source, ENVELOPE_HEADER_BYTES, part, sizeof part), -1);
     envelope_source_free(source);
     close(fd);
@@ -191,7 +187,6 @@ static void a_file_shorter_than_said_is_no_object(void **state) {
 static void every_flipped_bit_is_seen(void **state) {
     struct object object = object_new(2 * CHUNK + 100);
 
-    (void)state;
     /* each byte of header, tags and edges; here and there between */
     for (size_t i = 0, step; i < object.sealed_size; i += step) {
         size_t place = i < ENVELOPE_HEADER_BYTES ? 0 : (i - ENVELOPE_HEADER_BYTES) % WHOLE;
@@ -208,7 +203,6 @@ static void every_cut_is_seen(void **state) {
     static const size_t cuts[] = {1, 16, 99, 100, 116, 117, 116 + WHOLE, 116 + WHOLE + 1, 116 + 2 * WHOLE};
     uint64_t plain;
 
-    (void)state;
     for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
         size_t left = object.sealed_size - cuts[i];
         refuses(&object, object.sealed, left, object.plain_size);
@@ -223,7 +217,6 @@ static void longer_objects_are_refused(void **state) {
     struct object object = object_new(2 * CHUNK);
     uint64_t plain;
 
-    (void)state;
     memset(object.sealed + object.sealed_size, 0, 64);
     refuses(&object, object.sealed, object.sealed_size + 1, object.plain_size);
     refuses(&object, object.sealed, object.sealed_size + 33, object.plain_size);
@@ -236,7 +229,6 @@ static void chunks_keep_their_places(void **state) {
     struct object object = object_new(4 * CHUNK);
     unsigned char *first = object.sealed + ENVELOPE_HEADER_BYTES, *swap = malloc(WHOLE);
 
-    (void)state;
     for (size_t a = 0; a < 4; a++)
         for (size_t b = a + 1; b < 4; b++)
             for (int turn = 0; turn < 2; turn++) { /* there, and back */
@@ -255,7 +247,6 @@ static void chunks_keep_their_places(void **state) {
 static void chunks_stay_in_their_object(void **state) {
     struct object one = object_new(2 * CHUNK), other = object_new(2 * CHUNK); /* even under the same key */
 
-    (void)state;
     memcpy(one.sealed + ENVELOPE_HEADER_BYTES, other.sealed + ENVELOPE_HEADER_BYTES, WHOLE);
     refuses(&one, one.sealed, one.sealed_size, one.plain_size);
     memcpy(other.sealed, one.sealed, ENVELOPE_HEADER_BYTES);
@@ -268,7 +259,6 @@ static void another_key_does_not_open(void **state) {
     struct object object = object_new(100);
     unsigned char wrong[ENVELOPE_KEY_BYTES];
 
-    (void)state;
     memcpy(wrong, key, sizeof wrong);
     wrong[31] ^= 1;
     assert_null(envelope_open(wrong, object.sealed));
@@ -279,7 +269,6 @@ static void impossible_chunks_are_refused(void **state) {
     struct envelope *envelope = envelope_new(key);
     unsigned char *out = malloc(WHOLE);
 
-    (void)state;
     assert_int_equal(envelope_seal_chunk(envelope, 0, false, out, 5, out), -1);
     assert_int_equal(envelope_seal_chunk(envelope, 1, true, out, 0, out), -1);
     assert_int_equal(envelope_seal_chunk(envelope, UINT64_C(1) << 32, true, out, 5, out), -1);
@@ -306,7 +295,6 @@ static void seals_belong_to_an_object_and_a_key(void **state) {
     unsigned char data[ENVELOPE_KEY_BYTES], back[ENVELOPE_KEY_BYTES];
     char seal[KEYRING_SEAL_MAX], again[KEYRING_SEAL_MAX];
 
-    (void)state;
     assert_int_equal(keyring_make(old, "t/object", data, seal), 0);
     assert_int_equal(keyring_unwrap(old, "t/object", seal, back), KEYRING_OK);
     assert_memory_equal(data, back, sizeof data);
@@ -344,7 +332,6 @@ static void wrong_keys_are_refused(void **state) {
     struct keyring *named = keyring_of("00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
     struct keyring *none = keyring_of("# nothing\n");
 
-    (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         assert_null(keyring_of(wrong[i]));
     assert_int_equal(strlen(keyring_id(named)), 16);
@@ -357,7 +344,6 @@ static void links_are_signed(void **state) {
     struct keyring *old = keyring_of(KEY_A), *both = keyring_of(KEY_B "\n" KEY_A), *new = keyring_of(KEY_B);
     char signature[KEYRING_LINK_TEXT];
 
-    (void)state;
     assert_int_equal(keyring_link(old, "text", signature), 0);
     assert_true(keyring_link_is_good(both, "text", signature));
     assert_false(keyring_link_is_good(both, "texts", signature));
@@ -373,7 +359,6 @@ static void what_is_for_nobody_is_refused(void **state) {
     unsigned char back[ENVELOPE_KEY_BYTES];
     char text[108];
 
-    (void)state;
     memset(text, 'A', sizeof text);
     text[107] = '\0';
     assert_int_equal(keyring_receive(keyring, text, back), -1); /* a sender's key of zeros */

@@ -18,7 +18,6 @@ static void test_tenants_share_by_cost(void **state) {
     double used[] = {0, 0};
     struct fair_wish wish = wish_for(40);
 
-    (void)state;
     assert_int_equal(fair_choose(lanes, 2, used, &wish), 40);
     assert_int_equal(lanes[0].asked, 30);
     assert_int_equal(lanes[1].asked, 10);
@@ -31,7 +30,6 @@ static void test_least_used_goes_first(void **state) {
     double used[] = {500, 2};
     struct fair_wish wish = wish_for(5);
 
-    (void)state;
     assert_int_equal(fair_choose(lanes, 2, used, &wish), 5);
     assert_int_equal(lanes[0].asked, 0);
     assert_int_equal(lanes[1].asked, 5);
@@ -44,7 +42,6 @@ static void test_bands_come_before_tenants(void **state) {
     double used[] = {0, 1000};
     struct fair_wish wish = wish_for(5);
 
-    (void)state;
     assert_int_equal(fair_choose(lanes, 2, used, &wish), 5);
     assert_int_equal(lanes[1].asked, 2);
     assert_int_equal(lanes[1].sequence, 1);
@@ -60,7 +57,6 @@ static void test_overdue_band_gets_one_in_eight(void **state) {
     unsigned turn = 0;
     uint64_t of[3] = {0};
 
-    (void)state;
     /* Also when there is one place at a time. */
     for (int i = 0; i < 80; i++) {
         struct fair_wish wish = wish_for(1);
@@ -83,7 +79,6 @@ static void test_strict_without_ageing(void **state) {
     double used[] = {0};
     struct fair_wish wish = wish_for(32);
 
-    (void)state;
     assert_int_equal(fair_choose(lanes, 2, used, &wish), 32);
     assert_int_equal(lanes[0].asked, 32);
 }
@@ -95,7 +90,6 @@ static void test_limits_and_closed_lanes(void **state) {
     double used[] = {0, 0, 0};
     struct fair_wish wish = wish_for(10);
 
-    (void)state;
     assert_int_equal(fair_choose(lanes, 3, used, &wish), 3);
     assert_int_equal(lanes[0].asked, 3);
     assert_int_equal(lanes[1].asked + lanes[2].asked, 0);
@@ -110,7 +104,6 @@ static void test_rooms_of_classes(void **state) {
     struct fair_wish wish = {
         .room = {2, 5, 0}, .is_shared = {false, false, true}, .long_room = 2, .jobs = 100};
 
-    (void)state;
     assert_int_equal(fair_choose(lanes, 3, used, &wish), 7);
     assert_int_equal(lanes[1].asked, 5);
     assert_int_equal(lanes[0].asked + lanes[2].asked, 2);
@@ -123,7 +116,6 @@ static void test_long_jobs_leave_the_reserve(void **state) {
     double used[] = {0};
     struct fair_wish wish = wish_for(8);
 
-    (void)state;
     wish.long_room = fair_long_places(8, 8);
     assert_int_equal(fair_choose(lanes, 2, used, &wish), 8);
     assert_int_equal(lanes[0].asked, 7);
@@ -140,7 +132,6 @@ static void test_many_places_are_all_given(void **state) {
     struct fair_wish wish = wish_for(1000);
     uint64_t most = 0;
 
-    (void)state;
     for (size_t i = 0; i < 400; i++)
         lanes[i] = (struct fair_lane){.tenant = i, .room = FAIR_UNLIMITED, .cost_ms = 5};
     assert_int_equal(fair_choose(lanes, 400, used, &wish), 1000);
@@ -150,7 +141,6 @@ static void test_many_places_are_all_given(void **state) {
 }
 
 static void test_usage_halves_and_joins(void **state) {
-    (void)state;
     assert_true(fair_decay(100, 60000) > 49.99 && fair_decay(100, 60000) < 50.01);
     assert_true(fair_decay(100, 0) >= 100 && fair_decay(100, -5) >= 100);
     assert_true(fair_join(5, 70) >= 70);

@@ -91,7 +91,6 @@ static const struct {
 };
 
 static void test_cuts_change_nothing(void **state) {
-    (void)state;
     for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
         for (size_t cut = 0; cut < 12; cut++) {
             for (uint32_t seed = 1; seed < 12; seed++) {
@@ -110,7 +109,6 @@ static void test_any_bytes_come_through(void **state) {
     static const char pieces[] = "\r\n--b0undary\r\n\r-b0-";
     uint32_t seed = 4711;
 
-    (void)state;
     for (int round = 0; round < 300; round++) {
         struct buffer form, out, wanted;
         char body[600];
@@ -143,7 +141,6 @@ static void test_any_bytes_come_through(void **state) {
 static void test_limits(void **state) {
     struct buffer form, out;
 
-    (void)state;
     buffer_init(&form, 1 << 20);
     buffer_init(&out, 1 << 20);
     for (int i = 0; i < 11; i++)
@@ -180,7 +177,6 @@ static void test_content_types(void **state) {
          "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")};
     struct form *form = form_new("Multipart/Form-Data; charset=utf-8; Boundary=\"a b\"", 1);
 
-    (void)state;
     assert_non_null(form);
     form_free(form);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)

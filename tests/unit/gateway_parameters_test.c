@@ -24,7 +24,6 @@ static bool fits(const char *type, const char *text) {
 }
 
 static void every_row_is_a_processor_and_its_defaults_fit(void **state) {
-    (void)state;
     for (size_t i = 0; i < catalog_row_count; i++) {
         const struct catalog_row *row = &catalog_rows[i];
         assert_non_null(processor_find(row->type));
@@ -99,7 +98,6 @@ static void values_fit_or_not(void **state) {
         {"extract_pdf", "{}", true},
         {"extract_pdf", "{\"any\":1}", false},
     };
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         if (fits(cases[i].type, cases[i].parameters) != cases[i].good) {
             fail_msg("%s %s", cases[i].type, cases[i].parameters);
@@ -108,7 +106,6 @@ static void values_fit_or_not(void **state) {
 }
 
 static void a_refusal_names_the_place_and_what_would_be_right(void **state) {
-    (void)state;
     json_t *parameters = json_loads("{\"schema\":{\"max_kb\":-1},\"crop\":7}", 0, NULL);
     json_t *errors = parameters_check(catalog_find("portal_photo"), parameters);
     const char *words = json_string_value(json_array_get(json_object_get(errors, "schema.max_kb"), 0));
@@ -120,7 +117,6 @@ static void a_refusal_names_the_place_and_what_would_be_right(void **state) {
 }
 
 static void long_parameters_are_refused(void **state) {
-    (void)state;
     char text[3000 + 40] = "{\"pages\":\"";
     for (size_t i = strlen(text); i < 3000; i += 2) {
         memcpy(text + i, "1,", 3);

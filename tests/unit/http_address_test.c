@@ -111,7 +111,6 @@ static bool is_global(const char *text) {
 }
 
 static void global_addresses_pass(void **state) {
-    (void)state;
     for (size_t i = 0; i < sizeof(global) / sizeof(global[0]); i++) {
         if (!is_global(global[i]))
             fail_msg("%s must pass", global[i]);
@@ -119,7 +118,6 @@ static void global_addresses_pass(void **state) {
 }
 
 static void special_addresses_do_not(void **state) {
-    (void)state;
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         if (is_global(refused[i]))
             fail_msg("%s must not pass", refused[i]);
@@ -127,7 +125,6 @@ static void special_addresses_do_not(void **state) {
 }
 
 static void mapping_never_widens(void **state) {
-    (void)state;
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         struct in_addr four;
         struct sockaddr_in6 six = {.sin6_family = AF_INET6};
@@ -142,7 +139,6 @@ static void mapping_never_widens(void **state) {
 static void other_families_do_not_pass(void **state) {
     struct sockaddr_un local = {.sun_family = AF_UNIX, .sun_path = "/x"};
 
-    (void)state;
     assert_false(http_address_is_global((struct sockaddr *)&local));
 }
 

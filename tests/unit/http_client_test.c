@@ -62,7 +62,6 @@ static struct outcome {
 } outcome;
 
 static void give_up(void *context) {
-    (void)context;
     loop_stop(loop, 99);
 }
 
@@ -99,7 +98,6 @@ static void on_bytes(void *context, uint32_t events) {
     struct visitor *visitor = context;
     char bytes[65536];
 
-    (void)events;
     ssize_t got = read(visitor->fd, bytes, sizeof(bytes));
     if (got <= 0) {
         leave(visitor);
@@ -114,8 +112,6 @@ static void on_bytes(void *context, uint32_t events) {
 static void on_visitor(void *context, uint32_t events) {
     struct visitor *visitor = &stand_in.visitors[stand_in.accepted % VISITORS];
 
-    (void)context;
-    (void)events;
     if (visitor->fd >= 0)
         leave(visitor);
     visitor->fd = accept(stand_in.listen_fd, NULL, NULL);
@@ -128,7 +124,6 @@ static int start(void **state) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(address);
 
-    (void)state;
     loop = loop_new();
     deadline = loop_timer_new(loop, give_up, NULL);
     loop_timer_set(deadline, 15000);
@@ -149,7 +144,6 @@ static int start(void **state) {
 }
 
 static int finish(void **state) {
-    (void)state;
     http_client_free(client);
     for (size_t i = 0; i < VISITORS; i++) {
         if (stand_in.visitors[i].fd >= 0)
@@ -162,7 +156,6 @@ static int finish(void **state) {
 }
 
 static void on_done(void *context, const struct http_client_reply *reply) {
-    (void)context;
     outcome.calls++;
     outcome.error = reply->error;
     outcome.status = reply->status;
@@ -221,7 +214,6 @@ static void a_download_is_written_and_hashed(void **state) {
     struct http_client_request request = make_own("GET", "/a%20b?x=1");
     char written[8] = {0};
 
-    (void)state;
     stand_in.reply =
         "HTTP/1.1 200 OK\r\nETag: \"e1\"\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nabc";
     request.sink_fd = memory_file("");
@@ -246,7 +238,6 @@ static void an_error_answer_stays_out_of_the_sink(void **state) {
     struct http_client_request request = make_own("GET", "/");
     char written[8];
 
-    (void)state;
     stand_in.reply = "HTTP/1.1 503 No\r\nRetry-After: 7\r\nContent-Length: 8\r\n\r\nSlowDown";
     request.sink_fd = memory_file("");
     request.hash = true;
@@ -287,7 +278,6 @@ static const struct misbehaviour {
 };
 
 static void misbehaving_servers_by_table(void **state) {
-    (void)state;
     for (size_t i = 0; i < sizeof(misbehaviours) / sizeof(misbehaviours[0]); i++) {
         struct http_client_request request = make_own("GET", "/");
         unsigned accepted = stand_in.accepted;
@@ -309,7 +299,6 @@ static void endless_heads_are_cut(void **state) {
     struct http_client_request request = make_own("GET", "/");
     struct buffer reply;
 
-    (void)state;
     buffer_init(&reply, 4 << 20);
     (void)buffer_append_text(&reply, "HTTP/1.1 200 OK\r\n");
     for (int i = 0; i < 20000; i++)
@@ -324,7 +313,6 @@ static void silence_ends_at_the_deadline(void **state) {
     struct http_client_request request = make_own("GET", "/");
     int64_t begin_ms = clock_monotonic_ms();
 
-    (void)state;
     request.timeout_ms = 300;
     run(&request);
     assert_int_equal(outcome.error, HTTP_CLIENT_TIMEOUT);
@@ -334,7 +322,6 @@ static void silence_ends_at_the_deadline(void **state) {
 static void a_trickle_is_too_slow(void **state) {
     struct http_client_request request = make_own("GET", "/");
 
-    (void)state;
     stand_in.reply =
         "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nsome bytes that come very slowly, one by one, "
         "and would take two minutes in all";
@@ -349,7 +336,6 @@ static void nobody_there(void **state) {
     struct http_client_request request;
     char url[64];
 
-    (void)state;
     loop_watch_free(stand_in.watch);
     close(stand_in.listen_fd); /* its port refuses now */
     stand_in.listen_fd = dup(0);
@@ -365,7 +351,6 @@ static void nobody_there(void **state) {
 static void unknown_names_do_not_resolve(void **state) {
     struct http_client_request request = make("GET", "http://no-such-host.invalid/");
 
-    (void)state;
     request.timeout_ms = 12000;
     run(&request);
     assert_int_equal(outcome.error, HTTP_CLIENT_RESOLVE);
@@ -376,7 +361,6 @@ static void addresses_inside_are_blocked(void **state) {
         "127.0.0.1",          "localhost", "2130706433", "0x7f000001",      "0177.1",  "127.1",
         "[::ffff:127.0.0.1]", "[::1]",     "0.0.0.0",    "169.254.169.254", "10.0.0.1"};
 
-    (void)state;
     for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
         char url[80];
         assert_int_equal(text_format(url, sizeof(url), "http://%s:%u/", hosts[i], stand_in.port), 0);
@@ -393,7 +377,6 @@ static void addresses_inside_are_blocked(void **state) {
 static void a_warm_connection_inside_is_not_borrowed(void **state) {
     struct http_client_request request = make_own("GET", "/");
 
-    (void)state;
     stand_in.reply = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     stand_in.keep_open = true;
     run(&request);
@@ -420,7 +403,6 @@ static void bad_urls_are_refused(void **state) {
                                        "http://",
                                        "http://127.0.0.1:99999/"};
 
-    (void)state;
     for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
         struct http_client_request request = make("GET", urls[i]);
         memset(&outcome, 0, sizeof(outcome));
@@ -434,7 +416,6 @@ static void a_header_cannot_carry_a_line_end(void **state) {
     const char *const headers[] = {"X: a\r\nY: b", NULL};
     struct http_client_request request = make_own("GET", "/");
 
-    (void)state;
     request.headers = headers;
     run(&request);
     assert_int_equal(outcome.error, HTTP_CLIENT_OTHER);
@@ -447,7 +428,6 @@ static void an_upload_is_sent_whole_and_without_waiting(void **state) {
     size_t size = 3000000;
     char *content = malloc(size + 1);
 
-    (void)state;
     assert_non_null(content);
     memset(content, 'u', size);
     content[size] = '\0';
@@ -473,7 +453,6 @@ static void an_upload_is_sent_whole_and_without_waiting(void **state) {
 static void an_upload_that_is_shorter_than_said_fails(void **state) {
     struct http_client_request request = make_own("PUT", "/key");
 
-    (void)state;
     stand_in.body_awaited = 10;
     request.upload_fd = memory_file("abc");
     request.upload_bytes = 10;
@@ -485,7 +464,6 @@ static void an_upload_that_is_shorter_than_said_fails(void **state) {
 static void empty_uploads_and_texts_have_lengths(void **state) {
     struct http_client_request request = make_own("PUT", "/key");
 
-    (void)state;
     stand_in.reply = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
     request.upload_fd = memory_file("");
     run(&request);
@@ -509,7 +487,6 @@ static void empty_uploads_and_texts_have_lengths(void **state) {
 static void a_head_request_learns_the_length(void **state) {
     struct http_client_request request = make_own("HEAD", "/key");
 
-    (void)state;
     stand_in.reply = "HTTP/1.1 200 OK\r\nContent-Length: 123456789\r\nETag: x\r\n\r\n";
     request.max_bytes = 0;
     run(&request);
@@ -521,7 +498,6 @@ static void a_head_request_learns_the_length(void **state) {
 static void other_methods_are_sent_as_they_are(void **state) {
     struct http_client_request request = make_own("DELETE", "/key");
 
-    (void)state;
     stand_in.reply = "HTTP/1.1 200 OK\r\n\r\n";
     run(&request);
     assert_int_equal(outcome.status, 200);
@@ -532,7 +508,6 @@ static void other_methods_are_sent_as_they_are(void **state) {
 static void a_sink_that_refuses_ends_the_transfer(void **state) {
     struct http_client_request request = make_own("GET", "/");
 
-    (void)state;
     stand_in.reply = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
     request.sink_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     run(&request);
@@ -543,7 +518,6 @@ static void a_sink_that_refuses_ends_the_transfer(void **state) {
 static void connections_are_used_again(void **state) {
     struct http_client_request request = make_own("GET", "/");
 
-    (void)state;
     stand_in.reply = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     stand_in.keep_open = true;
     for (unsigned i = 1; i <= 3; i++) {
@@ -559,7 +533,6 @@ static void connections_are_used_again(void **state) {
 static void proxies_of_the_environment_are_ignored(void **state) {
     struct http_client_request request = make_own("GET", "/");
 
-    (void)state;
     setenv("http_proxy", "http://127.0.0.1:1", 1);
     setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
     stand_in.reply = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -572,7 +545,6 @@ static void proxies_of_the_environment_are_ignored(void **state) {
 static void plain_text_is_not_tls(void **state) {
     char url[64];
 
-    (void)state;
     stand_in.reply = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n\r\n\r\n";
     assert_int_equal(text_format(url, sizeof(url), "https://127.0.0.1:%u/", stand_in.port), 0);
     struct http_client_request request = make("GET", url);
@@ -630,7 +602,6 @@ static void run_until_connected(const char *url) {
 static void certificates_are_checked(void **state) {
     char directory[] = "/tmp/http_client_test.XXXXXX", file[64], url[64];
 
-    (void)state;
     if (access("/usr/bin/openssl", X_OK) != 0)
         skip();
     assert_non_null(mkdtemp(directory));
@@ -665,8 +636,6 @@ static struct http_transfer *other;
 static unsigned other_calls;
 
 static void on_other(void *context, const struct http_client_reply *reply) {
-    (void)context;
-    (void)reply;
     other_calls++;
 }
 
@@ -678,7 +647,6 @@ static void cancel_other(void *context, const struct http_client_reply *reply) {
 static void a_cancelled_transfer_is_never_done(void **state) {
     struct http_client_request request = make_own("GET", "/");
 
-    (void)state;
     other_calls = 0;
     request.timeout_ms = 200;
     other = http_client_start(client, &request, on_other, NULL);
@@ -700,7 +668,6 @@ static void a_transfer_may_be_cancelled_in_its_own_end(void **state) {
     struct http_client_request request = make("GET", "file:///");
     struct http_transfer *self;
 
-    (void)state;
     self = http_client_start(client, &request, on_self, &self);
     assert_int_equal(loop_run(loop), 0);
     assert_int_equal(outcome.calls, 1);
@@ -709,7 +676,6 @@ static void a_transfer_may_be_cancelled_in_its_own_end(void **state) {
 static void freeing_the_client_ends_all_without_a_word(void **state) {
     struct http_client_request request = make_own("GET", "/");
 
-    (void)state;
     other_calls = 0;
     for (int i = 0; i < 3; i++)
         http_client_start(client, &request, on_other, NULL);
@@ -723,8 +689,6 @@ static void freeing_the_client_ends_all_without_a_word(void **state) {
 static unsigned progress_calls;
 
 static void on_progress(void *context, uint64_t received, uint64_t sent) {
-    (void)context;
-    (void)sent;
     assert_true(received <= 100);
     progress_calls++;
 }
@@ -732,7 +696,6 @@ static void on_progress(void *context, uint64_t received, uint64_t sent) {
 static void progress_is_told(void **state) {
     struct http_client_request request = make_own("GET", "/");
 
-    (void)state;
     progress_calls = 0;
     stand_in.reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab";
     stand_in.trickle = true;

@@ -86,7 +86,6 @@ static int status_of(const struct guard *guard) {
 }
 
 static void verdict_by_table_in_all_pieces(void **state) {
-    (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         size_t size = strlen(rows[i].bytes);
         for (size_t piece = 1; piece <= size; piece++) {
@@ -108,7 +107,6 @@ static void nothing_of_a_refused_message_is_handed_on(void **state) {
     char bytes[256];
     struct guard guard;
 
-    (void)state;
     size_t size = (size_t)snprintf(bytes, sizeof(bytes), "%s%s", good, bad);
     guard_init(&guard);
     assert_int_equal(guard_feed(&guard, bytes, size), strlen(good));
@@ -131,7 +129,6 @@ static void a_control_byte_is_refused_wherever_it_stands(void **state) {
     const char *head = "GET /a HTTP/1.1\r\nHost: x\r\nA: b\r\n\r\n";
     const char bytes[] = {0, 1, 8, 0x0b, 0x0c, 0x0e, 0x1b, 0x1f, 0x7f};
 
-    (void)state;
     for (size_t at = 0; at < strlen(head); at++) {
         for (size_t i = 0; i < sizeof(bytes); i++) {
             char changed[64];
@@ -165,7 +162,6 @@ static int flood(const char *start, const char *unit, size_t count) {
     "A: 12345" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "\r\n"
 
 static void sizes_are_bounded_before_the_end_comes(void **state) {
-    (void)state;
     assert_int_equal(flood("", "A", 64), 0);
     assert_int_equal(flood("", "A", 65), 501);
     assert_int_equal(flood("GET /", "a", 8000), 0);
@@ -198,7 +194,6 @@ static void random_bytes_do_no_harm(void **state) {
                                         "\x80"};
     unsigned seed = 1;
 
-    (void)state;
     for (int round = 0; round < 20000; round++) {
         struct guard guard;
         uint64_t messages = 0;

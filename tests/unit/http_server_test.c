@@ -43,7 +43,6 @@ static struct program {
 } program;
 
 static void give_up(void *context) {
-    (void)context;
     loop_stop(loop, 99);
 }
 
@@ -68,7 +67,6 @@ static int on_begin(void *context, struct http_request *request, struct http_pla
 }
 
 static int on_body(void *context, struct http_request *request, const char *bytes, size_t size) {
-    (void)context;
     assert_non_null(bytes);
     assert_true(size > 0);
     program.parts++;
@@ -76,7 +74,6 @@ static int on_body(void *context, struct http_request *request, const char *byte
 }
 
 static void on_complete(void *context, struct http_request *request) {
-    (void)context;
     program.completed++;
     if (program.on_complete != NULL)
         program.on_complete(request);
@@ -85,7 +82,6 @@ static void on_complete(void *context, struct http_request *request) {
 }
 
 static void on_closed(void *context, struct http_request *request) {
-    (void)context;
     assert_non_null(http_request_path(request)); /* still valid here */
     program.closed++;
 }
@@ -109,8 +105,6 @@ static unsigned count_wanted(void) {
 static void on_client(void *context, uint32_t events) {
     char bytes[65536];
 
-    (void)context;
-    (void)events;
     ssize_t got = read(client_fd, bytes, sizeof(bytes));
     if (got > 0)
         assert_int_equal(buffer_append(&received, bytes, (size_t)got), 0);
@@ -138,7 +132,6 @@ static struct http_server_options make_options(void) {
 static int start(void **state) {
     struct http_server_options options = make_options();
 
-    (void)state;
     loop = loop_new();
     deadline = loop_timer_new(loop, give_up, NULL);
     loop_timer_set(deadline, 10000);
@@ -153,7 +146,6 @@ static int start(void **state) {
 }
 
 static int finish(void **state) {
-    (void)state;
     http_server_free(server);
     server = NULL;
     loop_watch_free(client_watch);
@@ -179,7 +171,6 @@ static bool has(const char *text) {
 }
 
 static void stop_now(void *context) {
-    (void)context;
     loop_stop(loop, 0);
 }
 
@@ -196,7 +187,6 @@ static void run_for(int64_t delay_ms) {
     "POST " path " HTTP/1.1\r\nHost: x\r\nContent-Length: " body_size "\r\n\r\n" body
 
 static void requests_are_begun_completed_and_closed_once(void **state) {
-    (void)state;
     say(GET("/a") POST("/b", "3", "abc") GET("/c"));
     listen_for("done", 3);
     assert_int_equal(program.begun, 3);
@@ -209,7 +199,6 @@ static void requests_are_begun_completed_and_closed_once(void **state) {
 }
 
 static void errors_of_the_server_speak_the_programs_tongue(void **state) {
-    (void)state;
     say("GET / HTTP/1.1\r\n\r\n");
     listen_for(NULL, 0);
     assert_true(has("HTTP/1.1 400 Bad Request\r\n"));
@@ -219,7 +208,6 @@ static void errors_of_the_server_speak_the_programs_tongue(void **state) {
 }
 
 static void a_body_over_the_limit_does_not_reach_the_program(void **state) {
-    (void)state;
     say(POST("/", "101", ""));
     listen_for(NULL, 0);
     assert_true(has("HTTP/1.1 413 "));
@@ -229,12 +217,10 @@ static void a_body_over_the_limit_does_not_reach_the_program(void **state) {
 }
 
 static void refuse_in_begin(struct http_request *request, struct http_plan *plan) {
-    (void)plan;
     respond_text(request, 403, "refused");
 }
 
 static void a_refusal_in_begin_needs_no_body(void **state) {
-    (void)state;
     program.on_begin = refuse_in_begin;
     program.begin_result = -1;
     say(GET("/") GET("/again")); /* without a body the connection goes on */
@@ -247,11 +233,9 @@ static void a_refusal_in_begin_needs_no_body(void **state) {
 }
 
 static void say_nothing(struct http_request *request) {
-    (void)request;
 }
 
 static void an_answer_may_come_later(void **state) {
-    (void)state;
     program.on_complete = say_nothing;
     say(GET("/a%20b?x=1&y=%41&x=2&z"));
     run_for(50);
@@ -288,7 +272,6 @@ static int pause_body(struct http_request *request) {
 }
 
 static void a_paused_body_waits(void **state) {
-    (void)state;
     program.on_begin = stream_bodies;
     program.on_body = pause_body;
     say("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
@@ -307,7 +290,6 @@ static void a_paused_body_waits(void **state) {
 }
 
 static void a_paused_body_can_be_refused(void **state) {
-    (void)state;
     program.on_begin = stream_bodies;
     program.on_body = pause_body;
     say("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
@@ -322,12 +304,10 @@ static void a_paused_body_can_be_refused(void **state) {
 }
 
 static int go_on(struct http_request *request) {
-    (void)request;
     return 0;
 }
 
 static void an_unpaused_body_can_be_refused_from_outside(void **state) {
-    (void)state;
     program.on_begin = stream_bodies;
     program.on_body = go_on;
     say("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
@@ -340,7 +320,6 @@ static void an_unpaused_body_can_be_refused_from_outside(void **state) {
 }
 
 static void a_second_answer_is_ignored(void **state) {
-    (void)state;
     program.on_complete = say_nothing;
     say(GET("/"));
     run_for(50);
@@ -357,7 +336,6 @@ static void open_stream(struct http_request *request) {
 }
 
 static void a_stream_is_bounded(void **state) {
-    (void)state;
     program.on_complete = open_stream;
     say(GET("/"));
     run_for(50);
@@ -373,7 +351,6 @@ static void a_stream_is_bounded(void **state) {
 }
 
 static void a_stream_ends_well(void **state) {
-    (void)state;
     program.on_complete = open_stream;
     say(GET("/"));
     run_for(50);
@@ -394,7 +371,6 @@ static void send_file(struct http_request *request) {
 }
 
 static void a_part_of_a_file(void **state) {
-    (void)state;
     program.on_complete = send_file;
     say(GET("/"));
     listen_for("\r\n\r\n3456", 1);
@@ -402,7 +378,6 @@ static void a_part_of_a_file(void **state) {
 }
 
 static void freeing_closes_what_waits(void **state) {
-    (void)state;
     program.on_complete = say_nothing;
     say(GET("/"));
     run_for(50);
@@ -413,7 +388,6 @@ static void freeing_closes_what_waits(void **state) {
 }
 
 static void draining_lets_the_last_answer_out(void **state) {
-    (void)state;
     program.on_complete = say_nothing;
     say(GET("/"));
     run_for(50);
@@ -433,7 +407,6 @@ static void a_listening_socket_can_be_given(void **state) {
     struct http_server_options options = make_options();
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
-    (void)state;
     options.listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     assert_int_equal(bind(options.listen_fd, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(listen(options.listen_fd, 8), 0);
@@ -451,7 +424,6 @@ static void a_listening_socket_can_be_given(void **state) {
 static void a_port_in_use_or_a_bad_address_is_an_error(void **state) {
     struct http_server_options options = make_options();
 
-    (void)state;
     options.port = http_server_port(server);
     assert_null(http_server_new(loop, &options, &handlers, &program));
     options.address = "localhost";
@@ -462,7 +434,6 @@ static void a_port_in_use_or_a_bad_address_is_an_error(void **state) {
 static void a_port_can_be_shared(void **state) {
     struct http_server_options options = make_options();
 
-    (void)state;
     options.reuse_port = true;
     struct http_server *one = http_server_new(loop, &options, &handlers, &program);
     assert_non_null(one);
@@ -474,7 +445,6 @@ static void a_port_can_be_shared(void **state) {
 }
 
 static void statuses_have_names(void **state) {
-    (void)state;
     assert_string_equal(http_status_text(404), "Not Found");
     assert_string_equal(http_status_text(599), "Unknown");
 }

@@ -40,7 +40,6 @@ static void extensions_are_cleaned(void **state) {
     };
     char extension[64];
 
-    (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         key_extension(extension, sizeof(extension), rows[i].filename);
         assert_string_equal(extension, rows[i].extension);
@@ -65,7 +64,6 @@ static int derivative(char *key, const char *kind, const char *extension, const 
 static void keys_have_the_layout_of_the_api(void **state) {
     char key[KEY_MAX];
 
-    (void)state;
     assert_int_equal(key_original(key, sizeof(key), TENANT, OWNER, FILE_ID, "pdf"), 0);
     assert_string_equal(key, "t/" TENANT "/u/" OWNER "/" FILE_ID ".pdf");
     assert_int_equal(derivative(key, "thumb_400", "webp", JOB, 1, true), 0);
@@ -78,7 +76,6 @@ static void keys_of_two_leases_differ(void **state) {
     char first[KEY_MAX];
     char second[KEY_MAX];
 
-    (void)state;
     assert_int_equal(derivative(first, "text", "txt", JOB, 1, false), 0);
     assert_int_equal(derivative(second, "text", "txt", JOB, 2, false), 0);
     assert_string_not_equal(first, second);
@@ -94,7 +91,6 @@ static void published_keys_are_keys_of_the_other_bucket(void **state) {
                                     .published = true};
     char key[KEY_MAX];
 
-    (void)state;
     assert_int_equal(key_derivative(key, sizeof(key), &parts), 0);
     assert_string_equal(key, "published/" TENANT "/" FILE_ID "/published_thumb." JOB "-3.webp");
     assert_true(key_is_valid(key) && key_is_published(key));
@@ -105,7 +101,6 @@ static void published_keys_are_keys_of_the_other_bucket(void **state) {
 }
 
 static void sources_outside_are_no_keys(void **state) {
-    (void)state;
     assert_string_equal(key_source("source:" FILE_ID "/lots/12/a b.jpg"), "lots/12/a b.jpg");
     assert_null(key_source("source:" FILE_ID "/"));
     assert_null(key_source("source:lots/12"));
@@ -117,7 +112,6 @@ static void bad_parts_make_no_key(void **state) {
     char key[KEY_MAX];
     char small[40];
 
-    (void)state;
     assert_int_equal(key_original(key, sizeof(key), "..", OWNER, FILE_ID, "pdf"), -1);
     assert_int_equal(key_original(key, sizeof(key), TENANT, OWNER, FILE_ID, ""), -1);
     assert_int_equal(key_original(key, sizeof(key), TENANT, OWNER, FILE_ID, "p/f"), -1);
@@ -152,7 +146,6 @@ static void only_keys_pass_for_keys(void **state) {
         "t/" TENANT "/derived/" FILE_ID "/text." JOB "-1.txt.exe",
     };
 
-    (void)state;
     for (size_t i = 0; i < COUNT(bad); i++)
         assert_false(key_is_valid(bad[i]));
     assert_true(key_is_valid("t/" TENANT "/u/" OWNER "/" FILE_ID ".pdf"));
@@ -183,7 +176,6 @@ static void classes_have_folders_of_their_own(void **state) {
     struct key_parts parts = {.file = FILE_ID, .extension = "csv", .job = JOB, .epoch = 3, .first = true};
     char key[KEY_MAX];
 
-    (void)state;
     for (size_t i = 0; i < COUNT(bad); i++)
         assert_false(key_is_valid(bad[i]));
     assert_int_equal(key_retained(key, sizeof key, CLASS, OWNER, FILE_ID, "pdf"), 0);

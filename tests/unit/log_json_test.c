@@ -35,7 +35,6 @@ static void pairs_become_members(void **state) {
     };
     char line[512];
 
-    (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         size_t size = log_json_line(line, sizeof line - 1, "level=info", cases[i].message);
         line[size] = '\0';
@@ -49,7 +48,6 @@ static void every_line_parses(void **state) {
     char line[700];
     uint32_t seed = 12345;
 
-    (void)state;
     for (int round = 0; round < 20000; round++) {
         size_t length = (size_t)(round % 599);
         for (size_t i = 0; i < length; i++) {

@@ -22,7 +22,6 @@ static int saved_stderr;
 static int log_pipe[2];
 
 static int capture(void **state) {
-    (void)state;
     saved_stderr = dup(STDERR_FILENO);
     if (saved_stderr < 0 || pipe2(log_pipe, O_CLOEXEC) != 0 || fcntl(log_pipe[0], F_SETFL, O_NONBLOCK) != 0)
         return -1;
@@ -31,7 +30,6 @@ static int capture(void **state) {
 }
 
 static int release(void **state) {
-    (void)state;
     dup2(saved_stderr, STDERR_FILENO);
     close(saved_stderr);
     close(log_pipe[0]);
@@ -51,7 +49,6 @@ static const char *logged(void) {
 static void a_line_names_time_level_process_and_message(void **state) {
     char expected[64];
 
-    (void)state;
     log_info("job=%s attempt=%d", "j1", 3);
     const char *line = logged();
     assert_memory_equal(line, "ts=20", 5);
@@ -60,7 +57,6 @@ static void a_line_names_time_level_process_and_message(void **state) {
 }
 
 static void levels_below_the_threshold_are_silent(void **state) {
-    (void)state;
     log_debug("x=1");
     assert_string_equal(logged(), "");
     log_set_level(LOG_DEBUG);
@@ -76,7 +72,6 @@ static void levels_below_the_threshold_are_silent(void **state) {
 static void level_names(void **state) {
     enum log_level level;
 
-    (void)state;
     assert_int_equal(log_level_parse("error", &level), 0);
     assert_int_equal(level, LOG_ERROR);
     assert_int_equal(log_level_parse("debug", &level), 0);
@@ -86,7 +81,6 @@ static void level_names(void **state) {
 }
 
 static void text_from_outside_cannot_forge_a_line(void **state) {
-    (void)state;
     log_info("name=%s", "a\nts=2026 level=error\r\t\x1b[31m\x7f\xff\xc2\x85\xe2\x80\xa8 caf\xc3\xa9");
     const char *line = logged();
     assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
@@ -97,7 +91,6 @@ static void text_from_outside_cannot_forge_a_line(void **state) {
 static void a_long_line_is_cut_at_4096_bytes_and_still_ends(void **state) {
     static char text[10000];
 
-    (void)state;
     memset(text, 'x', sizeof(text) - 1);
     log_info("text=%s", text);
     const char *line = logged();
@@ -112,7 +105,6 @@ static void a_long_line_is_cut_at_4096_bytes_and_still_ends(void **state) {
 }
 
 static void errno_is_told_and_kept(void **state) {
-    (void)state;
     errno = EACCES;
     log_warn_errno("path=x");
     assert_int_equal(errno, EACCES);
@@ -126,7 +118,6 @@ static void errno_is_told_and_kept(void **state) {
 }
 
 static void a_stalled_reader_costs_lines_not_time(void **state) {
-    (void)state;
     int64_t start_ms = clock_monotonic_ms();
     for (int i = 0; i < 3000; i++)
         log_info("number=%d padding=%0200d", i, 0); /* about 800 kB; the pipe holds 64 */
@@ -142,7 +133,6 @@ static void a_stalled_reader_costs_lines_not_time(void **state) {
 }
 
 static void a_reader_that_went_away_is_survived(void **state) {
-    (void)state;
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     dup2(null, log_pipe[0]); /* closes the read end */
     close(null);
@@ -160,7 +150,6 @@ static void a_reader_that_went_away_is_survived(void **state) {
 }
 
 static void fatal_says_why_and_exits_1(void **state) {
-    (void)state;
     pid_t pid = fork();
     if (pid == 0) {
         errno = ENOSPC;

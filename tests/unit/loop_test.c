@@ -23,12 +23,10 @@ static char trace[256];
 static int pair[2];
 
 static void give_up(void *context) {
-    (void)context;
     loop_stop(loop, 99);
 }
 
 static int start(void **state) {
-    (void)state;
     loop = loop_new();
     deadline = loop_timer_new(loop, give_up, NULL);
     loop_timer_set(deadline, 5000);
@@ -37,7 +35,6 @@ static int start(void **state) {
 }
 
 static int finish(void **state) {
-    (void)state;
     loop_free(loop);
     close(pair[0]);
     close(pair[1]);
@@ -67,7 +64,6 @@ static struct loop_timer *timer_after(int64_t delay_ms, loop_timer_fn *fn, const
 }
 
 static void timers_run_in_the_order_of_their_deadlines(void **state) {
-    (void)state;
     int64_t start_us = clock_monotonic_us();
     timer_after(30, stop_timer, "d");
     timer_after(10, note_timer, "b");
@@ -81,7 +77,6 @@ static void timers_run_in_the_order_of_their_deadlines(void **state) {
 }
 
 static void a_timer_stopped_or_set_again_obeys_the_last_word(void **state) {
-    (void)state;
     struct loop_timer *stopped = timer_after(1, note_timer, "x");
     struct loop_timer *moved = timer_after(1, note_timer, "m");
     timer_after(10, note_timer, "b");
@@ -120,7 +115,6 @@ static void tick(void *context) {
 static void a_heap_of_many_timers_stays_in_order(void **state) {
     uint64_t random = 12345;
 
-    (void)state;
     ticks_left = TICKS;
     last_due_ms = 0;
     for (int i = 0; i < TICKS; i++)
@@ -147,7 +141,6 @@ static struct loop_timer *again;
 static int again_count;
 
 static void run_again(void *context) {
-    (void)context;
     again_count++;
     loop_timer_set(again, 0);
 }
@@ -155,14 +148,12 @@ static void run_again(void *context) {
 static void read_and_stop(void *context, uint32_t events) {
     char byte;
 
-    (void)context;
     assert_int_equal(events, LOOP_READ);
     assert_int_equal(read(pair[0], &byte, 1), 1);
     loop_stop(loop, 3);
 }
 
 static void a_timer_that_arms_itself_for_now_starves_nobody(void **state) {
-    (void)state;
     again_count = 0;
     again = timer_after(0, run_again, NULL);
     loop_watch_new(loop, pair[0], LOOP_READ, read_and_stop, NULL);
@@ -175,13 +166,11 @@ static struct loop_watch *watch;
 static uint32_t seen_events;
 
 static void record_and_stop(void *context, uint32_t events) {
-    (void)context;
     seen_events = events;
     loop_stop(loop, 4);
 }
 
 static void a_watch_reports_what_it_asks_for(void **state) {
-    (void)state;
     assert_int_equal(write(pair[1], "x", 1), 1);
     watch = loop_watch_new(loop, pair[0], LOOP_WRITE, record_and_stop, NULL);
     assert_int_equal(loop_run(loop), 4);
@@ -201,7 +190,6 @@ static void a_watch_reports_what_it_asks_for(void **state) {
 static void a_hangup_reaches_a_reader_and_not_a_paused_watch(void **state) {
     int ends[2];
 
-    (void)state;
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     watch = loop_watch_new(loop, ends[0], LOOP_READ, record_and_stop, NULL);
     close(ends[1]);
@@ -226,7 +214,6 @@ struct peer {
 static void free_the_other_and_myself(void *context, uint32_t events) {
     struct peer *this = context;
 
-    (void)events;
     this->calls++;
     loop_watch_free(this->other->watch);
     close(this->other->fd);
@@ -239,7 +226,6 @@ static void a_watch_freed_by_another_of_the_same_turn_stays_silent(void **state)
     struct peer peers[2] = {{.other = &peers[1], .fd = dup(pair[0])},
                             {.other = &peers[0], .fd = dup(pair[0])}};
 
-    (void)state;
     assert_int_equal(shutdown(pair[0], SHUT_RDWR), 0); /* readable and hung up */
     for (int i = 0; i < 2; i++)
         peers[i].watch = loop_watch_new(loop, peers[i].fd, LOOP_READ, free_the_other_and_myself, &peers[i]);
@@ -252,7 +238,6 @@ static int silent[2];
 static void new_on_the_same_number(void *context, uint32_t events) {
     struct peer *this = context;
 
-    (void)events;
     this->calls++;
     loop_watch_free(this->other->watch);
     close(this->other->fd);
@@ -271,7 +256,6 @@ static void an_old_event_does_not_reach_a_new_watch(void **state) {
     struct peer peers[2] = {{.other = &peers[1], .fd = dup(pair[0])},
                             {.other = &peers[0], .fd = dup(pair[0])}};
 
-    (void)state;
     seen_events = 0;
     assert_int_equal(write(pair[1], "x", 1), 1);
     for (int i = 0; i < 2; i++)
@@ -296,7 +280,6 @@ static void free_victim(void *context) {
 }
 
 static void a_timer_freed_by_another_stays_silent(void **state) {
-    (void)state;
     killer = timer_after(0, free_victim, "k");
     victim = timer_after(0, note_timer, "v");
     timer_after(5, stop_timer, "s");
@@ -316,14 +299,12 @@ static void on_signal(void *context, int number) {
 }
 
 static void on_other_signal(void *context, int number) {
-    (void)context;
     assert_int_equal(number, SIGUSR2);
     note("o");
     kill(getpid(), SIGUSR1);
 }
 
 static void signals_reach_their_handles(void **state) {
-    (void)state;
     signals[0] = loop_signal_new(loop, SIGUSR1, on_signal, "a");
     signals[1] = loop_signal_new(loop, SIGUSR1, on_signal, "b");
     signals[2] = loop_signal_new(loop, SIGUSR1, on_signal, "c");
@@ -353,7 +334,6 @@ static void prepare_always(void *context) {
 }
 
 static void prepare_runs_before_each_sleep(void **state) {
-    (void)state;
     prepare = loop_prepare_new(loop, prepare_once, "1");
     loop_prepare_new(loop, prepare_always, "p");
     timer_after(20, note_timer, "t");
@@ -366,7 +346,6 @@ static void prepare_runs_before_each_sleep(void **state) {
 }
 
 static void a_stop_before_the_run_is_honoured_once(void **state) {
-    (void)state;
     loop_stop(loop, 5);
     timer_after(0, stop_timer, "s");
     assert_int_equal(loop_run(loop), 5);
@@ -375,7 +354,6 @@ static void a_stop_before_the_run_is_honoured_once(void **state) {
 }
 
 static void stop_now(void *context, uint32_t events) {
-    (void)events;
     note(context);
     loop_stop(loop, 6);
 }
@@ -383,7 +361,6 @@ static void stop_now(void *context, uint32_t events) {
 static void nothing_runs_after_the_stop(void **state) {
     int other = dup(pair[0]);
 
-    (void)state;
     assert_int_equal(write(pair[1], "x", 1), 1);
     loop_watch_new(loop, pair[0], LOOP_READ, stop_now, "w");
     watch = loop_watch_new(loop, other, LOOP_READ, stop_now, "w");
@@ -395,7 +372,6 @@ static void nothing_runs_after_the_stop(void **state) {
 }
 
 static void a_broken_pipe_is_an_error_not_a_death(void **state) {
-    (void)state;
     struct sigaction action;
     assert_int_equal(sigaction(SIGPIPE, NULL, &action), 0);
     assert_true(action.sa_handler == SIG_IGN);

@@ -68,7 +68,6 @@ static void one_of_three_counts(void **state) {
         {NULL, "image/x-ms-bmp", NULL, "image/bmp"},
         {"application/x-ole-storage", "application/vnd.ms-excel", NULL, "application/x-ole-storage"},
     };
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *got = media_type_combine(cases[i].own, cases[i].magic, cases[i].zip);
         if ((got == NULL) != (cases[i].expected == NULL) ||
@@ -96,7 +95,6 @@ static void families_keep_types_apart(void **state) {
         {"font/woff", MEDIA_OTHER},
         {"", MEDIA_OTHER},
     };
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_int_equal(media_family_of(cases[i].media_type), cases[i].family);
     }
@@ -178,7 +176,6 @@ static const char *judge_names(const char *const *names, const char *comment, si
 }
 
 static void a_directory_shows_the_kind(void **state) {
-    (void)state;
     assert_string_equal(judge_names((const char *[]){"a", "word/x", "[Content_Types].xml", NULL}, "", 0),
                         DOCX);
     assert_string_equal(judge_names((const char *[]){"[Content_Types].xml", "xl/x", NULL}, "hello", 0), XLSX);
@@ -196,7 +193,6 @@ static void a_directory_shows_the_kind(void **state) {
 
 static void what_is_no_directory_does_no_harm(void **state) {
     struct zip zip = {.size = 0};
-    (void)state;
     assert_null(judge((const unsigned char *)"", 0));
     assert_null(judge((const unsigned char *)"PK\5\6", 4));
     add(&zip, "[Content_Types].xml");

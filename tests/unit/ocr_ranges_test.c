@@ -47,7 +47,6 @@ static void every_page_is_in_one_range(void **state) {
     static const int counts[] = {9, 10, 30, 99, 100, 512, 1000, 2000, 12345, 100000};
     static const int steps[] = {1, 2, 3};
 
-    (void)state;
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         for (size_t step = 0; step < sizeof steps / sizeof steps[0]; step++)
             check(8, steps[step], counts[i]);
@@ -58,7 +57,6 @@ static void every_page_is_in_one_range(void **state) {
 static void ranges_become_smaller(void **state) {
     uint64_t before = UINT64_MAX, left = 100, count = 0;
 
-    (void)state;
     for (; left > 0; count++) {
         uint64_t next = ocr_ranges_next(left, 8);
         assert_true(next <= before && next >= 1 && next <= 8);
@@ -73,7 +71,6 @@ static void nothing_to_cut(void **state) {
     unsigned char one[1] = {1}, many[2] = {0xff, 0xff};
     char text[TEXT_SIZE];
 
-    (void)state;
     assert_int_equal(ocr_ranges_cut(&rule, one, 8, text, sizeof text), -1);
     assert_int_equal(ocr_ranges_cut(&alone, many, 16, text, sizeof text), -1);
     assert_int_equal(ocr_ranges_cut(&rule, many, 16, text, 8), -1);

@@ -84,7 +84,6 @@ static struct settings settings;
 static char error[256];
 
 static int clear(void **state) {
-    (void)state;
     options_clear(&table, &settings);
     error[0] = '\0';
     return 0;
@@ -103,7 +102,6 @@ static int set(const char *name, const char *value) {
 }
 
 static void fallbacks_fill_what_nobody_set(void **state) {
-    (void)state;
     assert_int_equal(load((const char *const[]){"PATH=/bin", "OTHER=1", NULL}), 0);
     assert_string_equal(settings.host, "127.0.0.1");
     assert_int_equal(settings.port, 8080);
@@ -114,7 +112,6 @@ static void fallbacks_fill_what_nobody_set(void **state) {
 }
 
 static void the_environment_wins_and_own_names_before_aliases(void **state) {
-    (void)state;
     assert_int_equal(load((const char *const[]){"HTTP_PORT=3", "PORT=2", "FILEMILL_HOST=0.0.0.0", NULL}), 0);
     assert_int_equal(settings.port, 2);
     assert_string_equal(settings.host, "0.0.0.0");
@@ -128,7 +125,6 @@ static void the_environment_wins_and_own_names_before_aliases(void **state) {
 }
 
 static void an_empty_value_counts_as_unset(void **state) {
-    (void)state;
     assert_int_equal(load((const char *const[]){"FILEMILL_PORT=", "PORT=9", "FILEMILL_MODE=", NULL}), 0);
     assert_int_equal(settings.port, 9);
     assert_string_equal(settings.mode, "strict");
@@ -156,7 +152,6 @@ static void bad_values_are_named_and_refused(void **state) {
         {"FILEMILL_=1", "FILEMILL_: no such option"},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(load_one(bad[i].variable), -1);
         assert_string_equal(error, bad[i].message);
@@ -164,7 +159,6 @@ static void bad_values_are_named_and_refused(void **state) {
 }
 
 static void plumbing_between_processes_is_no_option(void **state) {
-    (void)state;
     assert_int_equal(load((const char *const[]){"FILEMILL_COUNTERS_FD=5", "FILEMILL_READY_FD=6",
                                                 "FILEMILL_CORPUS=x", NULL}),
                      0);
@@ -178,7 +172,6 @@ static void byte_sizes_take_a_suffix(void **state) {
     static const char *const bad[] = {"k", "4kk", "4T", "4 k", "-1k", "9007199254740993k", "9999999999999G",
                                       "0"};
 
-    (void)state;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         assert_int_equal(set("limit", good[i].text), 0);
         assert_true(settings.limit_bytes == good[i].bytes);
@@ -189,7 +182,6 @@ static void byte_sizes_take_a_suffix(void **state) {
 }
 
 static void arguments_set_options_by_name(void **state) {
-    (void)state;
     assert_int_equal(set("port", "81"), 0);
     assert_int_equal(settings.port, 81);
     assert_int_equal(set("port", "x"), -1);
@@ -210,7 +202,6 @@ static bool contains(char **environment, const char *entry) {
 }
 
 static void a_child_gets_its_audience_and_no_more(void **state) {
-    (void)state;
     assert_int_equal(load((const char *const[]){"PORT=99", "APP_SECRET=hush", "FILEMILL_EMBEDDED=off", NULL}),
                      0);
     char **gateway = options_environment(&table, &settings, GATEWAY);
@@ -231,7 +222,6 @@ static void a_child_gets_its_audience_and_no_more(void **state) {
 static void a_childs_environment_loads_to_the_same_values(void **state) {
     struct settings child = {0};
 
-    (void)state;
     assert_int_equal(load((const char *const[]){"PORT=99", "FILEMILL_LIMIT=3M", "FILEMILL_EMBEDDED=off",
                                                 "FILEMILL_MODE=relaxed", "FILEMILL_KEY=a=b c", NULL}),
                      0);
@@ -267,7 +257,6 @@ static void a_secret_is_never_shown(void **state) {
     const struct option_table secret_table = {secret_number, 1};
     int64_t pin = 0;
 
-    (void)state;
     assert_int_equal(load_one("FILEMILL_KEY=hush-hush"), 0);
     char *plain = printed(false);
     char *markdown = printed(true);
@@ -284,7 +273,6 @@ static void a_secret_is_never_shown(void **state) {
 }
 
 static void the_reference_prints_every_row(void **state) {
-    (void)state;
     assert_int_equal(load_one("PORT=99"), 0);
     char *plain = printed(false);
     char *markdown = printed(true);

@@ -42,7 +42,6 @@ static const struct {
 };
 
 static void test_each_page_has_one_reason(void **state) {
-    (void)state;
     for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++) {
         const char *text = pages[i].text;
         struct pdf_grade grade = pdf_grade_page(text, text == NULL ? 0 : strlen(text), &pages[i].marks);
@@ -53,7 +52,6 @@ static void test_each_page_has_one_reason(void **state) {
 }
 
 static void test_text_alone_decides_only_where_it_can(void **state) {
-    (void)state;
     assert_true(pdf_grade_is_plain(LONG, strlen(LONG)));
     assert_false(pdf_grade_is_plain(TEN, strlen(TEN)));
     assert_false(pdf_grade_is_plain("", 0));

@@ -24,7 +24,6 @@ static const char *check(const char *path) {
 static void paths_have_the_layout_of_portals(void **state) {
     char path[PORTAL_PATH_MAX];
 
-    (void)state;
     assert_int_equal(portal_path_raw(path, sizeof path, USER, ITEM, 1769400000, "Photo 1.jpg"), 0);
     assert_string_equal(path, "raw/" USER "/" ITEM "/1769400000_Photo_1.jpg.enc");
     assert_null(check(path));
@@ -40,7 +39,6 @@ static void a_path_comes_apart(void **state) {
     static const char path[] = "raw/" USER "/" ITEM "/1_a.enc";
     struct portal_path parts;
 
-    (void)state;
     assert_null(portal_path_check(path, sizeof path - 1, PORTAL_UUID4, &parts));
     assert_int_equal(parts.area, PORTAL_RAW);
     assert_string_equal(parts.user, USER);
@@ -51,7 +49,6 @@ static void a_path_comes_apart(void **state) {
 static void bad_parts_make_no_path(void **state) {
     char path[PORTAL_PATH_MAX], small[60];
 
-    (void)state;
     assert_int_equal(portal_path_raw(path, sizeof path, "..", ITEM, 1, "a"), -1);
     assert_int_equal(portal_path_raw(path, sizeof path, USER, "", 1, "a"), -1);
     assert_int_equal(portal_path_master(path, sizeof path, USER, "x/../y"), -1);
@@ -95,7 +92,6 @@ static void only_paths_pass_for_paths(void **state) {
     };
     char path[PORTAL_PATH_MAX + 10];
 
-    (void)state;
     for (size_t i = 0; i < COUNT(bad); i++)
         assert_non_null(check(bad[i]));
     static const char nul[] = "raw/" USER "/" ITEM "/1_a.enc\0.enc";
@@ -110,7 +106,6 @@ static void only_paths_pass_for_paths(void **state) {
 static void older_identities_pass_where_asked(void **state) {
     static const char path[] = "raw/" OLD "/" OLD "/1_a.enc";
 
-    (void)state;
     assert_null(portal_path_check(path, sizeof path - 1, PORTAL_ANY_UUID, NULL));
     assert_true(portal_is_uuid4(USER));
     assert_false(portal_is_uuid4(OLD));
@@ -138,7 +133,6 @@ static void names_are_cleaned(void **state) {
     };
     char name[PORTAL_FILENAME_MAX + 1], of_300[301];
 
-    (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         portal_clean_filename(name, rows[i].given);
         assert_string_equal(name, rows[i].cleaned);
@@ -170,7 +164,6 @@ static void any_name_makes_a_path_inside(void **state) {
     char given[600], name[PORTAL_FILENAME_MAX + 1], again[PORTAL_FILENAME_MAX + 1], path[PORTAL_PATH_MAX];
     uint32_t seed = 7;
 
-    (void)state;
     for (int i = 0; i < ROUNDS; i++) {
         random_name(given, sizeof given, &seed);
         portal_clean_filename(name, given);
@@ -190,7 +183,6 @@ static void damaged_paths_stay_inside(void **state) {
     struct portal_path parts;
     uint32_t seed = 11;
 
-    (void)state;
     for (int i = 0; i < ROUNDS; i++) {
         size_t size = sizeof good - 1, at = next(&seed) % size;
         memcpy(path, good, sizeof good);
@@ -210,7 +202,6 @@ static void damaged_paths_stay_inside(void **state) {
 /* A later lease of a job makes another document, whose id is no other job's but by chance. */
 static void each_lease_has_a_document_of_its_own(void **state) {
     char job[UUID_TEXT_SIZE], documents[200][UUID_TEXT_SIZE];
-    (void)state;
     for (int round = 0; round < 50; round++) {
         text_uuid4(job);
         for (size_t i = 0; i < 200; i++) {

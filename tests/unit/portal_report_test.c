@@ -74,7 +74,6 @@ static const struct {
 };
 
 static void results_are_taken_as_described(void **state) {
-    (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         json_t *result = decode(rows[i].result), *detail = json_object();
         const char *refusal = portal_report_read(result, JOB, rows[i].success, detail);
@@ -92,7 +91,6 @@ static void sizes_have_ceilings(void **state) {
     json_t *warnings = json_object_get(result, "warnings"), *metrics = json_object_get(result, "metrics");
     char text[5000];
 
-    (void)state;
     memset(text, 'x', sizeof text);
     for (size_t i = 0; i < 32; i++)
         json_array_append_new(warnings, json_stringn(text, 300));
@@ -116,7 +114,6 @@ static void what_is_taken_is_told(void **state) {
     json_t *expected = decode("{'report':{'quality_score':0.5,'warnings':['w']},'master_path':'master/" USER
                               "/" JOB "/" JOB ".enc','master_user':'" USER "'}");
 
-    (void)state;
     assert_null(portal_report_read(result, JOB, true, detail));
     assert_true(json_equal(detail, expected));
     json_object_clear(detail);
@@ -150,7 +147,6 @@ static const struct {
 };
 
 static void names_fit_into_a_path(void **state) {
-    (void)state;
     for (size_t i = 0; i < COUNT(names); i++) {
         json_t *said = decode(names[i].said);
         const char *external = portal_report_external(said);

@@ -63,7 +63,6 @@ static void a_child_runs_and_its_status_is_told(void **state) {
     char output[64];
     char text[32];
 
-    (void)state;
     int status = run((struct process_plan){0}, "echo hello; exit 3", output, sizeof(output));
     assert_string_equal(output, "hello\n");
     process_describe_status(text, sizeof(text), status);
@@ -78,7 +77,6 @@ static void a_failed_exec_is_an_error_of_spawn(void **state) {
     int pidfd = -7;
     struct process_plan plan = {.path = "/nonexistent/program", .arguments = arguments};
 
-    (void)state;
     assert_int_equal(process_spawn(&plan, &pidfd), -1);
     assert_int_equal(errno, ENOENT);
     plan.path = "/etc";
@@ -101,7 +99,6 @@ static void the_environment_is_the_planned_one(void **state) {
     char *const environment[] = {"A=1", "B=two words", NULL};
     char output[256];
 
-    (void)state;
     setenv("FILEMILL_TEST_SECRET", "hush", 1);
     run((struct process_plan){.environment = environment}, "tr '\\0' '\\n' < /proc/$$/environ", output,
         sizeof(output));
@@ -115,7 +112,6 @@ static void only_planned_descriptors_are_open(void **state) {
     char output[256];
     int extra[40];
 
-    (void)state;
     for (int i = 0; i < 40; i++)
         extra[i] = open("/dev/zero", O_RDONLY); /* not close-on-exec, on purpose */
     int high = fcntl(extra[0], F_DUPFD, 500);
@@ -149,7 +145,6 @@ static void overlapping_numbers_do_not_overwrite_each_other(void **state) {
     };
     char output[64];
 
-    (void)state;
     letter_at('a', 143);
     letter_at('b', 144);
     letter_at('c', 145);
@@ -166,7 +161,6 @@ static void signal_settings_do_not_reach_the_child(void **state) {
     char output[256];
     sigset_t set, before;
 
-    (void)state;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGCHLD);
@@ -187,7 +181,6 @@ static void directory_and_session_are_as_planned(void **state) {
     char output[256];
     char expected[64];
 
-    (void)state;
     run((struct process_plan){.directory = "/usr"}, "pwd", output, sizeof(output));
     assert_string_equal(output, "/usr\n");
     run((struct process_plan){.own_session = true}, "set -- $(cat /proc/$$/stat); echo $(($1 - $6))", output,
@@ -203,7 +196,6 @@ static void a_dropped_user_has_nothing_left(void **state) {
     uid_t user;
     gid_t group;
 
-    (void)state;
     if (geteuid() != 0) {
         print_message("skipped: only root can change its user\n");
         skip();
@@ -224,7 +216,6 @@ static void users_are_found_by_name(void **state) {
     uid_t user = 77;
     gid_t group = 77;
 
-    (void)state;
     assert_int_equal(process_find_user("root", &user, &group), 0);
     assert_int_equal(user, 0);
     assert_int_equal(group, 0);
@@ -247,7 +238,6 @@ static void spawn_sleeper_and_die(int report_fd, bool drop) {
 }
 
 static void a_child_dies_with_its_parent(void **state) {
-    (void)state;
     /* A change of user clears the setting, so both ways are tried. */
     for (int drop = 0; drop <= (geteuid() == 0 ? 1 : 0); drop++) {
         int ends[2];
@@ -283,7 +273,6 @@ static void readiness_is_one_line_and_the_end_of_the_descriptor(void **state) {
     char text[16] = "";
     int ends[2];
 
-    (void)state;
     process_report_ready(); /* no variable: nothing */
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     snprintf(number, sizeof(number), "%d", ends[1]);
@@ -300,7 +289,6 @@ static void readiness_is_one_line_and_the_end_of_the_descriptor(void **state) {
 static void the_own_directory_holds_the_own_program(void **state) {
     char path[4200];
 
-    (void)state;
     const char *directory = process_own_directory();
     assert_int_equal(directory[0], '/');
     assert_int_equal(text_format(path, sizeof(path), "%s/%s", directory, program_invocation_short_name), 0);

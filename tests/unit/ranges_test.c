@@ -13,7 +13,6 @@
 static void good_ones_are_read(void **state) {
     struct range ranges[RANGES_MAX];
 
-    (void)state;
     assert_int_equal(ranges_read(ranges, "1-8:8,9-16:5,20-20:1"), 3);
     assert_int_equal(ranges[1].first, 9);
     assert_int_equal(ranges[1].last, 16);
@@ -29,7 +28,6 @@ static void others_are_not(void **state) {
     };
     struct range ranges[RANGES_MAX];
 
-    (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         if (ranges_read(ranges, texts[i]) != 0)
             fail_msg("\"%s\" was taken", texts[i]);
@@ -40,7 +38,6 @@ static void no_more_than_fit(void **state) {
     struct range ranges[RANGES_MAX];
     char text[RANGES_MAX * 16 + 32] = "";
 
-    (void)state;
     for (int i = 1; i <= RANGES_MAX; i++)
         (void)snprintf(text + strlen(text), sizeof text - strlen(text), "%s%d-%d:1", i == 1 ? "" : ",", i, i);
     assert_int_equal(ranges_read(ranges, text), RANGES_MAX);

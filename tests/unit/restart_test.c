@@ -17,7 +17,6 @@ static void test_waits_double_to_a_limit(void **state) {
     struct restart restart = {0};
     int64_t now_ms = 1000;
 
-    (void)state;
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         struct restart_decision decision = restart_after_death(&restart, now_ms, NEVER_READY, 0);
         assert_int_equal(decision.delay_ms, expected[i]);
@@ -30,7 +29,6 @@ static void test_jitter_adds_at_most_a_quarter(void **state) {
     int64_t least = INT64_MAX;
     int64_t most = 0;
 
-    (void)state;
     for (uint32_t random = 0; random < 1000; random++) {
         struct restart restart = {0};
         struct restart_decision decision = restart_after_death(&restart, 0, NEVER_READY, random);
@@ -57,7 +55,6 @@ static void test_five_quick_deaths_in_a_minute_are_too_many(void **state) {
         {{0, 20000, 40000, 60000, 80000, 100000}, 6},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct restart restart = {0};
         unsigned given_up_at = 6;
@@ -75,7 +72,6 @@ static void test_ready_for_a_moment_is_still_quick(void **state) {
     struct restart restart = {0};
     bool gave_up = false;
 
-    (void)state;
     for (int64_t death = 0; death < 5; death++)
         gave_up = restart_after_death(&restart, death * 1000, RESTART_QUICK_MS - 1, 0).give_up;
     assert_true(gave_up);
@@ -85,7 +81,6 @@ static void test_deaths_that_are_not_quick_only_back_off(void **state) {
     struct restart restart = {0};
     struct restart_decision decision = {.give_up = false};
 
-    (void)state;
     for (int64_t death = 0; death < 20; death++) {
         decision = restart_after_death(&restart, death * 1000, RESTART_QUICK_MS, 0);
         assert_false(decision.give_up);
@@ -96,7 +91,6 @@ static void test_deaths_that_are_not_quick_only_back_off(void **state) {
 static void test_a_steady_life_forgets_earlier_deaths(void **state) {
     struct restart restart = {0};
 
-    (void)state;
     for (int64_t death = 0; death < 4; death++)
         assert_false(restart_after_death(&restart, death, NEVER_READY, 0).give_up);
     struct restart_decision decision = restart_after_death(&restart, 11000, RESTART_STEADY_MS, 0);

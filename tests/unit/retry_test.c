@@ -43,7 +43,6 @@ static const struct row {
 };
 
 static void test_table(void **state) {
-    (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct retry_verdict verdict = retry_next(&usual, &rows[i].failure, MIDDLE);
         assert_int_equal(verdict.again, rows[i].expected.again);
@@ -56,7 +55,6 @@ static void test_jitter_stays_within_its_percentage(void **state) {
     struct retry_limits limits = usual;
     struct retry_failure failure = {.cause = RETRY_ERROR, .retryable = true, .attempts = 2};
 
-    (void)state;
     limits.jitter_percent = 10;
     assert_int_equal(retry_next(&limits, &failure, 0).delay_ms, 216000);
     assert_int_equal(retry_next(&limits, &failure, UINT32_MAX).delay_ms, 264000);
@@ -72,7 +70,6 @@ static void test_extreme_limits_do_not_overflow(void **state) {
     struct retry_failure failure = {.cause = RETRY_ERROR, .retryable = true, .attempts = 998};
     struct retry_verdict verdict = retry_next(&limits, &failure, UINT32_MAX);
 
-    (void)state;
     assert_true(verdict.again);
     assert_true(verdict.delay_ms > 0 && verdict.delay_ms <= 2 * INT64_C(86400000) * 100000);
     limits.unit_ms = 1;

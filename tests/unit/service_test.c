@@ -33,7 +33,6 @@ static const struct {
 static void a_circuit_opens_probes_and_closes(void **state) {
     struct breaker breaker = {0};
 
-    (void)state;
     for (size_t i = 0; i < sizeof circuit / sizeof circuit[0]; i++) {
         assert_int_equal(breaker_ask(&breaker, circuit[i].now_ms), circuit[i].refused_ms);
         if (circuit[i].end >= 0)
@@ -54,7 +53,6 @@ static void a_circuit_opens_probes_and_closes(void **state) {
 static void the_rate_holds(void **state) {
     static const uint64_t rates[] = {1, 7, 60, 600, 100000};
 
-    (void)state;
     for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
         struct limiter limiter = {0};
         uint64_t sent = 0;
@@ -105,7 +103,6 @@ static const struct {
 static void replies_have_meanings(void **state) {
     static const struct verdict_limits limits = {.attempts = 3, .retry_after_ms = 10000};
 
-    (void)state;
     for (size_t i = 0; i < sizeof replies / sizeof replies[0]; i++) {
         struct http_client_reply reply = replies[i].reply;
         if (reply.retry_after == NULL)
@@ -122,7 +119,6 @@ static void replies_have_meanings(void **state) {
 }
 
 static void retry_after_is_bounded(void **state) {
-    (void)state;
     assert_int_equal(verdict_retry_after("99999999999999", 0), 86400000);
     assert_int_equal(verdict_retry_after("-1", 0), -1);
     assert_int_equal(verdict_retry_after("", 0), -1);
@@ -133,7 +129,6 @@ static void retry_after_is_bounded(void **state) {
 static void keys_go_to_their_origin_alone(void **state) {
     static const char keys[] = "https://a.example=one,https://b.example:8443=two=2,http://a.example=plain";
 
-    (void)state;
     assert_null(service_key_for(NULL, "https://a.example/"));
     assert_null(service_key_for("", "https://a.example/"));
     assert_null(service_key_for(keys, "https://a.example.org/v1"));
@@ -186,7 +181,6 @@ static void services_by_url_come_and_go(void **state) {
     char error[128];
     struct outbound *outbound = outbound_new(true, false, NULL, error, sizeof error);
 
-    (void)state;
     answers.services = services_new(answers.loop, &settings, http, outbound);
     ask(&answers);
     assert_int_equal(loop_run(answers.loop), 0);

@@ -105,7 +105,6 @@ static void an_env_file_of_the_classifier_works(void **state) {
                            "OPENAI_MODEL=gpt-4o",
                            "WORKER_POLL_INTERVAL_SECONDS=5",
                            NULL};
-    (void)state;
     assert_int_equal(load(&settings, environment, error), 0);
     assert_string_equal(settings.supabase_url, "https://project.supabase.co");
     assert_string_equal(settings.chat_key, "key");

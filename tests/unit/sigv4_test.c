@@ -38,7 +38,6 @@ static void s3_paths_are_encoded_once_and_never_normalised(void **state) {
         {"/b/(1)*'!", "/b/%281%29%2A%27%21"},
     };
 
-    (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         const struct sigv4_request request = simple(rows[i].path);
         struct buffer canonical;
@@ -59,7 +58,6 @@ static void dot_segments_cannot_climb_out(void **state) {
     static const char *const rows[][2] = {
         {"/..", "/"}, {"/../../a", "/a"}, {"/a/..", "/"}, {"//", "/"}, {"/a/b/..", "/a/"}};
 
-    (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct sigv4_request request = simple(rows[i][0]);
         struct buffer canonical;
@@ -81,7 +79,6 @@ static void limits_are_reported(void **state) {
     char signed_headers[64];
     char tiny[3];
 
-    (void)state;
     buffer_init(&out, 4096);
     assert_int_equal(sigv4_presign_query(&credentials, &request, 0, &out), -1);
     assert_int_equal(sigv4_presign_query(&credentials, &request, 604801, &out), -1);

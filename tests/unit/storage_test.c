@@ -89,7 +89,6 @@ static void providers_are_told_from_the_settings(void **state) {
          "us-east-1"},
     };
 
-    (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         const struct settings settings = with_keys(rows[i].settings);
         const struct storage_presign what = {
@@ -135,7 +134,6 @@ static void errors_name_the_option(void **state) {
         {{.storage_addressing = "sideways"}, "storage-addressing: "},
     };
 
-    (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         const struct settings settings = with_keys(rows[i].settings);
         char error[256] = "";
@@ -174,7 +172,6 @@ static void signed_headers_follow_what_the_provider_enforces(void **state) {
                                          .checksum_sha256 = "x",
                                          .create_only = true};
 
-    (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         const struct settings settings = with_keys(rows[i].settings);
         char error[256];
@@ -202,7 +199,6 @@ static void urls_are_for_whom_they_are_meant(void **state) {
     char url[STORAGE_URL_MAX];
     struct storage *storage = storage_new(&settings, error, sizeof(error));
 
-    (void)state;
     assert_non_null(storage);
     assert_int_equal(storage_presign(storage, &what, url, sizeof(url)), 0);
     assert_true(text_starts_with(url, "https://files.example.com/user-files/a%20b/%C3%BC%2B.txt?"));
@@ -232,7 +228,6 @@ static void the_bucket_for_publishing_is_another_one(void **state) {
     char url[STORAGE_URL_MAX];
     struct storage *storage;
 
-    (void)state;
     assert_null(storage_new_published(&settings, error, sizeof(error)));
     assert_string_equal(error, "");
     settings.publish_bucket = "IBA-Lot-Media";
@@ -276,7 +271,6 @@ static void a_url_tells_its_provider(void **state) {
         {{0}, "", "minio"},
     };
 
-    (void)state;
     for (size_t i = 0; i < COUNT(rows); i++)
         assert_string_equal(provider_of_url(&rows[i].settings, rows[i].url)->name, rows[i].provider);
 }

@@ -36,7 +36,6 @@ static void records_survive_and_damage_is_seen(void **state) {
     struct object written = {.size = 4, .modified_ms = 1234567890123, .etag = "0123-2"};
     struct buffer file;
 
-    (void)state;
     buffer_init(&file, 65536);
     assert_int_equal(buffer_append(&file, "data", 4), 0);
     object_set_key(&written, key);
@@ -86,7 +85,6 @@ static void the_index_is_an_ordered_set(void **state) {
     struct index *index = index_new();
     size_t place = 0;
 
-    (void)state;
     for (size_t i = 0; i < KEYS; i++) {
         struct object object = {.size = i};
         (void)snprintf(keys[i], sizeof(keys[i]), "%zx", i * 2654435761u % 1000003u);
@@ -128,7 +126,6 @@ static void checksums_have_their_published_values(void **state) {
         {"content-md5", "25f9e794323b453885f5181f1b624d0b"},
     };
 
-    (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         const struct checksum_kind *kind = checksum_kind_of_header(rows[i].header);
         unsigned char result[CHECKSUM_MAX];
@@ -165,7 +162,6 @@ static void dates_and_conditions(void **state) {
         {{.if_unmodified_since = "Sun, 09 Sep 2001 01:46:39 GMT"}, S3_PRECONDITION_FAILED, S3_OK, S3_OK},
     };
 
-    (void)state;
     assert_int_equal(parse_http_date("Fri, 02 Jan 2026 03:04:05 GMT"), 1767323045);
     assert_int_equal(parse_http_date("Fri, 02 Jan 2026 03:04:05 GMT "), -1);
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -180,7 +176,6 @@ static void ranges_never_leave_the_object(void **state) {
         "", "0", "1", "9", "10", "11", "18446744073709551615", "18446744073709551616", "x"};
     char header[128];
 
-    (void)state;
     for (uint64_t size = 0; size <= 10; size += 5) {
         for (size_t i = 0; i < COUNT(numbers) * COUNT(numbers); i++) {
             uint64_t offset = 0;
@@ -201,8 +196,6 @@ struct heard {
 static int hear_open(void *context, const char *name, unsigned depth) {
     struct heard *heard = context;
 
-    (void)name;
-    (void)depth;
     heard->opened++;
     return 0;
 }
@@ -244,7 +237,6 @@ static void xml_is_read_strictly(void **state) {
         {"<a><a><a><a><a><a><a><a><a/></a></a></a></a></a></a></a></a>", NULL},
     };
 
-    (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         static const struct xml_events events = {.open = hear_open, .close = hear_close};
         struct heard heard = {.opened = 0};
@@ -262,7 +254,6 @@ static void xml_is_read_strictly(void **state) {
 static void xml_is_written_escaped(void **state) {
     struct buffer out;
 
-    (void)state;
     buffer_init(&out, 200);
     assert_int_equal(xml_element(&out, "K", "a<b>&\"\x01\n\xC3\xBC"), 0);
     assert_string_equal(out.data, "<K>a&lt;b&gt;&amp;&quot;&#x1;&#xA;\xC3\xBC</K>");
@@ -272,7 +263,6 @@ static void xml_is_written_escaped(void **state) {
 static void origins_are_compared_whole(void **state) {
     static const char list[] = "https://app.example, http://localhost:3000";
 
-    (void)state;
     assert_true(cors_allows(list, "https://app.example"));
     assert_true(cors_allows(list, "http://localhost:3000"));
     assert_true(cors_allows("*", "https://any.example"));

@@ -18,7 +18,6 @@
 static void formatting_reports_what_did_not_fit(void **state) {
     char target[6];
 
-    (void)state;
     assert_int_equal(text_format(target, sizeof(target), "%s", "12345"), 0);
     assert_int_equal(text_format(target, sizeof(target), "%s", "123456"), -1);
     assert_string_equal(target, "12345");
@@ -45,7 +44,6 @@ static void unsigned_numbers_parse_strictly(void **state) {
                                       "99999999999999999999999"};
     uint64_t value = 7;
 
-    (void)state;
     for (size_t i = 0; i < COUNT(bad); i++)
         assert_int_equal(text_parse_u64(bad[i], 0, UINT64_MAX, &value), -1);
     assert_int_equal(value, 7);
@@ -64,7 +62,6 @@ static void signed_numbers_reach_both_ends(void **state) {
         "", "-", "--1", "+1", "- 1", "9223372036854775808", "-9223372036854775809"};
     int64_t value = 7;
 
-    (void)state;
     for (size_t i = 0; i < COUNT(bad); i++)
         assert_int_equal(text_parse_i64(bad[i], INT64_MIN, INT64_MAX, &value), -1);
     assert_int_equal(value, 7);
@@ -85,7 +82,6 @@ static void booleans_are_eight_words(void **state) {
     static const char *const bad[] = {"", "On", "TRUE", "2", "y", "on "};
     bool value;
 
-    (void)state;
     for (size_t i = 0; i < COUNT(on); i++) {
         value = false;
         assert_int_equal(text_parse_bool(on[i], &value), 0);
@@ -101,7 +97,6 @@ static void booleans_are_eight_words(void **state) {
 }
 
 static void ends_of_texts(void **state) {
-    (void)state;
     assert_true(text_starts_with("image/png", "image/"));
     assert_true(text_starts_with("x", ""));
     assert_false(text_starts_with("im", "image/"));
@@ -144,7 +139,6 @@ static void utf8_is_strict(void **state) {
                                       "ok\xff",
                                       "\xf8\x88\x80\x80\x80"};
 
-    (void)state;
     for (size_t i = 0; i < COUNT(good); i++)
         assert_true(text_is_utf8(good[i], strlen(good[i])));
     for (size_t i = 0; i < COUNT(bad); i++)
@@ -157,7 +151,6 @@ static void hex_goes_there_and_back(void **state) {
     unsigned char back[6];
     char text[13];
 
-    (void)state;
     text_hex_encode(text, bytes, sizeof(bytes));
     assert_string_equal(text, "00017f80abff");
     assert_int_equal(text_hex_decode(back, sizeof(back), text), 0);
@@ -180,7 +173,6 @@ static const struct {
 };
 
 static void base64url_vectors(void **state) {
-    (void)state;
     for (size_t i = 0; i < COUNT(base64_vectors); i++) {
         size_t size = strlen(base64_vectors[i].bytes);
         size_t room = (size + 2) / 3 * 4 + 1;
@@ -206,7 +198,6 @@ static void base64url_refuses_other_spellings(void **state) {
                                       "Zm 9v", "Zm9v\n", "+__-", "/w",    "Zm9\x80"};
     unsigned char back[16];
 
-    (void)state;
     for (size_t i = 0; i < COUNT(bad); i++)
         assert_int_equal(text_base64url_decode(back, sizeof(back), bad[i], strlen(bad[i])), -1);
     assert_int_equal(text_base64url_decode(back, sizeof(back), "Zg\0\0", 4), -1);
@@ -215,7 +206,6 @@ static void base64url_refuses_other_spellings(void **state) {
 static void percent_encoding_keeps_only_unreserved_bytes(void **state) {
     char text[128];
 
-    (void)state;
     assert_int_equal(text_percent_encode(text, sizeof(text), "AZaz09-._~", false), 0);
     assert_string_equal(text, "AZaz09-._~");
     assert_int_equal(text_percent_encode(text, sizeof(text), "a b/c+d&e=f%\xc3\xa9*'()", false), 0);
@@ -237,7 +227,6 @@ static void percent_decoding_is_strict(void **state) {
     static const char *const bad[] = {"%", "%4", "%zz", "%4g", "a%", "%00", "a%00b", "%+1", "% 1", "%-1"};
     char text[32];
 
-    (void)state;
     assert_int_equal(decode(text, sizeof(text), "a%20b%2fc%2Fd+e", false), 0);
     assert_string_equal(text, "a b/c/d+e");
     assert_int_equal(decode(text, sizeof(text), "a+b%2B", true), 0);
@@ -258,7 +247,6 @@ static void uuids_have_their_version_and_variant(void **state) {
     char text[UUID_TEXT_SIZE];
     char other[UUID_TEXT_SIZE];
 
-    (void)state;
     for (int i = 0; i < 100; i++) {
         text_uuid4(text);
         assert_true(text_is_uuid(text));
@@ -279,7 +267,6 @@ static void version_7_carries_the_time_and_sorts_by_making(void **state) {
     unsigned char stamp[6];
     int64_t milliseconds = 0;
 
-    (void)state;
     for (int i = 0; i < 20000; i++) {
         text_uuid7(text);
         assert_true(strcmp(previous, text) < 0);
@@ -307,7 +294,6 @@ static void uuid_texts_are_checked_whole(void **state) {
         " 1234567-89ab-cdef-0123-456789abcdef",
     };
 
-    (void)state;
     for (size_t i = 0; i < COUNT(bad); i++)
         assert_false(text_is_uuid(bad[i]));
     assert_true(text_is_uuid("01234567-89ab-cdef-0123-456789abcdef"));
@@ -316,7 +302,6 @@ static void uuid_texts_are_checked_whole(void **state) {
 }
 
 static void secrets_compare_like_texts(void **state) {
-    (void)state;
     assert_true(text_equal_secret("", ""));
     assert_true(text_equal_secret("secret", "secret"));
     assert_false(text_equal_secret("secret", "secreT"));
@@ -330,7 +315,6 @@ static void random_bytes_fill_the_whole_target(void **state) {
     unsigned char bytes[64];
     unsigned char seen[64] = {0};
 
-    (void)state;
     for (int round = 0; round < 16; round++) {
         memset(bytes, 0, sizeof(bytes));
         text_random(bytes, sizeof(bytes));
@@ -354,7 +338,6 @@ static void origins_are_compared_whole(void **state) {
         {"raid.example/pub", false},                {"", false},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         assert_int_equal(text_has_same_origin(rows[i].url, "https://raid.example/pub/download"), rows[i].same);
 }

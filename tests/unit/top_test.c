@@ -63,7 +63,6 @@ static void fill(struct top_model *model, const char *now, const char *then) {
 static void rates_are_of_what_came_between(void **state) {
     struct top_model model;
 
-    (void)state;
     fill(&model, after_text, before_text);
     assert_true(model.rates.claimed > 14.99 && model.rates.claimed < 15.01);
     assert_true(model.rates.cores > 1.74 && model.rates.cores < 1.76);
@@ -79,7 +78,6 @@ static void rates_are_of_what_came_between(void **state) {
 static void quantiles_lie_within_their_bucket(void **state) {
     struct top_model model;
 
-    (void)state;
     fill(&model, after_text, NULL);
     assert_true(model.p50_s[2] > 0.05 && model.p50_s[2] < 0.1);
     assert_true(model.p95_s[2] > model.p50_s[2] && model.p95_s[2] <= 0.1);
@@ -89,7 +87,6 @@ static void quantiles_lie_within_their_bucket(void **state) {
 static void what_is_no_answer_is_refused(void **state) {
     static const char *const bad[] = {"", "error no", "{}", "[]", "{\"services\":{}}", "{\"services\":[]"};
 
-    (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_null(top_sample_new(bad[i], 0));
 }
@@ -99,7 +96,6 @@ static void what_is_no_answer_is_refused(void **state) {
 static void the_page_fits(void **state) {
     static struct top_model model;
 
-    (void)state;
     fill(&model, after_text, before_text);
     model.service_count = TOP_SERVICES_MAX;
     for (size_t i = 0; i < TOP_SERVICES_MAX; i++) {

@@ -20,7 +20,6 @@ static void test_valid(void **state) {
         "cc-" ID "-" PARENT "-01", "01-" ID "-" PARENT "-01-more",
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         char id[TRACE_ID_SIZE] = "";
         if (!trace_parse(values[i], id))
@@ -55,7 +54,6 @@ static void test_invalid(void **state) {
         "00-" ID PARENT "--01",
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         char id[TRACE_ID_SIZE] = "untouched";
         if (trace_parse(values[i], id))
@@ -68,7 +66,6 @@ static void test_made(void **state) {
     char first[TRACE_ID_SIZE], second[TRACE_ID_SIZE], header[TRACE_HEADER_SIZE], other[TRACE_HEADER_SIZE];
     char back[TRACE_ID_SIZE], line[TRACE_LINE_SIZE];
 
-    (void)state;
     trace_make(first);
     trace_make(second);
     assert_true(trace_is_id(first));
@@ -88,7 +85,6 @@ static void test_what_is_no_id(void **state) {
                                         ZEROS, ID "0", "0AF7651916CD43DD8448EB211C80319C"};
     char header[TRACE_HEADER_SIZE];
 
-    (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         assert_false(trace_is_id(texts[i]));
         assert_int_equal(trace_header(header, texts[i]), -1);

@@ -37,7 +37,6 @@ static void steady_sound_is_no_speech(void **state) {
     struct speech_region regions[SPEECH_MAX_REGIONS];
     static const int levels[] = {0, 1, 30, 1000, 16000};
 
-    (void)state;
     for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
         fill(0, SECONDS * 1000, levels[i]);
         assert_int_equal(find(regions), 0);
@@ -48,7 +47,6 @@ static void steady_sound_is_no_speech(void **state) {
 static void what_stands_out_is_speech(void **state) {
     struct speech_region regions[SPEECH_MAX_REGIONS];
 
-    (void)state;
     for (int noise = 5; noise <= 500; noise *= 10) {
         fill(0, SECONDS * 1000, noise);
         fill(2000, 3000, 20 * noise);
@@ -92,7 +90,6 @@ static void times_go_back_where_they_were(void **state) {
     struct speech_file file;
     size_t size = make_file(bytes, two_pieces, 2);
 
-    (void)state;
     assert_int_equal(speech_file_read(&file, bytes, size), 0);
     assert_int_equal(file.wav_size, 5);
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
@@ -133,7 +130,6 @@ static void expect(const struct transcript *transcript,
 static void an_empty_transcript_is_valid(void **state) {
     struct transcript transcript;
 
-    (void)state;
     transcript_init(&transcript);
     expect(&transcript, transcript_text, "");
     expect(&transcript, transcript_srt, "");
@@ -147,7 +143,6 @@ static void an_empty_transcript_is_valid(void **state) {
 static void cues_have_their_form(void **state) {
     struct transcript transcript;
 
-    (void)state;
     transcript_init(&transcript);
     transcript.duration_ms = 36000000;
     add(&transcript, 0, 1500, " Fish &\n\tchips <b> --> now ");
@@ -190,7 +185,6 @@ static void long_segments_are_cut(void **state) {
     struct buffer buffer, text, seen;
     unsigned lines = 0;
 
-    (void)state;
     buffer_init(&buffer, 1 << 20);
     buffer_init(&text, 1 << 20);
     buffer_init(&seen, 1 << 20);
@@ -216,7 +210,6 @@ static void times_are_put_right(void **state) {
     const struct transcript_piece late = piece(9000, 12000, "late"), early = piece(100, 50, "early"),
                                   broken = {100, 200, 7, "\xff\xfe", 2}, blank = piece(100, 200, " \n ");
 
-    (void)state;
     transcript_init(&transcript);
     transcript.duration_ms = 10000;
     assert_int_equal(transcript_add_segment(&transcript, &late), 0);
@@ -259,7 +252,6 @@ static void servers_are_not_trusted(void **state) {
     unsigned char bytes[200];
     struct speech_file file;
 
-    (void)state;
     assert_int_equal(speech_file_read(&file, bytes, make_file(bytes, two_pieces, 2)), 0);
     for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
         struct transcript transcript;
@@ -286,7 +278,6 @@ static void words_find_their_segments(void **state) {
     struct speech_file file;
     const char *error;
 
-    (void)state;
     assert_int_equal(speech_file_read(&file, bytes, make_file(bytes, two_pieces, 2)), 0);
     transcript_init(&transcript);
     transcript.duration_ms = file.duration_ms;

@@ -46,7 +46,6 @@ static void test_values(void **state) {
         {"A=`id`\n", "`id`"},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct variables variables = {0};
         char error[128] = "";
@@ -76,7 +75,6 @@ static void test_bad_lines_are_named(void **state) {
         {"A=\"\\", "line 1:"},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct variables variables = {0};
         char error[128] = "";
@@ -90,7 +88,6 @@ static void test_merging(void **state) {
     char *const list[] = {"A=2", "B=", "C=", "malformed", "=x", NULL};
     struct variables variables = {0};
 
-    (void)state;
     variables_set(&variables, "A", "1");
     variables_set(&variables, "B", "1");
     variables_merge(&variables, list);
@@ -114,7 +111,6 @@ static void test_what_is_written_is_read_back(void **state) {
     char error[256];
     char name[16];
 
-    (void)state;
     assert_non_null(mkdtemp(path));
     char file[64];
     (void)text_format(file, sizeof file, "%s/file", path);
@@ -141,7 +137,6 @@ static void test_unreadable_files(void **state) {
     struct variables variables = {0};
     char error[256];
 
-    (void)state;
     assert_int_equal(variables_read(&variables, "/nonexistent/file", error, sizeof error), -1);
     assert_string_equal(error, "/nonexistent/file: No such file or directory");
     assert_int_equal(variables_read(&variables, "/dev/zero", error, sizeof error), -1); /* endless */

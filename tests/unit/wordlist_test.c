@@ -26,7 +26,6 @@ static size_t choose(const char *language, const char *text, struct vocabulary_e
 static void frequent_words_come_first(void **state) {
     struct vocabulary_entry entries[VOCABULARY_MOST];
 
-    (void)state;
     assert_int_equal(choose("en", "The mills and the mill. A mill! Water of the mill; water.", entries), 2);
     assert_string_equal(entries[0].forms[0], "mill");
     assert_string_equal(entries[0].forms[1], "mills");
@@ -47,7 +46,6 @@ static void whatever_comes_is_bounded(void **state) {
     char text[64 * 1024];
     uint32_t seed = 12345;
 
-    (void)state;
     for (int round = 0; round < 40; round++) {
         for (size_t i = 0; i < sizeof text; i++) {
             seed = seed * 1664525u + 1013904223u;
@@ -62,7 +60,6 @@ static void whatever_comes_is_bounded(void **state) {
 }
 
 static void stop_words_are_whole_words(void **state) {
-    (void)state;
     assert_true(vocabulary_is_stop_word("en", "the"));
     assert_true(vocabulary_is_stop_word("de", "und"));
     assert_true(vocabulary_is_stop_word("ru", "\xd0\xb8")); /* и */
@@ -90,7 +87,6 @@ static void definitions_vote(void **state) {
     };
     char target[DICTIONARY_TEXT];
 
-    (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         dictionary_choose(target, rows[i].texts, rows[i].count);
         assert_string_equal(target, rows[i].target);
@@ -119,7 +115,6 @@ static void cells_come_back_and_are_no_formulas(void **state) {
     static const char letters[] = "=+-@\t\r\n\",;' ax";
     uint32_t seed = 7;
 
-    (void)state;
     for (int round = 0; round < 20000; round++) {
         char cells[2][9], back[16];
         struct buffer out;

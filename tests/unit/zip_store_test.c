@@ -47,7 +47,6 @@ static const unsigned char *find(const struct sink *sink, uint32_t signature) {
 }
 
 static void small_archives_need_no_zip64(void **state) {
-    (void)state;
     struct sink sink = {.room = sizeof sink.bytes};
     struct zip_store zip;
     zip_begin(&zip, keep, &sink);
@@ -63,7 +62,6 @@ static void small_archives_need_no_zip64(void **state) {
 }
 
 static void large_entries_and_far_ones_are_zip64(void **state) {
-    (void)state;
     struct sink sink = {.room = sizeof sink.bytes};
     struct zip_store zip;
     zip_begin(&zip, keep, &sink);
@@ -91,7 +89,6 @@ static void large_entries_and_far_ones_are_zip64(void **state) {
 }
 
 static void failures_are_told(void **state) {
-    (void)state;
     struct sink sink = {.room = 10};
     struct zip_store zip;
     char name[ZIP_NAME_SIZE + 1];

@@ -92,10 +92,6 @@ static int64_t seek_bytes(void *opaque, int64_t offset, int whence) {
 
 static int refuse_opening(AVFormatContext *format, AVIOContext **io, const char *url, int flags,
                           AVDictionary **options) {
-    (void)format;
-    (void)url;
-    (void)flags;
-    (void)options;
     *io = NULL;
     return AVERROR(EPERM);
 }
@@ -371,10 +367,6 @@ int audio_reader_next(struct audio_reader *reader, struct audio_samples *samples
 /* --- in the nursery ------------------------------------------------------------------------------------- */
 
 static void say_nothing(void *object, int level, const char *format, va_list arguments) {
-    (void)object;
-    (void)level;
-    (void)format;
-    (void)arguments;
 }
 
 int audio_reader_warm(void) {

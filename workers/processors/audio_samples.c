@@ -47,22 +47,18 @@ static convert_real rounding_of(enum AVCodecID codec) {
 
 /* Frames of libav are aligned for their samples. */
 static int16_t from_u8(const uint8_t *at, convert_real real) {
-    (void)real;
     return (int16_t)((*at - 128) * 256);
 }
 
 static int16_t from_s16(const uint8_t *at, convert_real real) {
-    (void)real;
     return *(const int16_t *)(const void *)at;
 }
 
 static int16_t from_s32(const uint8_t *at, convert_real real) {
-    (void)real;
     return (int16_t)(*(const int32_t *)(const void *)at >> 16);
 }
 
 static int16_t from_s64(const uint8_t *at, convert_real real) {
-    (void)real;
     return (int16_t)(*(const int64_t *)(const void *)at >> 48);
 }
 

@@ -32,7 +32,6 @@ static struct heif_error on_bytes(struct heif_context *heif, const void *bytes, 
     struct sink *sink = data;
     struct heif_error error = {heif_error_Ok, heif_suberror_Unspecified, ""};
 
-    (void)heif;
     if (processor_write(sink->context, sink->output, bytes, size) != 0)
         error = (struct heif_error){heif_error_Encoding_error, heif_suberror_Cannot_write_output_data,
                                     "not written"};

@@ -8,7 +8,6 @@
 
 /* Decoders size their thread pools by this: there is one processor. */
 int pthread_getaffinity_np(pthread_t thread, size_t size, cpu_set_t *set) {
-    (void)thread;
     CPU_ZERO_S(size, set);
     CPU_SET_S(0, size, set);
     return 0;
@@ -18,8 +17,6 @@ int pthread_getaffinity_np(pthread_t thread, size_t size, cpu_set_t *set) {
  * decodes in the calling thread. Its header is in another package: the signature is the library's ABI. */
 int de265_start_worker_threads(void *decoder, int count);
 int de265_start_worker_threads(void *decoder, int count) {
-    (void)decoder;
-    (void)count;
     return 0; /* DE265_OK */
 }
 

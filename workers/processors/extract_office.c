@@ -85,7 +85,6 @@ struct property_reader {
 static int property_start(void *context, const char *name, const struct office_attributes *attributes) {
     struct property_reader *reader = context;
 
-    (void)attributes;
     reader->key = NULL;
     reader->size = 0;
     for (size_t i = 0; i < sizeof properties / sizeof properties[0]; i++) {
@@ -109,7 +108,6 @@ static int property_end(void *context, const char *name) {
     struct property_reader *reader = context;
     size_t size = reader->size;
 
-    (void)name;
     while (size > 0 && !text_is_utf8(reader->value, size)) /* cut inside a character */
         size--;
     if (reader->key != NULL && size > 0)
@@ -173,8 +171,6 @@ static int type_start(void *context, const char *name, const struct office_attri
 }
 
 static int type_end(void *context, const char *name) {
-    (void)context;
-    (void)name;
     return 0;
 }
 

@@ -309,8 +309,6 @@ int image_pixels(struct processor_context *context, VipsImage *image, struct pix
 
 /* GLib ends the process when an allocation fails: that is the memory limit, not a crash. */
 static void on_glib_message(const gchar *domain, GLogLevelFlags level, const gchar *message, gpointer data) {
-    (void)domain;
-    (void)data;
     if ((level & G_LOG_FLAG_FATAL) != 0 && strstr(message, "failed to allocate") != NULL)
         _exit(RUNNER_EXIT_MEMORY);
 }

@@ -158,7 +158,6 @@ static int encode_png(struct processor_context *context, int output, const struc
                       int quality) {
     struct encoded encoded;
 
-    (void)quality;
     return png_encode(context, pixels, 0, &encoded) != 0 ? -1 : write_encoded(context, output, &encoded);
 }
 

@@ -31,7 +31,6 @@ static void on_error(j_common_ptr jpeg) {
 }
 
 static void on_message(j_common_ptr jpeg) {
-    (void)jpeg;
 }
 
 static struct jpeg_error_mgr *set_trap(struct trap *trap, struct processor_context *context) {

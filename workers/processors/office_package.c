@@ -186,8 +186,6 @@ static int relation_start(void *context, const char *name, const struct office_a
 }
 
 static int relation_end(void *context, const char *name) {
-    (void)context;
-    (void)name;
     return 0;
 }
 

@@ -138,7 +138,6 @@ static int put_code(struct rtf *rtf, unsigned code) {
  */
 
 static int do_destination(struct rtf *rtf, int argument, long parameter) {
-    (void)parameter;
     if (rtf->now->destination != SKIPPED)
         rtf->now->destination = (enum destination)argument;
     return 0;
@@ -146,14 +145,10 @@ static int do_destination(struct rtf *rtf, int argument, long parameter) {
 
 /* Known destinations with text of the body, starred or not. */
 static int do_nothing(struct rtf *rtf, int argument, long parameter) {
-    (void)rtf;
-    (void)argument;
-    (void)parameter;
     return 0;
 }
 
 static int do_code(struct rtf *rtf, int argument, long parameter) {
-    (void)parameter;
     return is_read(rtf) ? put_code(rtf, (unsigned)argument) : 0;
 }
 
@@ -161,7 +156,6 @@ static int do_code(struct rtf *rtf, int argument, long parameter) {
 static int do_unicode(struct rtf *rtf, int argument, long parameter) {
     unsigned code = (unsigned)(parameter < 0 ? parameter + 65536 : parameter) & 0xffff, high = rtf->surrogate;
 
-    (void)argument;
     rtf->skip = rtf->now->fallback;
     rtf->surrogate = 0;
     if (!is_read(rtf))
@@ -176,7 +170,6 @@ static int do_unicode(struct rtf *rtf, int argument, long parameter) {
 }
 
 static int do_fallback(struct rtf *rtf, int argument, long parameter) {
-    (void)argument;
     rtf->now->fallback = parameter < 0 ? 0 : parameter > SKIP_MAX ? SKIP_MAX : (int)parameter;
     return 0;
 }
@@ -189,8 +182,6 @@ static int end_line(struct rtf *rtf) {
 }
 
 static int do_paragraph(struct rtf *rtf, int argument, long parameter) {
-    (void)argument;
-    (void)parameter;
     if (rtf->now->destination != BODY || rtf->now->deleted)
         return 0;
     rtf->office->paragraphs++;
@@ -202,21 +193,16 @@ static int do_paragraph(struct rtf *rtf, int argument, long parameter) {
 }
 
 static int do_reset_paragraph(struct rtf *rtf, int argument, long parameter) {
-    (void)argument;
-    (void)parameter;
     rtf->in_table = false;
     return 0;
 }
 
 static int do_in_table(struct rtf *rtf, int argument, long parameter) {
-    (void)argument;
     rtf->in_table = parameter != 0;
     return 0;
 }
 
 static int do_row_start(struct rtf *rtf, int argument, long parameter) {
-    (void)argument;
-    (void)parameter;
     if (!rtf->row_open && !rtf->row_ended)
         rtf->office->tables++;
     rtf->row_open = true;
@@ -224,8 +210,6 @@ static int do_row_start(struct rtf *rtf, int argument, long parameter) {
 }
 
 static int do_cell(struct rtf *rtf, int argument, long parameter) {
-    (void)argument;
-    (void)parameter;
     if (rtf->now->destination != BODY)
         return 0;
     rtf->tabs += rtf->tabs < MAX_TABS;
@@ -237,8 +221,6 @@ static int do_cell(struct rtf *rtf, int argument, long parameter) {
 static int do_row(struct rtf *rtf, int argument, long parameter) {
     int status;
 
-    (void)argument;
-    (void)parameter;
     if (rtf->now->destination != BODY)
         return 0;
     status = end_line(rtf);
@@ -262,7 +244,6 @@ static int page_of_font(const struct rtf *rtf, long font) {
 }
 
 static int do_font(struct rtf *rtf, int argument, long parameter) {
-    (void)argument;
     if (rtf->now->destination == FONTS)
         rtf->font = parameter >= 0 && parameter < FONT_COUNT ? (int)parameter : 0;
     else
@@ -271,7 +252,6 @@ static int do_font(struct rtf *rtf, int argument, long parameter) {
 }
 
 static int do_default_font(struct rtf *rtf, int argument, long parameter) {
-    (void)argument;
     rtf->default_font = parameter >= 0 && parameter < FONT_COUNT ? (int)parameter : 0;
     return 0;
 }
@@ -283,7 +263,6 @@ static int do_charset(struct rtf *rtf, int argument, long parameter) {
                  {136, 950},  {161, 1253}, {162, 1254}, {163, 1258}, {177, 1255}, {178, 1256},
                  {186, 1257}, {204, 1251}, {222, 874},  {238, 1250}, {254, 437},  {255, 850}};
 
-    (void)argument;
     for (size_t i = 0; rtf->now->destination == FONTS && i < sizeof pages / sizeof pages[0]; i++) {
         if (pages[i].charset == parameter)
             rtf->fonts[rtf->font] = (uint16_t)pages[i].page;
@@ -292,21 +271,17 @@ static int do_charset(struct rtf *rtf, int argument, long parameter) {
 }
 
 static int do_plain(struct rtf *rtf, int argument, long parameter) {
-    (void)argument;
-    (void)parameter;
     rtf->now->code_page = page_of_font(rtf, rtf->default_font);
     rtf->now->deleted = false;
     return 0;
 }
 
 static int do_deleted(struct rtf *rtf, int argument, long parameter) {
-    (void)argument;
     rtf->now->deleted = parameter != 0;
     return 0;
 }
 
 static int do_hidden(struct rtf *rtf, int argument, long parameter) {
-    (void)argument;
     rtf->office->hidden_runs += parameter != 0 && rtf->now->destination == BODY;
     return 0;
 }
@@ -314,7 +289,6 @@ static int do_hidden(struct rtf *rtf, int argument, long parameter) {
 static int do_binary(struct rtf *rtf, int argument, long parameter) {
     size_t left = rtf->size - rtf->at;
 
-    (void)argument;
     if (parameter > 0)
         rtf->at += (unsigned long)parameter < left ? (size_t)parameter : left;
     return 0;

@@ -72,8 +72,6 @@ static void *room(void *array, size_t count, size_t size) {
 }
 
 static int ignore_end(void *context, const char *name) {
-    (void)context;
-    (void)name;
     return 0;
 }
 
@@ -176,7 +174,6 @@ static bool skipped(struct workbook *workbook, const char *name) {
 static int string_start(void *context, const char *name, const struct office_attributes *attributes) {
     struct workbook *workbook = context;
 
-    (void)attributes;
     if (!skipped(workbook, name))
         workbook->in_text = strcmp(name, "t") == 0;
     return 0;

@@ -71,8 +71,6 @@ static int slide_start(void *context, const char *name, const struct office_attr
 }
 
 static int slide_end(void *context, const char *name) {
-    (void)context;
-    (void)name;
     return 0;
 }
 
@@ -116,7 +114,6 @@ int office_slides_read(struct office *office, const char *main_part) {
 static int manifest_start(void *context, const char *name, const struct office_attributes *attributes) {
     struct office *office = context;
 
-    (void)attributes;
     if (strcmp(name, "encryption-data") == 0)
         return processor_fail(office->context, "password_required", "the document is encrypted");
     return 0;

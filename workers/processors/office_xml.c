@@ -34,11 +34,6 @@ static void on_start(void *opaque, const xmlChar *name, const xmlChar *prefix, c
     struct office_xml *xml = opaque;
     const struct office_attributes attributes = {values, count};
 
-    (void)prefix;
-    (void)uri;
-    (void)namespaces;
-    (void)namespace_list;
-    (void)defaulted;
     if (xml->failed)
         return;
     if ((uint64_t)++xml->depth > xml->office->context->guards.depth) {
@@ -52,8 +47,6 @@ static void on_start(void *opaque, const xmlChar *name, const xmlChar *prefix, c
 static void on_end(void *opaque, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri) {
     struct office_xml *xml = opaque;
 
-    (void)prefix;
-    (void)uri;
     if (xml->failed)
         return;
     xml->depth--;
@@ -72,27 +65,18 @@ static void on_text(void *opaque, const xmlChar *text, int size) {
 static void on_doctype(void *opaque, const xmlChar *name, const xmlChar *external, const xmlChar *system) {
     struct office_xml *xml = opaque;
 
-    (void)name;
-    (void)external;
-    (void)system;
     (void)processor_fail(xml->office->context, "bad_input", "%s declares a document type", xml->part);
     stop(xml);
 }
 
 static xmlEntityPtr on_entity(void *opaque, const xmlChar *name) {
-    (void)opaque;
     return xmlGetPredefinedEntity(name);
 }
 
 static void be_silent(void *opaque, xmlErrorPtr error) {
-    (void)opaque;
-    (void)error;
 }
 
 static xmlParserInputPtr load_nothing(const char *url, const char *id, xmlParserCtxtPtr parser) {
-    (void)url;
-    (void)id;
-    (void)parser;
     return NULL;
 }
 

@@ -107,9 +107,5 @@ int parameter_read_colour(struct processor_context *context, const struct parame
 
 int parameter_read_ignored(struct processor_context *context, const struct parameter_field *field,
                            const json_t *value, void *target) {
-    (void)context;
-    (void)field;
-    (void)value;
-    (void)target;
     return 0;
 }

@@ -92,7 +92,6 @@ static int fit_png(struct search *search) {
 
 static int read_jpeg(struct processor_context *context, const struct encoded *encoded,
                      const struct pixels *pixels, unsigned char *luma) {
-    (void)pixels;
     return jpeg_luma(context, encoded, luma);
 }
 

@@ -52,7 +52,6 @@ static const struct parameter_field schema_fields[] = {
 
 static int read_schema(struct processor_context *context, const struct parameter_field *field,
                        const json_t *value, void *target) {
-    (void)field;
     return parameters_read(context, schema_fields, value, &((struct photo_order *)target)->schema);
 }
 
@@ -77,7 +76,6 @@ static int read_portal_schema(struct processor_context *context, const struct pa
         {.name = NULL},
     };
 
-    (void)field;
     return parameters_read(context, fields, value, target);
 }
 

@@ -22,8 +22,6 @@ static void on_error(png_structp png, png_const_charp text) {
 }
 
 static void on_warning(png_structp png, png_const_charp text) {
-    (void)png;
-    (void)text;
 }
 
 static void on_bytes(png_structp png, png_bytep bytes, size_t size) {
@@ -34,7 +32,6 @@ static void on_bytes(png_structp png, png_bytep bytes, size_t size) {
 }
 
 static void on_flush(png_structp png) {
-    (void)png;
 }
 
 static void write_png(png_structp png, png_infop info, const struct pixels *pixels, int dpi) {

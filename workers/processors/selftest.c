@@ -29,16 +29,12 @@ struct act {
 static int act_crash(struct processor_context *context, json_int_t amount) {
     char *volatile nowhere = (char *)1; /* UndefinedBehaviorSanitizer would answer for NULL */
 
-    (void)context;
-    (void)amount;
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): to crash is what it is for */
     *nowhere = 1;
     return 0;
 }
 
 static int act_abort(struct processor_context *context, json_int_t amount) {
-    (void)context;
-    (void)amount;
     abort();
     return 0;
 }
@@ -54,16 +50,12 @@ static int recurse(int depth) {
 }
 
 static int act_recurse(struct processor_context *context, json_int_t amount) {
-    (void)context;
-    (void)amount;
     return recurse(0);
 }
 
 static int act_spin(struct processor_context *context, json_int_t amount) {
     volatile uint64_t turns = 0;
 
-    (void)context;
-    (void)amount;
     for (;;)
         turns++;
     return 0;
@@ -76,7 +68,6 @@ static void sleep_ms(json_int_t ms) {
 }
 
 static int act_sleep(struct processor_context *context, json_int_t amount) {
-    (void)context;
     sleep_ms(amount);
     return 0;
 }
@@ -115,7 +106,6 @@ static int act_write(struct processor_context *context, json_int_t amount) {
 }
 
 static int act_exit(struct processor_context *context, json_int_t amount) {
-    (void)context;
     _exit((int)amount);
     return 0;
 }
@@ -144,7 +134,6 @@ static int act_garbage_result(struct processor_context *context, json_int_t amou
 static int act_huge_result(struct processor_context *context, json_int_t amount) {
     static const unsigned char bytes[] = {0xdf, 0xff, 0xff, 0xff, 0xff};
 
-    (void)amount;
     put_result(context, bytes, sizeof bytes);
     return 0;
 }
@@ -152,14 +141,12 @@ static int act_huge_result(struct processor_context *context, json_int_t amount)
 static int act_long_result(struct processor_context *context, json_int_t amount) {
     static const char zeros[CHUNK];
 
-    (void)amount;
     put_result(context, zeros, sizeof zeros);
     return 0;
 }
 
 /* A code that only the nursery may give. */
 static int act_forged_reason(struct processor_context *context, json_int_t amount) {
-    (void)amount;
     return processor_fail(context, "cancelled", "forged");
 }
 
