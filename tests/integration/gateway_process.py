@@ -14,6 +14,7 @@ import uuid
 
 from postgres import Postgres, program
 from store_process import ACCESS_KEY, BUCKET, SECRET_KEY, Store
+from system import eventually
 
 SECRET = "an integration test's secret of more than 32 bytes"
 
@@ -50,16 +51,6 @@ class Answer:
 
     def __repr__(self):
         return f"<{self.status} {self.body[:400]!r}>"
-
-
-def eventually(check, seconds=60, what="condition"):
-    deadline = time.monotonic() + seconds * float(os.environ.get("FILEMILL_TEST_PATIENCE", "1"))
-    while True:
-        value = check()
-        if value:
-            return value
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 class Gateway:

@@ -49,8 +49,11 @@ class Played:
         self.requests, self.now, self.most = [], 0, 0
         self.lock, self.gate = threading.Lock(), threading.Event()
         self.gate.set()
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self.server.daemon_threads = True
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 128  # five by default: what comes sixth would be tried again a second later
+
+        self.server = Server(("127.0.0.1", port), Handler)
         self.port = self.server.server_port
         self.url = f"http://127.0.0.1:{self.port}"
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()

@@ -13,8 +13,8 @@ import uuid
 import msgpack
 import zmq
 from postgres import INSTRUMENTED, ROOT, program
+from system import PATIENCE, eventually
 
-PATIENCE = float(os.environ.get("FILEMILL_TEST_PATIENCE", "1"))
 TYPES = {name: number for number, name in enumerate(
     "hello welcome credit task progress result release cancel drain poke event delete deleted ping pong pause".split(), 1)}
 NAMES = {number: name for name, number in TYPES.items()}
@@ -56,16 +56,6 @@ def numbered(names, value):
     numbers = {name: number for number, name in names.items()}
     return {numbers[name]: [numbered(ITEMS[name], item) for item in field] if isinstance(field, list) else field
             for name, field in value.items()}
-
-
-def eventually(check, seconds=60, what="condition"):
-    deadline = time.monotonic() + seconds * PATIENCE
-    while True:
-        value = check()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"{what}: not within {seconds * PATIENCE:.0f} s (last: {value!r})"
-        time.sleep(0.02)
 
 
 class Scheduler:

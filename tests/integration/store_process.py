@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 import urllib.parse
 from pathlib import Path
 
@@ -254,10 +253,3 @@ class Signer:
                                             sha256_hex(f"{name}:{value}\n".encode())]))
                 body += f"x-amz-trailer-signature:{last}\r\n".encode()
         return body + b"\r\n"
-
-
-def wait_until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.02)

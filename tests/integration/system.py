@@ -32,7 +32,7 @@ PATIENCE = float(os.environ.get("FILEMILL_TEST_PATIENCE", "1"))
 s3_lock = threading.Lock()  # boto3's own session is not for several threads at once
 
 
-def eventually(check, seconds=60, every=0.05, what="condition"):
+def eventually(check, seconds=60, what="condition", every=0.05):
     """Calls check until it returns something true; fails after so many seconds."""
     deadline = time.monotonic() + seconds * PATIENCE
     while True:

@@ -7,19 +7,11 @@ from zoneinfo import ZoneInfo
 
 import psycopg2
 import pytest
-from postgres import Postgres
 
 UTC = timezone.utc
 MINUTE = timedelta(minutes=1)
 MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 DAYS = "sun mon tue wed thu fri sat".split()
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    with Postgres() as running:
-        running.migrate()
-        yield running
 
 
 class Field:

@@ -5,7 +5,8 @@ import threading
 import time
 
 import pytest
-from scheduler_process import Peer, Queue, eventually, statement_texts
+from scheduler_process import Peer, Queue, statement_texts
+from system import eventually
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def start(stage):
     return lambda node="node-a", **settings: stage.scheduler(node=node, **settings)
 
 
-def fill(_, queue, count, kind="noop", **more):
+def fill(queue, count, kind="noop", **more):
     queue.jobs(count, kind=kind, per_file=8, **more)
 
 
@@ -87,8 +88,8 @@ def left(postgres):
 def test_limit_holds_between_nodes_and_under_kill(postgres, queue, start, crew):
     """Three schedulers, a limit of 5, one killed: never more than 5 run, whatever anybody believes, and 5 do run."""
     postgres.execute("select limits_set('five', max_running => 5, job_type => 'noop')")
-    fill(postgres, queue, 100)
-    fill(postgres, queue, 20, kind="selftest")
+    fill(queue, 100)
+    fill(queue, 20, kind="selftest")
     schedulers = [start(f"node-{number}", lease_ms=1500, poll_ms=100) for number in range(3)]
     crews = [crew(scheduler, 4, seconds=0.15) for scheduler in schedulers]
     seen = []
@@ -117,12 +118,12 @@ def test_limit_per_tenant_holds_nobody_up(postgres, queue, start, crew):
     """A tenant at its limit, with a deep backlog, does not slow others or its own other types."""
     postgres.execute("select limits_set('two each', max_running => 2, job_type => 'noop', per_tenant => true)")
     other = Queue(postgres)
-    fill(postgres, queue, 20000, age_s=50)
+    fill(queue, 20000, age_s=50)
     scheduler = start(poll_ms=60000)
     workers = crew(scheduler, 12, seconds=0.3)
     eventually(lambda: len(workers.running) == 2, what="two of the first")
-    fill(postgres, other, 3)
-    fill(postgres, queue, 2, kind="selftest")
+    fill(other, 3)
+    fill(queue, 2, kind="selftest")
     workers.poke()
     eventually(lambda: len(workers.of(other.tenant)) >= 2, seconds=30, what="two of the second")
     eventually(lambda: [task for _, task in list(workers.started) if task["type"] == "selftest"], seconds=30, what="other type")
@@ -137,8 +138,8 @@ def test_limit_per_tenant_holds_nobody_up(postgres, queue, start, crew):
 def test_limit_per_user(postgres, queue, start, crew):
     first, second = Queue(postgres).owner, Queue(postgres).owner
     postgres.execute("select limits_set('one each', max_running => 1, per_user => true)")
-    fill(postgres, queue, 10, user=first, age_s=9)
-    fill(postgres, queue, 10, user=second)
+    fill(queue, 10, user=first, age_s=9)
+    fill(queue, 10, user=second)
     workers = crew(start(poll_ms=60000), 8, seconds=0.15)
     most = []
     eventually(lambda: most.append(max(row["n"] for row in postgres.query(
@@ -149,8 +150,8 @@ def test_limit_per_user(postgres, queue, start, crew):
 
 def test_rate_limit(postgres, queue, start, crew):
     postgres.execute("select limits_set('slowly', max_per_minute => 6, job_type => 'noop')")
-    fill(postgres, queue, 20)
-    fill(postgres, queue, 3, kind="selftest")
+    fill(queue, 20)
+    fill(queue, 3, kind="selftest")
     scheduler = start(poll_ms=100)
     workers = crew(scheduler, 10, seconds=0.01)
     eventually(lambda: len(workers.started) >= 9, what="six and three")
@@ -177,8 +178,8 @@ def test_limits_of_nonsense_are_refused(postgres, queue):
 def test_pause_of_a_tenant(postgres, queue, start, crew):
     other = Queue(postgres)
     postgres.execute("select tenant_pause(%s)", (queue.tenant,))
-    fill(postgres, queue, 2000, age_s=50)
-    fill(postgres, other, 10)
+    fill(queue, 2000, age_s=50)
+    fill(other, 10)
     workers = crew(start(poll_ms=100), 4, seconds=0.01)
     eventually(lambda: len(workers.of(other.tenant)) == 10, seconds=30, what="the other tenant's jobs")
     assert not workers.of(queue.tenant)
@@ -208,10 +209,10 @@ def spent_since(crews, cost, begin, jobs):
 
 def test_a_deep_backlog_holds_up_nobody(postgres, queue, start, crew):
     other = Queue(postgres)
-    fill(postgres, queue, 100000, age_s=3600)
+    fill(queue, 100000, age_s=3600)
     workers = crew(start(poll_ms=60000), 4, seconds=0.02)
     eventually(lambda: len(workers.started) > 40, what="the backlog to move")
-    fill(postgres, other, 10)
+    fill(other, 10)
     began = time.monotonic()
     workers.poke()
     eventually(lambda: len(workers.of(other.tenant)) == 10, seconds=60, what="the other's ten")
@@ -224,8 +225,8 @@ def test_equal_backlogs_get_equal_cpu_time(postgres, queue, start, crew):
     """The second's jobs cost four times as much: it gets a quarter as many, and the same time."""
     other = Queue(postgres)
     cost = {queue.tenant: 20, other.tenant: 80}
-    fill(postgres, queue, 3000, age_s=100)
-    fill(postgres, other, 3000, kind="selftest")
+    fill(queue, 3000, age_s=100)
+    fill(other, 3000, kind="selftest")
     workers = crew(start(poll_ms=60000), 4, seconds=0.02, cpu_ms=lambda task: cost[task["tenant"]])
     eventually(lambda: workers.of(other.tenant), seconds=30, what="the second tenant")
     spent = spent_since([workers], cost, workers.of(other.tenant)[0] + 1, 600)
@@ -237,8 +238,8 @@ def test_shares_are_equal_over_nodes_together(postgres, queue, start, crew):
     What counts is the CPU time that each tenant gets on both."""
     other = Queue(postgres)
     cost = {queue.tenant: 20, other.tenant: 80}
-    fill(postgres, queue, 6000, age_s=100)
-    fill(postgres, other, 6000, kind="selftest")
+    fill(queue, 6000, age_s=100)
+    fill(other, 6000, kind="selftest")
     crews = [crew(start(f"node-{slots}", poll_ms=100), slots, seconds=seconds, cpu_ms=lambda task: cost[task["tenant"]])
              for slots, seconds in ((8, 0.03), (2, 0.01))]
     eventually(lambda: all(one.of(other.tenant) for one in crews), seconds=30, what="the second tenant on both")
@@ -263,8 +264,8 @@ def test_more_tenants_than_a_survey_takes(postgres, queue, start, crew):
 
 
 def test_a_late_band_does_not_starve(postgres, queue, start, crew):
-    fill(postgres, queue, 5000, priority=0)
-    fill(postgres, queue, 20, kind="selftest", priority=3, age_s=2)
+    fill(queue, 5000, priority=0)
+    fill(queue, 20, kind="selftest", priority=3, age_s=2)
     workers = crew(start(poll_ms=60000, ageing_ms=1000), 4, seconds=0.01)
     eventually(lambda: len([1 for _, task in list(workers.started) if task["type"] == "selftest"]) == 20, seconds=60,
                what="the late band")
@@ -274,12 +275,12 @@ def test_a_late_band_does_not_starve(postgres, queue, start, crew):
 
 
 def test_long_jobs_leave_a_runner_alone(postgres, queue, start, crew):
-    fill(postgres, queue, 60, kind="ocr", age_s=9)
+    fill(queue, 60, kind="ocr", age_s=9)
     workers = crew(start(poll_ms=60000, short_reserve=4), 4, seconds=60)
     eventually(lambda: len(workers.running) == 3, what="three long jobs")
     time.sleep(0.3)
     assert len(workers.running) == 3
-    fill(postgres, queue, 1)
+    fill(queue, 1)
     workers.poke()
     eventually(lambda: len(workers.running) == 4, what="a short one in the place that was kept")
     assert workers.started[-1][1]["type"] == "noop"
@@ -296,7 +297,7 @@ def test_lanes_read_only_what_they_take(postgres, queue, analyzed):
     postgres.execute("insert into jobs (tenant_id, file_id, type, status) select %s, %s,"
                      " case when n %% 2 = 0 then 'noop' else 'selftest' end, case when n %% 3 = 0 then 'done' else"
                      " 'queued' end::job_status_t from generate_series(1, 60000) n", (queue.tenant, file))
-    fill(postgres, other, 20)
+    fill(other, 20)
     postgres.execute("select limits_set('noops', max_running => 10, job_type => 'noop', per_tenant => true)")
     if analyzed:
         postgres.execute("analyze jobs")

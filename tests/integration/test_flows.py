@@ -3,7 +3,7 @@
 import json
 import uuid
 
-from scheduler_process import eventually
+from system import eventually
 
 SHA = "5e" * 32
 

@@ -15,7 +15,8 @@ import urllib.parse
 
 import pytest
 
-from gateway_process import Gateway, World, eventually, token
+from gateway_process import Gateway, World, token
+from system import eventually
 
 BOUNDARY = "----filemill7MA4YWxkTrZu0gW"
 MIB = 1 << 20
@@ -321,6 +322,7 @@ def test_a_gateway_whose_time_is_over_ends_in_the_middle_of_a_form(world, user, 
         gateway.process.send_signal(number)
         assert gateway.process.wait(30) == 0
     world.store.client().abort_multipart_upload(Bucket="user-files", Key=upload["Key"], UploadId=upload["UploadId"])
+    world.postgres.execute("update files set upload_expires_at = now()")
 
 
 def test_a_killed_gateway_leaves_the_id_behind(world, user):

@@ -14,9 +14,10 @@ import uuid
 
 import pytest
 
-from gateway_process import SECRET, Gateway, World, eventually, token
+from gateway_process import SECRET, Gateway, World, token
 from postgres import ROOT
 from store_process import SECRET_KEY, Store
+from system import eventually
 
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 

@@ -14,10 +14,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from gateway_process import SECRET, Gateway, World, b64, eventually, token
+from gateway_process import SECRET, Gateway, World, b64, token
 from postgres import INSTRUMENTED, program
+from system import PATIENCE, eventually
 
-PATIENCE = float(os.environ.get("FILEMILL_TEST_PATIENCE", "1"))
 ISSUER = "https://project.example/auth/v1"
 
 

@@ -7,7 +7,6 @@ import uuid
 
 import psycopg2
 import pytest
-from postgres import Postgres
 
 N = 5  # users
 SUMS = ("select user_id::text as who, sum(balance_change)::bigint as balance, sum(reserved_change)::bigint as reserved, "
@@ -16,11 +15,9 @@ ACCOUNTS = "select user_id::text, balance, reserved, used, granted from user_cre
 
 
 @pytest.fixture(scope="module")
-def postgres():
-    with Postgres() as running:
-        running.migrate()
-        running.execute("select credits_switch(true, '{}')")
-        yield running
+def postgres(postgres):
+    postgres.execute("select credits_switch(true, '{}')")
+    return postgres
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import re
 import time
 import uuid
 
-from scheduler_process import Queue, eventually, statement_texts
+from scheduler_process import Queue, statement_texts
+from system import eventually
 
 SHA = "5e" * 32
 

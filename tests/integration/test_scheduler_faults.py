@@ -7,8 +7,7 @@ import time
 import uuid
 
 from postgres import PgBouncer
-from scheduler_process import PATIENCE, eventually
-from system import free_port
+from system import PATIENCE, eventually, free_port
 
 
 def left(postgres):
@@ -29,7 +28,7 @@ def test_restarted_scheduler_adopts_live_leases(stage, queue):
     scheduler.start()
     # The new one greets whoever speaks to it; the worker names what it holds, but for one.
     worker.send("ping", nonce=1)
-    assert worker.expect("welcome")["scheduler"] != worker.scheduler
+    eventually(lambda: worker.expect("welcome")["scheduler"] != worker.scheduler, what="the new one's word")
     worker.hello()
     worker.send("progress", job=named, epoch=1, done=1, total=9)
     worker.credit(0)

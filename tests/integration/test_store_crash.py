@@ -15,7 +15,8 @@ import botocore.exceptions
 import pytest
 
 from postgres import INSTRUMENTED
-from store_process import BUCKET, Store, program, sha256_hex, wait_until
+from store_process import BUCKET, Store, program, sha256_hex
+from system import eventually
 
 MIB = 1 << 20
 
@@ -43,7 +44,7 @@ def test_killed_in_the_middle_of_an_upload(store):
     s3.put_object(Bucket=BUCKET, Key="kept", Body=b"old")
     uploads = [start_upload(store, "kept", os.urandom(8 * MIB), 4 * MIB),
                start_upload(store, "new", os.urandom(8 * MIB), 8 * MIB - 1)]
-    wait_until(lambda: sum(path.stat().st_size for path in store.temporaries()) >= 11 * MIB)
+    eventually(lambda: sum(path.stat().st_size for path in store.temporaries()) >= 11 * MIB)
     store.kill()
     assert len(store.temporaries()) == 2
     for upload in uploads:
@@ -56,9 +57,9 @@ def test_killed_in_the_middle_of_an_upload(store):
 
 def test_a_client_that_goes_away_leaves_nothing(store):
     upload = start_upload(store, "gone", os.urandom(4 * MIB), 2 * MIB)
-    wait_until(lambda: len(store.temporaries()) == 1)
+    eventually(lambda: len(store.temporaries()) == 1)
     upload.close()
-    wait_until(lambda: store.temporaries() == [])
+    eventually(lambda: store.temporaries() == [])
     assert store.client().list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
 
 
@@ -82,7 +83,7 @@ def test_killed_under_load_every_object_is_whole(store, turn):
                for number in range(4)]
     for writer in writers:
         writer.start()
-    wait_until(lambda: acknowledged)
+    eventually(lambda: acknowledged)
     time.sleep(0.4 + 0.13 * turn)
     store.kill()
     for writer in writers:
@@ -168,7 +169,7 @@ def test_an_upload_that_nobody_goes_on_with_is_dropped(store):
 def test_sigterm_lets_an_upload_finish(store):
     body = os.urandom(2 * MIB)
     upload = start_upload(store, "last", body, MIB)
-    wait_until(lambda: len(store.temporaries()) == 1)
+    eventually(lambda: len(store.temporaries()) == 1)
     store.process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
     assert store.process.poll() is None
@@ -182,7 +183,7 @@ def test_sigterm_lets_an_upload_finish(store):
 def test_sigterm_does_not_wait_for_ever():
     with Store(drain_ms=500) as store:
         upload = start_upload(store, "stuck", os.urandom(MIB), 100_000)
-        wait_until(lambda: len(store.temporaries()) == 1)
+        eventually(lambda: len(store.temporaries()) == 1)
         started = time.monotonic()
         assert store.stop() == 0
         assert time.monotonic() - started < 20, "25 s, were it not told otherwise"

@@ -20,7 +20,8 @@ import botocore.awsrequest
 import botocore.credentials
 import pytest
 
-from store_process import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, Store, program, wait_until
+from store_process import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, Store, program
+from system import eventually
 
 MIB = 1 << 20
 
@@ -220,7 +221,7 @@ def foreign_server(tmp_path_factory):
             return False
         return True
     try:
-        wait_until(answers, 30)
+        eventually(answers, 30)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.send_signal(signal.SIGTERM)
