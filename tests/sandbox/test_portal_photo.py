@@ -199,6 +199,13 @@ def test_quality_is_the_best_that_fits(driver, tmp_path):
         assert more.reason == "SIZE_EXCEEDED"
 
 
+@pytest.mark.parametrize("given,used", [({"quality": 12}, 12), ({"min_quality": 98}, 98), ({}, 95)])
+def test_a_quality_that_is_left_out_goes_along_with_the_other(driver, tmp_path, given, used):
+    source = save(gradient(100, 100), tmp_path / "in.png")
+    photo = Photo(driver, tmp_path, source, schema={"target_width": 50, "target_height": 50, **given})
+    assert photo.reason == "" and photo.proof["photo"]["quality_used"] == used, photo.answer
+
+
 @pytest.mark.parametrize("output_format", ["jpeg", "png"])
 @pytest.mark.parametrize("min_kb", [1, 20, 63, 64, 65, 128, 300])
 def test_padding_reaches_the_least_size_exactly(driver, tmp_path, output_format, min_kb):

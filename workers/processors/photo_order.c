@@ -15,6 +15,9 @@
 #include "workers/processors/parameters.h"
 #include "workers/processors/photo.h"
 
+#define QUALITY 95 /* highest and lowest, unless a preset or the schema says */
+#define MIN_QUALITY 30
+
 const char *const photo_format_names[PHOTO_FORMAT_COUNT + 1] = {"jpeg", "png", NULL};
 const char *const photo_crop_names[] = {"centre", "attention", "box", NULL};
 static const char *const choice_words[] = {"auto", "on", "off", NULL};
@@ -173,17 +176,25 @@ static int check_order(struct processor_context *context, const struct photo_sch
     return 0;
 }
 
+/* What was left out goes along with what was given. */
+static void fill_quality(struct photo_schema *schema) {
+    if (schema->quality == 0)
+        schema->quality = schema->min_quality > QUALITY ? schema->min_quality : QUALITY;
+    if (schema->min_quality == 0)
+        schema->min_quality = schema->quality < MIN_QUALITY ? schema->quality : MIN_QUALITY;
+}
+
 int photo_order_read(struct processor_context *context, struct photo_order *order) {
     json_t *parameters = parameters_parse(context);
     int status;
 
-    *order = (struct photo_order){
-        .schema = {.dpi = 200, .quality = 95, .min_quality = 30, .background = {255, 255, 255}}};
+    *order = (struct photo_order){.schema = {.dpi = 200, .background = {255, 255, 255}}};
     if (parameters == NULL)
         return -1;
     status = read_preset(context, parameters, order);
     if (status == 0)
         status = parameters_read(context, order_fields, parameters, order);
     json_decref(parameters);
+    fill_quality(&order->schema);
     return status == 0 ? check_order(context, &order->schema) : -1;
 }
