@@ -474,6 +474,22 @@ def test_contract_sizes_that_cannot_be_met(web, store):
     check_failure(contract(given, store, run_private_addresses="on"), "SIZE_EXCEEDED", "schema")
 
 
+def test_contract_schemas_that_this_machine_cannot_meet(web, store):
+    """The photo asked for is larger than the memory that a document may have; a smaller one is made."""
+    if INSTRUMENTED:
+        pytest.skip("AddressSanitizer reserves terabytes: no limit holds")
+    encoded = io.BytesIO()
+    Image.linear_gradient("L").resize((120, 150)).convert("RGB").save(encoded, "JPEG")
+    web.files["/small.jpg"] = encoded.getvalue()
+    given = payload(input={"artifact_url": web.base + "/small.jpg"})
+    settings = {"run_private_addresses": "on", "limit_memory_bytes": "72M"}
+    check_success(contract(given, store, **settings), store)
+    large = definition(target_width=3000, target_height=3000)
+    answer = contract({**given, "portal_schema": large}, store, **settings)
+    check_failure(answer, "SCHEMA_FAILED", "schema")
+    assert answer["error"]["message"].startswith("memory_limit: schema: "), answer
+
+
 def test_contract_text_that_cannot_be_read(web, store, tmp_path):
     """No language data: the engine fails."""
     given = payload(input={"artifact_url": web.base + "/photo.jpg"})

@@ -421,6 +421,10 @@ static int write_preview(struct photo *photo) {
 
 /* --- stages -------------------------------------------------------------------------------------- */
 
+/* In the schema stage the picture is upright pixels in memory, its target is of 1 to 3000 pixels a side, and
+ * what contradicts itself was refused with the order: only the engine's own failure is left to be
+ * SCHEMA_FAILED. Limits keep their codes; `filemill run --contract` has no other code for those of this
+ * stage. */
 static const struct stage {
     const char *name;
     int (*run)(struct photo *photo);
