@@ -46,8 +46,7 @@ static void waiting_end(struct waiting *waiting, const char *text) {
     loop_timer_free(waiting->timer);
     waiting->timer = NULL;
     waiting->id = 0;
-    if (on_answer != NULL)
-        on_answer(waiting->context, text);
+    on_answer(waiting->context, text);
 }
 
 static void waiting_expired(void *context) {
@@ -237,13 +236,6 @@ int control_ask(struct control *control, const char *words, int64_t timeout_ms, 
     waiting->timer = loop_timer_new(control->loop, waiting_expired, waiting);
     loop_timer_set(waiting->timer, timeout_ms);
     return 0;
-}
-
-void control_forget(struct control *control, const void *context) {
-    for (size_t i = 0; control != NULL && i < CONTROL_WAITING_MAX; i++) {
-        if (control->waiting[i].id != 0 && control->waiting[i].context == context)
-            control->waiting[i].on_answer = NULL;
-    }
 }
 
 void control_answer(struct control *control, uint64_t id, const char *text) {

@@ -34,8 +34,6 @@ void control_free(struct control *control);
  * much waits already, or the text is too long; else calls it exactly once, never from inside this call. */
 int control_ask(struct control *control, const char *words, int64_t timeout_ms, control_answer_fn *on_answer,
                 void *context);
-/* Forgets the callbacks of everything asked with this context. */
-void control_forget(struct control *control, const void *context);
 
 /* Answers a question; newlines in `text` become blanks; a text too long becomes an error answer. */
 void control_answer(struct control *control, uint64_t id, const char *text);

@@ -41,7 +41,6 @@ struct channel {
     struct buffer out;
     uint64_t refused;
     bool server;
-    bool paused;
     bool reading; /* inside read_portion: channel_free only marks */
     bool freed;
     int linger_ms;
@@ -196,15 +195,8 @@ static int read_message(struct channel *channel) {
 static void read_portion(void *context) {
     struct channel *channel = context;
     unsigned count = 0;
-    if (channel->paused) {
-        int events;
-        size_t size = sizeof events;
-        /* takes libzmq's commands in, so that its descriptor falls silent and sending goes on */
-        (void)zmq_getsockopt(channel->socket, ZMQ_EVENTS, &events, &size);
-        return;
-    }
     channel->reading = true;
-    while (!channel->freed && !channel->paused && count < READ_PER_TURN && read_message(channel) == 0) {
+    while (!channel->freed && count < READ_PER_TURN && read_message(channel) == 0) {
         count++;
     }
     channel->reading = false;
@@ -349,13 +341,6 @@ int channel_send(struct channel *channel, const struct channel_peer *peer, const
     }
     counter_add(COUNT_MESSAGES_OUT, 1);
     return 0;
-}
-
-void channel_pause(struct channel *channel, bool paused) {
-    channel->paused = paused;
-    if (!paused && !channel->freed) {
-        loop_timer_set(channel->again, 0);
-    }
 }
 
 void channel_free(struct channel *channel, int linger_ms) {

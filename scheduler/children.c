@@ -39,13 +39,6 @@ void children_free(struct children *children) {
     free(children);
 }
 
-static char *take_or_null(struct buffer *buffer, int broken) {
-    if (broken == 0 && buffer->size > 0)
-        return buffer_take(buffer, NULL);
-    buffer_clear(buffer);
-    return NULL;
-}
-
 /* ---- cutting ---- */
 
 static int append_child(struct buffer *buffer, const struct range *range) {
@@ -80,7 +73,7 @@ char *children_write_split(const struct lease *lease, const struct message_resul
     for (size_t i = 0; i < count; i++)
         broken |= append_child(&buffer, &ranges[i]);
     broken |= json_close(&buffer, ']') | json_close(&buffer, '}');
-    return take_or_null(&buffer, broken);
+    return json_take(&buffer, broken);
 }
 
 /* ---- parts ---- */
@@ -160,7 +153,7 @@ char *children_write_followers(const struct scheduler *scheduler, const struct l
     broken |= json_member_text(&buffer, "payload", follower->payload);
     broken |= json_member_number(&buffer, "priority", follower->priority);
     broken |= json_close(&buffer, '}');
-    return take_or_null(&buffer, broken);
+    return json_take(&buffer, broken);
 }
 
 /* ---- those that were left ---- */
@@ -173,13 +166,7 @@ static void on_woken(void *context, const struct database_answer *answer) {
         scheduler_log_answer("wake_left", answer);
         return;
     }
-    for (size_t row = 0; row < result_rows(answer->results[0]); row++) {
-        struct message event = {.type = MESSAGE_EVENT,
-                                .event = {.file = result_text(answer->results[0], row, "file"),
-                                          .tenant = result_text(answer->results[0], row, "tenant"),
-                                          .event = (uint64_t)result_number(answer->results[0], row, "event")}};
-        workers_send_gateways(children->scheduler->workers, &event);
-    }
+    workers_send_events(children->scheduler->workers, answer->results[0]);
     if (result_rows(answer->results[0]) > 0)
         claims_due_in(children->scheduler->claims, 0);
 }

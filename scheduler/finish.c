@@ -39,17 +39,21 @@ struct ending {
     bool memorable;          /* may be copied in its turn */
 };
 
+/* All but the garbage, which is a fact however the job ends. */
+static void clear_elements(struct finish *finish) {
+    char **const elements[] = {&finish->end,       &finish->split, &finish->outputs, &finish->parts,
+                               &finish->followers, &finish->calls, &finish->hash,    &finish->crash};
+
+    for (size_t i = 0; i < sizeof elements / sizeof elements[0]; i++) {
+        free(*elements[i]);
+        *elements[i] = NULL;
+    }
+}
+
 void finish_free(struct finish *finish) {
     if (finish == NULL)
         return;
-    free(finish->end);
-    free(finish->split);
-    free(finish->outputs);
-    free(finish->parts);
-    free(finish->followers);
-    free(finish->calls);
-    free(finish->hash);
-    free(finish->crash);
+    clear_elements(finish);
     free(finish->garbage);
     free(finish->stale_garbage);
     free(finish);
@@ -70,14 +74,6 @@ static struct finish *finish_new(const struct lease *lease) {
     finish->begun_us = clock_monotonic_us();
     finish->delay_ms = -1;
     return finish;
-}
-
-/* The buffer's text, or NULL when it is empty or `broken`. */
-static char *element_take(struct buffer *buffer, int broken) {
-    if (broken == 0 && buffer->size > 0)
-        return buffer_take(buffer, NULL);
-    buffer_clear(buffer);
-    return NULL;
 }
 
 /* ---- the job's row ---- */
@@ -168,7 +164,7 @@ static char *write_end(const struct finish *finish, const struct ending *ending)
     if (ending->usage != NULL)
         broken |= append_usage(&buffer, ending->usage);
     broken |= json_close(&buffer, '}');
-    return element_take(&buffer, broken);
+    return json_take(&buffer, broken);
 }
 
 /* ---- outputs, garbage, hash, crash ---- */
@@ -232,7 +228,7 @@ static char *write_outputs(const struct scheduler *scheduler, const struct lease
         }
         broken |= json_close(&buffer, '}');
     }
-    return element_take(&buffer, broken | (*foreign ? -1 : 0));
+    return json_take(&buffer, broken | (*foreign ? -1 : 0));
 }
 
 /* What models were asked, if any were. */
@@ -247,7 +243,7 @@ static char *write_calls(const struct lease *lease, const char *status, const ch
              json_member_number(&buffer, "epoch", (int64_t)lease->epoch) |
              json_member_text(&buffer, "status", status) | json_member_text(&buffer, "calls", calls) |
              json_close(&buffer, '}');
-    return element_take(&buffer, broken);
+    return json_take(&buffer, broken);
 }
 
 static int append_garbage(struct buffer *buffer, const char *key, int64_t delay_ms) {
@@ -265,7 +261,7 @@ char *finish_result_garbage(const struct message_result *result) {
     for (size_t i = 0; i < result->output_count; i++)
         if (key_is_valid(result->outputs[i].key))
             broken |= append_garbage(&buffer, result->outputs[i].key, 0);
-    return element_take(&buffer, broken);
+    return json_take(&buffer, broken);
 }
 
 /* Every object that a lease with this epoch may have written or may still write. */
@@ -282,7 +278,7 @@ static char *write_possible_garbage(const struct lease *lease, uint64_t epoch) {
         if (lease->seals && lease_sealed_key(key, lease, row, epoch) == 0)
             broken |= append_garbage(&buffer, key, GARBAGE_DELAY_MS);
     }
-    return element_take(&buffer, broken);
+    return json_take(&buffer, broken);
 }
 
 static char *write_hash(const struct lease *lease, const char *sha256) {
@@ -294,7 +290,7 @@ static char *write_hash(const struct lease *lease, const char *sha256) {
     buffer_init(&buffer, ELEMENT_MAX);
     broken = json_open(&buffer, '{') | json_member_text(&buffer, "file", lease->file) |
              json_member_text(&buffer, "sha256", sha256) | json_close(&buffer, '}');
-    return element_take(&buffer, broken);
+    return json_take(&buffer, broken);
 }
 
 static char *write_crash(const struct lease *lease, const char *sha256, const char *reason) {
@@ -310,7 +306,7 @@ static char *write_crash(const struct lease *lease, const char *sha256, const ch
              json_member_text(&buffer, "sha256", sha256) | json_member_text(&buffer, "type", lease->type) |
              json_member_text(&buffer, "reason", reason[0] != '\0' ? reason : "crash") |
              json_close(&buffer, '}');
-    return element_take(&buffer, broken);
+    return json_take(&buffer, broken);
 }
 
 /* ---- decisions ---- */
@@ -397,7 +393,7 @@ static void finish_done(struct scheduler *scheduler, struct lease *lease,
                        !lease->is_range;
     finish = finish_new(lease);
     finish->outputs = outputs;
-    finish->parts = element_take(&parts, 0);
+    finish->parts = json_take(&parts, 0);
     finish->followers = children_write_followers(scheduler, lease);
     finish->calls = write_calls(lease, ending.status, result->calls);
     finish->hash = write_hash(lease, result->input_sha256);
@@ -526,16 +522,7 @@ void finish_make_plain(struct finish *finish) {
                             .code = "bad_result",
                             .detail = "the database refused what the worker reported"};
 
-    free(finish->end);
-    free(finish->split);
-    free(finish->outputs);
-    free(finish->parts);
-    free(finish->followers);
-    free(finish->calls);
-    free(finish->hash);
-    free(finish->crash);
-    finish->split = finish->outputs = finish->parts = finish->followers = finish->calls = finish->hash =
-        finish->crash = NULL;
+    clear_elements(finish);
     if (finish->garbage == NULL) {
         finish->garbage = finish->stale_garbage;
         finish->stale_garbage = NULL;

@@ -52,3 +52,10 @@ int json_member_text(struct buffer *buffer, const char *name, const char *text) 
 int json_member_number(struct buffer *buffer, const char *name, int64_t number) {
     return json_name(buffer, name) == 0 ? json_number(buffer, number) : -1;
 }
+
+char *json_take(struct buffer *buffer, int broken) {
+    if (broken == 0 && buffer->size > 0)
+        return buffer_take(buffer, NULL);
+    buffer_clear(buffer);
+    return NULL;
+}

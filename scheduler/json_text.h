@@ -16,5 +16,7 @@ int json_number(struct buffer *buffer, int64_t number);
 /* "name": value; an empty text is null, so that SQL sees NULL. */
 int json_member_text(struct buffer *buffer, const char *name, const char *text);
 int json_member_number(struct buffer *buffer, const char *name, int64_t number);
+/* Empties the buffer: its text, which the caller frees; NULL when there is none, or it is `broken`. */
+char *json_take(struct buffer *buffer, int broken);
 
 #endif

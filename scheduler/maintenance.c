@@ -115,13 +115,8 @@ static void maintenance_on_answer(void *context, const struct database_answer *a
         log_info("chore=%s rows=%zu", name, result_affected(result));
     if (result_affected(result) >= chore->full)
         maintenance->more = true;
-    for (size_t row = 0; chore->tells_files && row < result_rows(result); row++) {
-        struct message event = {.type = MESSAGE_EVENT,
-                                .event = {.file = result_text(result, row, "file"),
-                                          .tenant = result_text(result, row, "tenant"),
-                                          .event = (uint64_t)result_number(result, row, "event")}};
-        workers_send_gateways(maintenance->scheduler->workers, &event);
-    }
+    if (chore->tells_files)
+        workers_send_events(maintenance->scheduler->workers, result);
     maintenance_go_on(maintenance);
 }
 

@@ -38,16 +38,6 @@ void progress_note(struct progress *progress, struct lease *lease, uint64_t done
     progress_arm(progress);
 }
 
-static void progress_send_events(const struct progress *progress, const struct database_result *result) {
-    for (size_t row = 0; row < result_rows(result); row++) {
-        struct message event = {.type = MESSAGE_EVENT,
-                                .event = {.file = result_text(result, row, "file"),
-                                          .tenant = result_text(result, row, "tenant"),
-                                          .event = (uint64_t)result_number(result, row, "event")}};
-        workers_send_gateways(progress->scheduler->workers, &event);
-    }
-}
-
 static void progress_on_answer(void *context, const struct database_answer *answer) {
     struct progress *progress = context;
 
@@ -57,7 +47,7 @@ static void progress_on_answer(void *context, const struct database_answer *answ
         return;
     }
     for (size_t i = 1; i < answer->result_count; i++)
-        progress_send_events(progress, answer->results[i]);
+        workers_send_events(progress->scheduler->workers, answer->results[i]);
 }
 
 static void ids_add(struct buffer *ids, const char *id) {

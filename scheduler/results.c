@@ -163,16 +163,12 @@ static void batch_send_events(const struct batch *batch, const struct database_a
 
 /* Files of parents, which need not be files of the batch. */
 static void batch_send_woken(const struct batch *batch, const struct database_answer *answer) {
-    const struct database_result *woken = batch->woken == 0 ? NULL : answer->results[batch->woken];
+    const struct database_result *woken = answer->results[batch->woken];
 
-    for (size_t row = 0; woken != NULL && row < result_rows(woken); row++) {
-        struct message event = {.type = MESSAGE_EVENT,
-                                .event = {.file = result_text(woken, row, "file"),
-                                          .tenant = result_text(woken, row, "tenant"),
-                                          .event = (uint64_t)result_number(woken, row, "event")}};
-        workers_send_gateways(batch->results->scheduler->workers, &event);
-    }
-    if (woken != NULL && result_rows(woken) > 0)
+    if (batch->woken == 0)
+        return;
+    workers_send_events(batch->results->scheduler->workers, woken);
+    if (result_rows(woken) > 0)
         claims_due_in(batch->results->scheduler->claims, 0);
 }
 

@@ -348,6 +348,16 @@ void workers_send_gateways(struct workers *workers, const struct message *messag
     }
 }
 
+void workers_send_events(struct workers *workers, const struct database_result *result) {
+    for (size_t row = 0; row < result_rows(result); row++) {
+        struct message event = {.type = MESSAGE_EVENT,
+                                .event = {.file = result_text(result, row, "file"),
+                                          .tenant = result_text(result, row, "tenant"),
+                                          .event = (uint64_t)result_number(result, row, "event")}};
+        workers_send_gateways(workers, &event);
+    }
+}
+
 void workers_send_all(struct workers *workers, const struct message *message) {
     struct peer *next;
 

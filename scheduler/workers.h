@@ -63,6 +63,8 @@ struct peer *workers_next(const struct workers *workers, const struct peer *afte
 /* -1: the peer is gone for good, and its leases have ended. */
 int workers_send(struct workers *workers, struct peer *peer, const struct message *message);
 void workers_send_gateways(struct workers *workers, const struct message *message);
+/* An EVENT to them for each row: its columns file, tenant and event. */
+void workers_send_events(struct workers *workers, const struct database_result *result);
 void workers_send_all(struct workers *workers, const struct message *message);
 /* Tells a lease's worker that it works in vain. */
 void workers_forget_lease(struct workers *workers, struct lease *lease);

@@ -77,12 +77,6 @@ static void queue_clear(struct queue *queue) {
         transaction_free(transaction);
 }
 
-static void queue_forget(struct queue *queue, const void *context) {
-    for (struct transaction *transaction = queue->first; transaction != NULL; transaction = transaction->next)
-        if (transaction->context == context)
-            transaction->done = NULL;
-}
-
 static void database_finish(struct database *database, struct transaction *transaction,
                             enum database_outcome outcome) {
     transaction->outcome = outcome;
@@ -304,13 +298,6 @@ void database_run(struct database *database, const struct database_local *locals
         database->ticking = true;
         loop_timer_set(database->tick, TICK_MS);
     }
-}
-
-void database_forget(struct database *database, const void *context) {
-    queue_forget(&database->waiting, context);
-    queue_forget(&database->finished, context);
-    for (unsigned i = 0; i < database->options.connections; i++)
-        queue_forget(&database->connections[i].in_flight, context);
 }
 
 /* ---- life ---- */

@@ -73,9 +73,6 @@ bool database_is_available(const struct database *database);
  * Errors 40001 and 40P01 are retried here up to three times. `locals` may be NULL. */
 void database_run(struct database *database, const struct database_local *locals, const struct query *queries,
                   size_t count, database_done_fn *done, void *context);
-/* Forgets the callback of everything queued or running with this context (the work itself may still happen).
- */
-void database_forget(struct database *database, const void *context);
 
 size_t result_rows(const struct database_result *result);
 size_t result_affected(const struct database_result *result);

@@ -148,18 +148,6 @@ static void test_a_peer_that_goes_is_told(void **state) {
     assert_int_equal(control_ask(stage->asker, "jobs", 60000, on_answer, stage), -1);
 }
 
-static void test_forgotten_questions_stay_unanswered(void **state) {
-    struct stage *stage = *state;
-    struct stage other = {.loop = stage->loop};
-
-    add_answerer(stage);
-    assert_int_equal(control_ask(stage->asker, "first", 1000, on_answer, &other), 0);
-    assert_int_equal(control_ask(stage->asker, "second", 1000, on_answer, stage), 0);
-    control_forget(stage->asker, &other);
-    run_until(stage, 1);
-    assert_int_equal(other.answer_count, 0);
-}
-
 static void test_nonsense_closes_the_socket(void **state) {
     static const char *const lines[] = {
         "hello\n", "\n", "=\n", "=x y\n", "0 zero\n", "-1 x\n", "99999999999999999999 x\n"};
@@ -239,7 +227,6 @@ int main(void) {
         ROW(test_many_at_once_up_to_the_limit),
         ROW(test_silence_ends_at_the_deadline),
         ROW(test_a_peer_that_goes_is_told),
-        ROW(test_forgotten_questions_stay_unanswered),
         ROW(test_nonsense_closes_the_socket),
         ROW(test_a_line_without_end_is_bounded),
         ROW(test_questions_to_one_who_takes_none),

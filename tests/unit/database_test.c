@@ -258,19 +258,6 @@ static void test_free_from_a_callback(void **state) {
     assert_int_equal(loop_run(fixture->loop), 0);
 }
 
-static void on_never(void *context, const struct database_answer *answer) {
-    fail();
-}
-
-static void test_forgotten_callbacks_stay_silent(void **state) {
-    struct fixture *fixture = fixture_of(state);
-    int mine;
-
-    database_run(fixture->database, NULL, &(struct query){.statement = &one}, 1, on_never, &mine);
-    database_forget(fixture->database, &mine);
-    assert_int_equal(ask(fixture, &one, NULL, ""), DATABASE_OK);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
@@ -282,7 +269,6 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_lost_session_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_many_waiting_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_free_from_a_callback, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_forgotten_callbacks_stay_silent, setup, teardown),
         cmocka_unit_test(test_nothing_there),
     };
 
