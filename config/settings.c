@@ -524,20 +524,24 @@ int settings_read(struct settings *settings, char *const *environment, char *err
     return options_load(&settings_table, settings, environment, error, error_size);
 }
 
+void settings_apply_log(const struct settings *settings) {
+    enum log_level level = LOG_INFO;
+    if (log_level_parse(settings->log_level, &level) != 0) {
+        fatal("log level %s is not in the table", settings->log_level);
+    }
+    log_set_level(level);
+    log_set_json(strcmp(settings->log_format, "json") == 0);
+}
+
 void settings_load(struct settings *settings, const char *program) {
     char error[512];
     memset(settings, 0, sizeof *settings);
     log_init(program, LOG_INFO);
-    enum log_level level = LOG_INFO;
     if (settings_read(settings, environ, error, sizeof error) != 0) {
         log_error("state=refused error=\"%s\"", error);
         exit(2);
     }
-    if (log_level_parse(settings->log_level, &level) != 0) {
-        fatal("log level %s is not in the table", settings->log_level);
-    }
-    log_init(program, level);
-    log_set_json(strcmp(settings->log_format, "json") == 0);
+    settings_apply_log(settings);
 }
 
 char **settings_environment(const struct settings *settings, unsigned audience) {

@@ -188,6 +188,8 @@ extern const struct option_table settings_table;
 /* Loads from `environment` for a child program: logs one line and exits 2 on a bad value; then calls log_init
  * with `program` and the chosen level. */
 void settings_load(struct settings *settings, const char *program);
+/* What is logged from now on, and in which form. */
+void settings_apply_log(const struct settings *settings);
 /* Fills zeroed `settings` from `environment` as options_load does: 0, or -1 with one line in `error`. */
 int settings_read(struct settings *settings, char *const *environment, char *error, size_t error_size);
 /* Environment of a child of one audience: what options_environment gives, less the owner's database URL where

@@ -367,16 +367,26 @@ static ssize_t read_stream(void *context, uint64_t position, char *target, size_
     return (ssize_t)size;
 }
 
-struct http_stream *http_respond_stream(struct http_request *request, const struct http_response *response,
-                                        size_t max_queue) {
+/* False: it takes nothing, as a stream that was dropped. */
+static bool begin_stream(struct http_request *request, const struct http_response *response,
+                         size_t max_queue) {
     struct http_stream *stream = &request->stream;
 
     if (stream->request != NULL || !may_queue(request, response, false)) {
         stream->dropped = true;
-        return stream;
+        return false;
     }
     stream->request = request;
     buffer_init(&stream->queue, max_queue);
+    return true;
+}
+
+struct http_stream *http_respond_stream(struct http_request *request, const struct http_response *response,
+                                        size_t max_queue) {
+    struct http_stream *stream = &request->stream;
+
+    if (!begin_stream(request, response, max_queue))
+        return stream;
     set_response(
         request,
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, read_stream, stream, NULL),
@@ -388,15 +398,11 @@ struct http_stream *http_respond_sized(struct http_request *request, const struc
                                        const struct http_supply *supply) {
     struct http_stream *stream = &request->stream;
 
-    if (stream->request != NULL || !may_queue(request, response, false)) {
-        stream->dropped = true;
+    if (!begin_stream(request, response, supply->max_queue))
         return stream;
-    }
-    stream->request = request;
     stream->sized = true;
     stream->wanted = supply->wanted;
     stream->place = supply->place;
-    buffer_init(&stream->queue, supply->max_queue);
     set_response(
         request,
         MHD_create_response_from_callback(supply->size, SIZED_BLOCK_BYTES, read_stream, stream, NULL), response);

@@ -11,6 +11,7 @@
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "lib/text.h"
+#include "oneshot/report.h"
 #include "proto/plan.h"
 
 #define DOCUMENT_ID 1
@@ -125,19 +126,6 @@ void oneshot_limits(const struct settings *settings, const struct processor_row 
 /* --- input ------------------------------------------------------------------------------------------------
  */
 
-static int write_all(int fd, const char *bytes, size_t size) {
-    while (size > 0) {
-        ssize_t count = write(fd, bytes, size);
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
-            return -1;
-        bytes += count;
-        size -= (size_t)count;
-    }
-    return 0;
-}
-
 int oneshot_read_input(struct document *document, int fd, uint64_t most) {
     char *bytes = memory_new(COPY_BYTES);
     uint64_t total = 0;
@@ -153,7 +141,7 @@ int oneshot_read_input(struct document *document, int fd, uint64_t most) {
             errno = EFBIG;
             count = -1;
         }
-        status = count < 0 ? -1 : write_all(document->input, bytes, (size_t)count);
+        status = count < 0 ? -1 : report_write(document->input, bytes, (size_t)count);
         total += count < 0 ? 0 : (uint64_t)count;
     }
     int saved_errno = errno;

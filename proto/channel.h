@@ -36,7 +36,6 @@ struct channel *channel_connect(struct loop *loop, const char *endpoint, channel
 /* peer NULL on a client. 0, or -1 when the message can't be encoded, the queue is full or the peer is gone. */
 int channel_send(struct channel *channel, const struct channel_peer *peer, const struct message *message);
 
-
 /* Sends what is queued for at most linger_ms (this waits), then frees. May be called inside the channel's own
  * callbacks. Channels are freed before their loop. */
 void channel_free(struct channel *channel, int linger_ms);

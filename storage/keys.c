@@ -109,37 +109,35 @@ static bool is_original(const char *key) {
            take_text(&key, "/") && take_uuid(&key) && take_extension(&key) && *key == '\0';
 }
 
-static bool is_derivative(const char *key) {
-    static const char kind_alphabet[] = "abcdefghijklmnopqrstuvwxyz0123456789_-";
-    bool published = key_is_published(key);
-    const char *rest;
+/* What the first job of a file made has no more than an extension; later ones have their job's id and time.
+ */
+static bool is_ending(const char *key) {
+    const char *rest = key;
 
-    if (!take_text(&key, published ? PUBLISHED : "t/") || !take_uuid(&key) ||
-        !take_text(&key, published ? "/" : "/derived/") || !take_uuid(&key) || !take_text(&key, "/") ||
-        !take_word(&key, kind_alphabet, KIND_MAX))
-        return false;
-    rest = key;
     if (take_extension(&rest) && is_end(rest))
         return true;
     return take_text(&key, ".") && take_uuid(&key) && take_text(&key, "-") &&
            take_word(&key, "0123456789", 20) && take_extension(&key) && is_end(key);
 }
 
+static bool is_derivative(const char *key) {
+    static const char kind_alphabet[] = "abcdefghijklmnopqrstuvwxyz0123456789_-";
+    bool published = key_is_published(key);
+
+    return take_text(&key, published ? PUBLISHED : "t/") && take_uuid(&key) &&
+           take_text(&key, published ? "/" : "/derived/") && take_uuid(&key) && take_text(&key, "/") &&
+           take_word(&key, kind_alphabet, KIND_MAX) && is_ending(key);
+}
+
 /* No class is named as another layout begins ("t", "raw"): classes have a dash. */
 static bool is_retained(const char *key) {
     size_t word = strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789-");
-    const char *rest;
 
     if (word == 0 || word > CLASS_MAX || memchr(key, '-', word) == NULL || *key < 'a')
         return false;
     key += word;
-    if (!take_text(&key, "/") || !take_uuid(&key) || !take_text(&key, "/") || !take_uuid(&key))
-        return false;
-    rest = key;
-    if (take_extension(&rest) && is_end(rest))
-        return true;
-    return take_text(&key, ".") && take_uuid(&key) && take_text(&key, "-") &&
-           take_word(&key, "0123456789", 20) && take_extension(&key) && is_end(key);
+    return take_text(&key, "/") && take_uuid(&key) && take_text(&key, "/") && take_uuid(&key) &&
+           is_ending(key);
 }
 
 const char *key_source(const char *key) {

@@ -76,7 +76,6 @@ static void begin_generation(struct supervisor *supervisor) {
 
 static int apply(struct supervisor *supervisor, struct configuration *fresh, char *error, size_t error_size) {
     struct configuration old = supervisor->configuration;
-    enum log_level level = LOG_INFO;
 
     supervisor->configuration = *fresh;
     if (rebind(supervisor, &old.settings, error, error_size) != 0) {
@@ -84,9 +83,7 @@ static int apply(struct supervisor *supervisor, struct configuration *fresh, cha
         return -1;
     }
     *fresh = old; /* the caller clears it */
-    if (log_level_parse(supervisor->configuration.settings.log_level, &level) == 0)
-        log_set_level(level);
-    log_set_json(strcmp(supervisor->configuration.settings.log_format, "json") == 0);
+    settings_apply_log(&supervisor->configuration.settings);
     if (supervisor_publish_settings(supervisor, error, error_size) != 0)
         log_warn("event=settings_not_published error=\"%s\"", error);
     begin_generation(supervisor);

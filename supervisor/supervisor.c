@@ -100,20 +100,21 @@ static int make_children(struct supervisor *supervisor, char *error, size_t erro
     return 0;
 }
 
-/* Starts `filemill demo` beside the node: a client like any other, as the user who started us. */
-static void start_demo(struct supervisor *supervisor) {
+/* Starts `filemill VERB` beside the node, as the user who started us; -1 with a line. It is reaped as any
+ * orphan. */
+static pid_t start_verb(const struct supervisor *supervisor, char *verb) {
     char *path = memory_format("%s/filemill", process_own_directory());
-    char *arguments[] = {path, "demo", "--state-directory", supervisor->layout.state, NULL};
+    char *arguments[] = {path, verb, "--state-directory", supervisor->layout.state, NULL};
     const struct process_plan plan = {.path = path, .arguments = arguments, .environment = environ};
     int pidfd = -1;
+    pid_t pid = process_spawn(&plan, &pidfd);
 
-    supervisor->runs_demo = false;
-    supervisor->demo_pid = process_spawn(&plan, &pidfd);
-    if (supervisor->demo_pid < 0)
+    if (pid < 0)
         log_error_errno("program=%s state=not_started", path);
     else
         close(pidfd);
     free(path);
+    return pid;
 }
 
 static void become_serving(struct supervisor *supervisor) {
@@ -124,8 +125,9 @@ static void become_serving(struct supervisor *supervisor) {
     log_info("state=%s after_ms=%lld url=http://%s:%lld", supervisor_health(supervisor),
              (long long)(clock_monotonic_ms() - supervisor->started_ms), settings->gateway_address,
              (long long)settings->gateway_port);
-    if (supervisor->runs_demo)
-        start_demo(supervisor);
+    if (supervisor->runs_demo) /* a client like any other */
+        supervisor->demo_pid = start_verb(supervisor, "demo");
+    supervisor->runs_demo = false;
 }
 
 /* Starts what may start; true when every wanted child is settled. */
@@ -212,18 +214,9 @@ static bool reap_own(struct supervisor *supervisor, pid_t pid) {
 
 /* Prints the console's address with a one-time code, as the user who started us could. */
 static void print_console(const struct supervisor *supervisor) {
-    char *path = memory_format("%s/filemill", process_own_directory());
-    char *arguments[] = {path, "console", "--state-directory", supervisor->layout.state, NULL};
-    const struct process_plan plan = {.path = path, .arguments = arguments, .environment = environ};
-    int pidfd = -1;
-
     printf("Its console, signed in once, within five minutes (`filemill console` makes another link):\n");
     (void)fflush(stdout);
-    if (process_spawn(&plan, &pidfd) < 0) /* reaped as any orphan is */
-        log_error_errno("program=%s state=not_started", path);
-    else
-        close(pidfd);
-    free(path);
+    (void)start_verb(supervisor, "console");
 }
 
 /* The lines of ours that are for the person who watches the demo. */
@@ -337,14 +330,11 @@ static void free_child(struct supervisor *supervisor, struct child *child) {
 
 /* Everything that may refuse a start, before any process is started; -1 with one line. */
 static int prepare(struct supervisor *supervisor, int *lock, char *error, size_t error_size) {
-    enum log_level level = LOG_INFO;
 
     *lock = -1;
     if (configuration_load(&supervisor->configuration, supervisor->sources, error, error_size) != 0)
         return -1;
-    if (log_level_parse(supervisor->configuration.settings.log_level, &level) == 0)
-        log_set_level(level);
-    log_set_json(strcmp(supervisor->configuration.settings.log_format, "json") == 0);
+    settings_apply_log(&supervisor->configuration.settings);
     if (layout_find(&supervisor->layout, &supervisor->configuration.settings, error, error_size) != 0)
         return -1;
     *lock = layout_prepare(&supervisor->layout, error, error_size);

@@ -24,12 +24,12 @@ struct assembly {
     uint64_t copied; /* of the current piece */
     struct checksum md5;
     char *buffer; /* when hashing */
-    void (*done)(struct call *call, enum s3_error error);
+    void (*done)(struct call *call);
 };
 
 static void finish(struct assembly *assembly, enum s3_error error) {
     struct call *call = assembly->call;
-    void (*done)(struct call *, enum s3_error) = assembly->done;
+    void (*done)(struct call *) = assembly->done;
     unsigned char digest[CHECKSUM_MAX];
 
     if (assembly->buffer != NULL && error == S3_OK) {
@@ -43,7 +43,13 @@ static void finish(struct assembly *assembly, enum s3_error error) {
     free(assembly->buffer);
     free(assembly->pieces);
     free(assembly);
-    done(call, error);
+    call->busy = false;
+    if (error == S3_OK && call->request != NULL) {
+        done(call);
+        return;
+    }
+    call_fail(call, error);
+    call_end(call);
 }
 
 static enum s3_error open_piece(struct assembly *assembly) {
@@ -109,7 +115,7 @@ static void step(void *context) {
 }
 
 void assembly_start(struct call *call, struct piece *pieces, size_t count, bool hash,
-                    void (*done)(struct call *call, enum s3_error error)) {
+                    void (*done)(struct call *call)) {
     struct assembly *assembly = memory_new(sizeof(*assembly));
 
     *assembly = (struct assembly){.call = call, .pieces = pieces, .count = count, .fd = -1, .done = done};

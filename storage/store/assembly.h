@@ -13,10 +13,9 @@ struct piece {
     uint64_t size;
 };
 
-/* Takes `pieces` (from malloc). The call is busy until `done` has run; with `hash` the MD5 of all bytes is
- * put into call->object.etag. `done` gets S3_OK or what to answer, and must see to it that the call's busy
- * state ends. */
+/* Takes `pieces` (from malloc). The call is busy meanwhile; with `hash` the MD5 of all bytes is put into
+ * call->object.etag. `done` comes when all is copied; on failure the call is answered instead. */
 void assembly_start(struct call *call, struct piece *pieces, size_t count, bool hash,
-                    void (*done)(struct call *call, enum s3_error error));
+                    void (*done)(struct call *call));
 
 #endif

@@ -59,14 +59,6 @@ bool is_subresource(const char *name) {
     return false;
 }
 
-static void reply_document(struct call *call, struct buffer *xml, int cut) {
-    if (cut == 0)
-        call_reply_xml(call, 200, xml);
-    else
-        call_fail(call, S3_INTERNAL);
-    buffer_clear(xml);
-}
-
 void get_subresource(struct call *call) {
     struct buffer xml;
 
@@ -76,9 +68,9 @@ void get_subresource(struct call *call) {
         strcmp(http_request_method(call->request), "GET") == 0) {
         /* An object without tags has an empty set; a bucket without has none. */
         buffer_init(&xml, 4096);
-        reply_document(call, &xml,
-                       buffer_append_text(&xml, XML_DECLARATION "<Tagging xmlns=\"" XML_NAMESPACE
-                                                                "\"><TagSet></TagSet></Tagging>"));
+        call_reply_document(call, &xml,
+                            buffer_append_text(&xml, XML_DECLARATION "<Tagging xmlns=\"" XML_NAMESPACE
+                                                                     "\"><TagSet></TagSet></Tagging>"));
         return;
     }
     for (size_t i = 0; i < SUBRESOURCE_COUNT; i++) {
@@ -94,8 +86,8 @@ void get_subresource(struct call *call) {
             return;
         }
         buffer_init(&xml, 4096);
-        reply_document(call, &xml,
-                       buffer_append_format(&xml, XML_DECLARATION "%s", subresources[i].document));
+        call_reply_document(call, &xml,
+                            buffer_append_format(&xml, XML_DECLARATION "%s", subresources[i].document));
         return;
     }
     call_fail(call, S3_NOT_IMPLEMENTED);
@@ -118,7 +110,7 @@ void list_buckets(struct call *call) {
         cut |= buffer_append_text(&xml, "</Bucket>");
     }
     cut |= buffer_append_text(&xml, "</Buckets></ListAllMyBucketsResult>");
-    reply_document(call, &xml, cut);
+    call_reply_document(call, &xml, cut);
 }
 
 void head_bucket(struct call *call) {
@@ -165,9 +157,9 @@ void get_location(struct call *call) {
     if (call_bucket(call) == NULL)
         return;
     buffer_init(&xml, 4096);
-    reply_document(call, &xml,
-                   buffer_append_format(&xml,
-                                        XML_DECLARATION "<LocationConstraint xmlns=\"" XML_NAMESPACE
-                                                        "\">%s</LocationConstraint>",
-                                        strcmp(region, "us-east-1") == 0 ? "" : region));
+    call_reply_document(call, &xml,
+                        buffer_append_format(&xml,
+                                             XML_DECLARATION "<LocationConstraint xmlns=\"" XML_NAMESPACE
+                                                             "\">%s</LocationConstraint>",
+                                             strcmp(region, "us-east-1") == 0 ? "" : region));
 }

@@ -117,6 +117,14 @@ void call_fail_writer(struct call *call, enum writer_result result) {
     call_fail(call, result == WRITER_FULL ? S3_DISK_FULL : S3_INTERNAL);
 }
 
+void call_reply_document(struct call *call, struct buffer *xml, int cut) {
+    if (cut == 0)
+        call_reply_xml(call, 200, xml);
+    else
+        call_fail(call, S3_INTERNAL);
+    buffer_clear(xml);
+}
+
 void call_fail_errno(struct call *call) {
     call_fail_writer(call, errno == ENOSPC || errno == EDQUOT ? WRITER_FULL : WRITER_FAILED);
 }

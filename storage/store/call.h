@@ -65,6 +65,8 @@ void reply_header(struct reply *reply, const char *name, const char *value); /* 
  */
 void call_reply(struct call *call, int status, struct reply *reply);
 void call_reply_xml(struct call *call, int status, const struct buffer *xml);
+/* 200 with the document; S3_INTERNAL where it was cut. Clears it. */
+void call_reply_document(struct call *call, struct buffer *xml, int cut);
 void call_reply_file(struct call *call, int status, struct reply *reply, int fd, uint64_t offset,
                      uint64_t size);
 void call_fail(struct call *call, enum s3_error error);

@@ -83,33 +83,26 @@ static struct piece *piece_of(const struct source *source, uint64_t offset, uint
 
 static void reply_copied(struct call *call, const char *root) {
     struct buffer xml;
+    int cut;
     char etag[OBJECT_ETAG_SIZE + 2];
     char modified[32];
 
     quote_etag(etag, call->object.etag);
     clock_format_iso8601(modified, sizeof(modified), call->object.modified_ms);
     buffer_init(&xml, 4096);
-    if (buffer_append_format(&xml, XML_DECLARATION "<%s xmlns=\"" XML_NAMESPACE "\">", root) == 0 &&
-        xml_element(&xml, "LastModified", modified) == 0 && xml_element(&xml, "ETag", etag) == 0 &&
-        buffer_append_format(&xml, "</%s>", root) == 0)
-        call_reply_xml(call, 200, &xml);
-    else
-        call_fail(call, S3_INTERNAL);
-    buffer_clear(&xml);
+    cut = buffer_append_format(&xml, XML_DECLARATION "<%s xmlns=\"" XML_NAMESPACE "\">", root);
+    cut |= xml_element(&xml, "LastModified", modified);
+    cut |= xml_element(&xml, "ETag", etag);
+    cut |= buffer_append_format(&xml, "</%s>", root);
+    call_reply_document(call, &xml, cut);
 }
 
 static void object_copied(struct call *call) {
     reply_copied(call, "CopyObjectResult");
 }
 
-static void bytes_copied(struct call *call, enum s3_error error) {
-    call->busy = false;
-    if (error == S3_OK && call->request != NULL) {
-        object_publish(call, object_copied);
-        return;
-    }
-    call_fail(call, error);
-    call_end(call);
+static void bytes_copied(struct call *call) {
+    object_publish(call, object_copied);
 }
 
 static enum s3_error take_metadata(struct call *call, const struct source *source) {
@@ -151,14 +144,8 @@ static void part_copied(struct call *call) {
     reply_copied(call, "CopyPartResult");
 }
 
-static void part_bytes_copied(struct call *call, enum s3_error error) {
-    call->busy = false;
-    if (error == S3_OK && call->request != NULL) {
-        upload_publish_part(call, part_copied);
-        return;
-    }
-    call_fail(call, error);
-    call_end(call);
+static void part_bytes_copied(struct call *call) {
+    upload_publish_part(call, part_copied);
 }
 
 void copy_part(struct call *call) {

@@ -204,11 +204,7 @@ static void answer_listing(struct call *call, struct listing *listing) {
     if (listing->prefixes.size > 0)
         listing->cut |= buffer_append(&xml, listing->prefixes.data, listing->prefixes.size);
     listing->cut |= buffer_append_text(&xml, "</ListBucketResult>");
-    if (listing->cut == 0)
-        call_reply_xml(call, 200, &xml);
-    else
-        call_fail(call, S3_INTERNAL);
-    buffer_clear(&xml);
+    call_reply_document(call, &xml, listing->cut);
 }
 
 void list_objects(struct call *call) {

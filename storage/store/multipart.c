@@ -91,17 +91,16 @@ int create_upload_begin(struct call *call) {
 
 static void reply_created(struct call *call, const struct upload *upload) {
     struct buffer xml;
+    int cut;
 
     buffer_init(&xml, 65536);
-    if (buffer_append_text(&xml, XML_DECLARATION "<InitiateMultipartUploadResult xmlns=\"" XML_NAMESPACE
-                                                 "\">") == 0 &&
-        xml_element(&xml, "Bucket", call->bucket_name) == 0 && xml_element(&xml, "Key", call->key) == 0 &&
-        xml_element(&xml, "UploadId", upload->id) == 0 &&
-        buffer_append_text(&xml, "</InitiateMultipartUploadResult>") == 0)
-        call_reply_xml(call, 200, &xml);
-    else
-        call_fail(call, S3_INTERNAL);
-    buffer_clear(&xml);
+    cut = buffer_append_text(&xml,
+                             XML_DECLARATION "<InitiateMultipartUploadResult xmlns=\"" XML_NAMESPACE "\">");
+    cut |= xml_element(&xml, "Bucket", call->bucket_name);
+    cut |= xml_element(&xml, "Key", call->key);
+    cut |= xml_element(&xml, "UploadId", upload->id);
+    cut |= buffer_append_text(&xml, "</InitiateMultipartUploadResult>");
+    call_reply_document(call, &xml, cut);
 }
 
 static void upload_created(void *context, enum writer_result result) {
@@ -188,21 +187,10 @@ void upload_publish_part(struct call *call, void (*published)(struct call *call)
     writer_publish(call->writer, &call->object, path, &events, publication);
 }
 
-static void part_stored(struct call *call) {
-    struct reply reply = {.count = 0};
-    char etag[OBJECT_ETAG_SIZE + 2];
-
-    quote_etag(etag, call->object.etag);
-    reply_header(&reply, "ETag", etag);
-    if (call->payload.extra_kind != NULL)
-        reply_header(&reply, checksum_kind_header(call->payload.extra_kind), call->payload.extra_base64);
-    call_reply(call, 200, &reply);
-}
-
 void put_part(struct call *call) {
     call->object.size = writer_size(call->writer);
     (void)text_copy(call->object.etag, sizeof(call->object.etag), call->payload.md5_hex);
-    upload_publish_part(call, part_stored);
+    upload_publish_part(call, object_reply_stored);
 }
 
 /* ---- abort ---- */
@@ -308,32 +296,28 @@ static enum s3_error take_part(struct call *call, const struct part_list *list, 
 static void upload_completed(struct call *call) {
     struct upload *upload = call->state;
     struct buffer xml;
+    int cut;
     char etag[OBJECT_ETAG_SIZE + 2];
 
     disk_remove_tree(disk_root(call->store->disk), upload->directory);
     quote_etag(etag, call->object.etag);
     buffer_init(&xml, 65536);
-    if (buffer_append_text(&xml, XML_DECLARATION "<CompleteMultipartUploadResult xmlns=\"" XML_NAMESPACE
-                                                 "\">") == 0 &&
-        buffer_append_text(&xml, "<Location>/") == 0 && xml_escape(&xml, call->bucket_name) == 0 &&
-        buffer_append_text(&xml, "/") == 0 && xml_escape(&xml, call->key) == 0 &&
-        buffer_append_text(&xml, "</Location>") == 0 && xml_element(&xml, "Bucket", call->bucket_name) == 0 &&
-        xml_element(&xml, "Key", call->key) == 0 && xml_element(&xml, "ETag", etag) == 0 &&
-        buffer_append_text(&xml, "</CompleteMultipartUploadResult>") == 0)
-        call_reply_xml(call, 200, &xml);
-    else
-        call_fail(call, S3_INTERNAL);
-    buffer_clear(&xml);
+    cut = buffer_append_text(&xml,
+                             XML_DECLARATION "<CompleteMultipartUploadResult xmlns=\"" XML_NAMESPACE "\">");
+    cut |= buffer_append_text(&xml, "<Location>/");
+    cut |= xml_escape(&xml, call->bucket_name);
+    cut |= buffer_append_text(&xml, "/");
+    cut |= xml_escape(&xml, call->key);
+    cut |= buffer_append_text(&xml, "</Location>");
+    cut |= xml_element(&xml, "Bucket", call->bucket_name);
+    cut |= xml_element(&xml, "Key", call->key);
+    cut |= xml_element(&xml, "ETag", etag);
+    cut |= buffer_append_text(&xml, "</CompleteMultipartUploadResult>");
+    call_reply_document(call, &xml, cut);
 }
 
-static void parts_joined(struct call *call, enum s3_error error) {
-    call->busy = false;
-    if (error == S3_OK && call->request != NULL) {
-        object_publish(call, upload_completed);
-        return;
-    }
-    call_fail(call, error);
-    call_end(call);
+static void parts_joined(struct call *call) {
+    object_publish(call, upload_completed);
 }
 
 static enum s3_error start_joining(struct call *call, const struct part_list *list) {

@@ -5,6 +5,7 @@
 
 #include "lib/clock.h"
 #include "lib/counters.h"
+#include "lib/memory.h"
 #include "lib/text.h"
 #include "storage/store/conditions.h"
 #include "storage/store/routes.h"
@@ -260,11 +261,7 @@ void object_publish(struct call *call, void (*published)(struct call *call)) {
 
     if (bucket == NULL)
         return;
-    publication = calloc(1, sizeof(*publication));
-    if (publication == NULL) {
-        call_fail(call, S3_INTERNAL);
-        return;
-    }
+    publication = memory_new(sizeof(*publication));
     *publication = (struct publication){.call = call, .published = published};
     object_set_key(&call->object, call->key);
     call->object.modified_ms = clock_wall_ms();
@@ -294,7 +291,7 @@ int put_object_begin(struct call *call) {
     return object_begin_body(call, error);
 }
 
-static void object_stored(struct call *call) {
+void object_reply_stored(struct call *call) {
     struct reply reply = {.count = 0};
     char etag[OBJECT_ETAG_SIZE + 2];
 
@@ -311,5 +308,5 @@ void put_object(struct call *call) {
     if (call->payload.extra_kind != NULL)
         (void)object_set_field(&call->object, checksum_kind_header(call->payload.extra_kind),
                                call->payload.extra_base64);
-    object_publish(call, object_stored);
+    object_publish(call, object_reply_stored);
 }

@@ -16,5 +16,7 @@ int object_begin_body(struct call *call, enum s3_error error);
 /* Publishes call->writer as call->object under call->key; answers on failure, and calls `published` (with the
  * call still busy) on success. Ends the busy state itself. */
 void object_publish(struct call *call, void (*published)(struct call *call));
+/* 200 with the ETag, and the checksum that came along: an object or a part that is stored. */
+void object_reply_stored(struct call *call);
 
 #endif

@@ -121,11 +121,7 @@ static void answer_parts(struct call *call, uint64_t marker, uint64_t max) {
     cut |= xml_element(&xml, "IsTruncated", truncated ? "true" : "false");
     cut |= parts.size > 0 ? buffer_append(&xml, parts.data, parts.size) : 0;
     cut |= buffer_append_text(&xml, "</ListPartsResult>");
-    if (cut == 0)
-        call_reply_xml(call, 200, &xml);
-    else
-        call_fail(call, S3_INTERNAL);
-    buffer_clear(&xml);
+    call_reply_document(call, &xml, cut);
     buffer_clear(&parts);
 }
 
@@ -277,11 +273,7 @@ void list_uploads(struct call *call) {
     found = memory_new_array(UPLOADS_MAX, sizeof(*found));
     count = find_uploads(call, page.prefix, found);
     buffer_init(&xml, 4 * CALL_XML_MAX);
-    if (format_uploads(call, &page, found, count, &xml) == 0)
-        call_reply_xml(call, 200, &xml);
-    else
-        call_fail(call, S3_INTERNAL);
-    buffer_clear(&xml);
+    call_reply_document(call, &xml, format_uploads(call, &page, found, count, &xml));
     for (size_t i = 0; i < count; i++)
         free(found[i].key);
     free(found);
