@@ -47,4 +47,16 @@ void content_take_row(struct content *content, const struct database_result *res
 int content_link(const struct call *call, enum content_kind of, const char *id, const char *kind,
                  int64_t expires_s, char url[STORAGE_URL_MAX]);
 
+/* Where what a job made is, or what it was made of. */
+struct content_place {
+    enum content_kind of;
+    const char *id, *kind;      /* its names here */
+    const char *key, *filename; /* in the store, and as it is saved: a name without quotes */
+    bool sealed;                /* it is read through here, decrypted */
+    int64_t expires_s;
+};
+
+/* A link to what is sealed is content_link's, to all else the store's. -1 when there is none. */
+int content_place_link(const struct call *call, const struct content_place *place, char url[STORAGE_URL_MAX]);
+
 #endif

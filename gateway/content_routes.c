@@ -202,6 +202,23 @@ int content_link(const struct call *call, enum content_kind of, const char *id, 
                        base, kind_names[of], id, kind, call->user, expires, signature);
 }
 
+int content_place_link(const struct call *call, const struct content_place *place,
+                       char url[STORAGE_URL_MAX]) {
+    if (place->sealed) {
+        return content_link(call, place->of, place->id, place->kind, place->expires_s, url);
+    }
+    char *disposition = memory_format("attachment; filename=\"%s\"", place->filename);
+    int status = storage_presign(call->gateway->storage,
+                                 &(struct storage_presign){.method = "GET",
+                                                           .key = place->key,
+                                                           .expires_s = place->expires_s,
+                                                           .content_length = -1,
+                                                           .response_disposition = disposition},
+                                 url, STORAGE_URL_MAX);
+    free(disposition);
+    return status;
+}
+
 static const struct {
     const char *of;
     void (*handler)(struct call *call);

@@ -42,8 +42,4 @@ struct portal_names {
  * PORTAL_FILENAME_MAX + 1. */
 void portal_filename(char *target, const json_t *definition, const struct portal_names *names);
 
-/* portal_documents.c: a link that saves under this name, for as long as the settings say. -1 if it can't be
- * signed. */
-int portal_link(struct call *call, const char *key, const char *filename, char url[STORAGE_URL_MAX]);
-
 #endif

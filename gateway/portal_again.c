@@ -8,7 +8,6 @@
 #include "gateway/json.h"
 #include "gateway/portal.h"
 #include <stdlib.h>
-#include <string.h>
 
 static const struct statement uploads = {
     "compute_uploads",
@@ -33,16 +32,18 @@ static void clear_again(void *state) {
 /* A link opens what its maker may see: that is the job's owner, whoever tries it again. */
 static int sign(struct call *call, const struct database_result *result, size_t row,
                 char url[STORAGE_URL_MAX]) {
-    int64_t expires_s = call->gateway->settings.output_url_seconds;
+    const struct content_place place = {.of = CONTENT_FILE,
+                                        .id = result_text(result, row, "file"),
+                                        .kind = "original",
+                                        .key = result_text(result, row, "key"),
+                                        .filename = result_text(result, row, "filename"),
+                                        .sealed = result_bool(result, row, "sealed"),
+                                        .expires_s = call->gateway->settings.output_url_seconds};
     char caller[sizeof call->user];
-    int status;
 
-    if (!result_bool(result, row, "sealed")) {
-        return portal_link(call, result_text(result, row, "key"), result_text(result, row, "filename"), url);
-    }
     (void)text_copy(caller, sizeof caller, call->user);
     (void)text_copy(call->user, sizeof call->user, result_text(result, row, "owner"));
-    status = content_link(call, CONTENT_FILE, result_text(result, row, "file"), "original", expires_s, url);
+    int status = content_place_link(call, &place, url);
     (void)text_copy(call->user, sizeof call->user, caller);
     return status;
 }

@@ -3,8 +3,7 @@
 #include "gateway/content.h"
 #include "gateway/json.h"
 #include "gateway/portal.h"
-#include "lib/memory.h"
-#include <stdlib.h>
+#include "gateway/replies.h"
 #include <string.h>
 
 #define DOCUMENT_JSON                                                                                        \
@@ -14,56 +13,24 @@
     "filemill_time(d.created_at), 'artifacts', (select coalesce(json_agg(json_build_object('kind', a.kind, " \
     "'path', a.r2_key, 'mime', a.mime, 'size_bytes', a.size_bytes, 'sha256', a.sha256, 'encrypted', exists " \
     "(select from object_keys k where k.key = a.r2_key), 'metadata', "                                       \
-    "a.metadata) order by a.kind), '[]') from document_artifacts a where a.job_id = d.job_id))::text"
+    "a.metadata) order by a.kind), '[]') from document_artifacts a where a.job_id = d.job_id))"
 
 static const struct statement list_documents = {
     "portal_list_documents",
-    "select d.id::text, " DOCUMENT_JSON " as document from documents d where d.user_id = filemill_user() and "
-    "($1::uuid is null or (d.created_at, d.id) < (select b.created_at, b.id from documents b where b.id = "
-    "$1::uuid)) order by d.created_at desc, d.id desc limit least($2::int, 100)",
+    "select json_build_object('documents', coalesce(json_agg(s.document order by s.created_at desc, s.id desc), "
+    "'[]'))::text as answer from (select d.id, d.created_at, " DOCUMENT_JSON " as document from documents d "
+    "where d.user_id = filemill_user() and ($1::uuid is null or (d.created_at, d.id) < (select b.created_at, b.id "
+    "from documents b where b.id = $1::uuid)) order by d.created_at desc, d.id desc limit least($2::int, 100)) s",
     2};
 static const struct statement read_document = {
-    "portal_read_document", "select " DOCUMENT_JSON " as document from documents d where d.id = $1::uuid", 1};
-
-int portal_link(struct call *call, const char *key, const char *filename, char url[STORAGE_URL_MAX]) {
-    char *disposition = memory_format("attachment; filename=\"%s\"", filename); /* cleaned: no quotes in it */
-    int result = storage_presign(call->gateway->storage,
-                                 &(struct storage_presign){
-                                     .method = "GET",
-                                     .key = key,
-                                     .expires_s = call->gateway->settings.output_url_seconds,
-                                     .content_length = -1,
-                                     .response_disposition = disposition,
-                                 },
-                                 url, STORAGE_URL_MAX);
-    free(disposition);
-    return result;
-}
-
-static void listed(struct call *call, const struct database_answer *answer) {
-    const struct database_result *result = answer->results[0];
-    struct buffer body;
-    int failed;
-    buffer_init(&body, 1024 * 1024);
-    failed = buffer_append_text(&body, "{\"documents\":[");
-    for (size_t i = 0; i < result_rows(result); i++) {
-        failed |= buffer_append_text(&body, i == 0 ? "" : ",");
-        failed |= buffer_append_text(&body, result_text(result, i, "document"));
-    }
-    failed |= buffer_append_text(&body, "]}");
-    if (failed == 0) {
-        call_respond(call, 200, body.data);
-    } else {
-        call_problem(call, PROBLEM_INTERNAL, NULL);
-    }
-    buffer_clear(&body);
-}
+    "portal_read_document",
+    "select " DOCUMENT_JSON "::text as document from documents d where d.id = $1::uuid", 1};
 
 void handle_portal_documents(struct call *call) {
     const char *limit = call_query_value(call, "limit");
     const struct query query = {.statement = &list_documents,
                                 .values = {call_query_value(call, "before"), limit != NULL ? limit : "50"}};
-    call_read(call, &query, 1, listed);
+    call_read(call, &query, 1, reply_answer);
 }
 
 /* Each artifact gets a link under its own name. */
@@ -74,12 +41,16 @@ static int add_links(struct call *call, json_t *document) {
     json_array_foreach(json_object_get(document, "artifacts"), i, artifact) {
         const char *path = json_text_member(artifact, "path");
         const char *name = path != NULL ? strrchr(path, '/') : NULL;
-        const char *kind = json_text_member(artifact, "kind");
-        const char *job = json_text_member(document, "job_id");
-        bool encrypted = json_is_true(json_object_get(artifact, "encrypted"));
-        if (name == NULL || (encrypted ? content_link(call, CONTENT_ARTIFACT, job, kind,
-                                                      call->gateway->settings.output_url_seconds, url)
-                                       : portal_link(call, path, name + 1, url)) != 0) {
+        const struct content_place place = {
+            .of = CONTENT_ARTIFACT,
+            .id = json_text_member(document, "job_id"),
+            .kind = json_text_member(artifact, "kind"),
+            .key = path,
+            .filename = name != NULL ? name + 1 : NULL,
+            .sealed = json_is_true(json_object_get(artifact, "encrypted")),
+            .expires_s = call->gateway->settings.output_url_seconds,
+        };
+        if (name == NULL || content_place_link(call, &place, url) != 0) {
             return -1;
         }
         json_object_set_new(artifact, "download_url", json_string(url));

@@ -145,10 +145,15 @@ static json_t *version_of(const struct submission *submission) {
 static char *write_order(struct call *call, const struct submission *submission, const char *original) {
     const struct settings *settings = &call->gateway->settings;
     const char *mime = json_text_member(submission->input, "mime_type");
+    const struct content_place place = {.of = CONTENT_FILE,
+                                        .id = submission->file,
+                                        .kind = "original",
+                                        .key = submission->raw_path,
+                                        .filename = submission->filename,
+                                        .sealed = submission->sealed,
+                                        .expires_s = settings->output_url_seconds};
     char url[STORAGE_URL_MAX];
-    if ((submission->sealed ? content_link(call, CONTENT_FILE, submission->file, "original",
-                                           settings->output_url_seconds, url)
-                            : portal_link(call, submission->raw_path, submission->filename, url)) != 0) {
+    if (content_place_link(call, &place, url) != 0) {
         return NULL;
     }
     json_t *order = json_pack("{s:s,s:s,s:{s:s*,s:s,s:o,s:O},s:{s:s,s:s*,s:s},s:{s:s,s:s*,s:s*}}", "job_id",
@@ -356,18 +361,21 @@ static void job_read(struct call *call, const struct database_answer *answer) {
     }
     (void)text_format(name, sizeof name, "%.*s.zip", (int)strcspn(result_text(result, 0, "filename"), "."),
                       result_text(result, 0, "filename"));
-    if ((result_bool(result, 0, "sealed")
-             ? content_link(call, CONTENT_ARTIFACT, call->parameters[0], "output",
-                            call->gateway->settings.output_url_seconds, url)
-             : portal_link(call, output, name, url)) != 0) {
+    const struct content_place place = {.of = CONTENT_ARTIFACT,
+                                        .id = call->parameters[0],
+                                        .kind = "output",
+                                        .key = output,
+                                        .filename = name,
+                                        .sealed = result_bool(result, 0, "sealed"),
+                                        .expires_s = call->gateway->settings.output_url_seconds};
+    if (content_place_link(call, &place, url) != 0) {
         call_problem(call, PROBLEM_INTERNAL, NULL);
         return;
     }
     char *quoted = json_quote(url);
     call_respond_take(call, 200,
                       memory_format("%.*s,\"download_url\":%s,\"download_expires_in_seconds\":%lld}",
-                                    (int)strlen(job) - 1, job, quoted,
-                                    (long long)call->gateway->settings.output_url_seconds));
+                                    (int)strlen(job) - 1, job, quoted, (long long)place.expires_s));
     free(quoted);
 }
 

@@ -139,25 +139,9 @@ static void file_name(char target[80], const char *name, const char *extension) 
     (void)text_format(target + used, 80 - used, "%s.%s", used == 0 ? "words" : "", extension);
 }
 
-static int make_link(struct call *call, const struct database_result *result, char url[STORAGE_URL_MAX]) {
-    const char *kind = result_text(result, 0, "kind");
-    char name[80];
-    file_name(name, result_text(result, 0, "name"), kind);
-    char *disposition = memory_format("attachment; filename=\"%s\"", name);
-    int status = storage_presign(call->gateway->storage,
-                                 &(struct storage_presign){.method = "GET",
-                                                           .key = result_text(result, 0, "key"),
-                                                           .expires_s = result_number(result, 0, "seconds"),
-                                                           .content_length = -1,
-                                                           .response_disposition = disposition},
-                                 url, STORAGE_URL_MAX);
-    free(disposition);
-    return status;
-}
-
 static void export_read(struct call *call, const struct database_answer *answer) {
     const struct database_result *result = answer->results[0];
-    char url[STORAGE_URL_MAX];
+    char url[STORAGE_URL_MAX], name[80];
     if (result_rows(result) == 0) {
         call_problem(call, PROBLEM_NOT_FOUND, NULL);
         return;
@@ -174,10 +158,15 @@ static void export_read(struct call *call, const struct database_answer *answer)
                                                      : "processing"));
         return;
     }
-    if ((result_bool(result, 0, "sealed")
-             ? content_link(call, CONTENT_ARTIFACT, call->parameters[0], result_text(result, 0, "kind"),
-                            result_number(result, 0, "seconds"), url)
-             : make_link(call, result, url)) != 0) {
+    file_name(name, result_text(result, 0, "name"), result_text(result, 0, "kind"));
+    const struct content_place place = {.of = CONTENT_ARTIFACT,
+                                        .id = call->parameters[0],
+                                        .kind = result_text(result, 0, "kind"),
+                                        .key = result_text(result, 0, "key"),
+                                        .filename = name,
+                                        .sealed = result_bool(result, 0, "sealed"),
+                                        .expires_s = result_number(result, 0, "seconds")};
+    if (content_place_link(call, &place, url) != 0) {
         call_problem(call, PROBLEM_INTERNAL, NULL);
         return;
     }
@@ -185,8 +174,7 @@ static void export_read(struct call *call, const struct database_answer *answer)
     call_respond_take(call, 200,
                       memory_format("{\"export_id\":\"%s\",\"status\":\"completed\",\"download_url\":%s,"
                                     "\"expires_in_seconds\":%lld}",
-                                    call->parameters[0], quoted,
-                                    (long long)result_number(result, 0, "seconds")));
+                                    call->parameters[0], quoted, (long long)place.expires_s));
     free(quoted);
 }
 
