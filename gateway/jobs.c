@@ -98,7 +98,7 @@ static const struct answer_row answers[] = {
      .members =
          "id:Uuid file_id~:Uuid tenant_id~:Uuid type:text parameters:object priority:integer "
          "provenance?:object status:JobStatus attempts:integer error_code?:text error_detail?:text "
-         "stage?:text progress_done:integer progress_total:integer parent?:Uuid generation:integer "
+         "stage?:text progress_done:integer progress_total:integer parent?:Uuid generation:integer ordered:boolean "
          "run_after:Time created_at:Time started_at?:Time finished_at?:Time"},
     {.name = "Cancelled", .members = "ok:true id:Uuid status:text"},
 };

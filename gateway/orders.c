@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Ordering jobs: POST /v1/files/:id/jobs for one, POST /v1/jobs for many of the caller's own, and POST
  * /v1/admin/jobs for many of all tenants. An order is checked by the catalog before anything is written.
- * Kinds of derivatives are unique per file, so the newest order of a type counts (jobs_order,
- * 0065_orders.sql). Many are all queued or none: each that can't be is told by its place in the list. */
+ * Kinds of derivatives are unique per file, so the newest order of a type counts. An order is beside its
+ * file's plan, and does not change the file's status (jobs_order, 0080_orders_beside.sql). Many are all
+ * queued or none: each that can't be is told by its place in the list. */
 #include "gateway/events.h"
 #include "gateway/files.h"
 #include "gateway/json.h"

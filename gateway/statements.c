@@ -11,7 +11,8 @@
     "'status', j.status, 'attempts', j.attempts, "                                                           \
     "'error_code', "                                                                                         \
     "j.error_code, 'error_detail', j.error_detail, 'stage', j.stage, 'progress_done', j.progress_done, "     \
-    "'progress_total', j.progress_total, 'parent', j.parent, 'generation', j.generation, 'run_after', "      \
+    "'progress_total', j.progress_total, 'parent', j.parent, 'generation', j.generation, 'ordered', "        \
+    "coalesce(j.ordered, false), 'run_after', "                                                              \
     "filemill_time(j.run_after), "                                                                           \
     "'created_at', filemill_time(j.created_at), 'started_at', filemill_time(j.started_at), 'finished_at', "  \
     "filemill_time(j.finished_at))"

@@ -340,8 +340,8 @@ const struct statement statements[STATEMENT_COUNT] = {
     /* $1: array of jobs that may follow those that are done, if a number among their metrics says so, the
      * file's plan has nothing against it, and nobody has asked for one already. */
     [STATEMENT_FOLLOW] = {"follow",
-        "with n as (insert into jobs (id, parent, tenant_id, file_id, type, generation, priority, trace, payload)"
-        " select d.id, j.parent, j.tenant_id, j.file_id, d.type, j.generation,"
+        "with n as (insert into jobs (id, parent, tenant_id, file_id, type, generation, ordered, priority, trace,"
+        "           payload) select d.id, j.parent, j.tenant_id, j.file_id, d.type, j.generation, j.ordered,"
         "        greatest(coalesce((f.followers->d.type->>'priority')::smallint, d.priority),"
         "                 priority_first(j.tenant_id)), j.trace,"
         "        coalesce(f.followers->d.type->'parameters', d.payload::jsonb)"
@@ -547,7 +547,7 @@ const struct statement statements[STATEMENT_COUNT] = {
         "   and not exists (select from document_artifacts a join object_deletions o on o.key = a.r2_key"
         "                    where a.file_id = f.id)", 1},
 
-    /* A failed job of the newest generation stays: its file's status follows from it. */
+    /* A failed job of the newest generation stays: its file's status may follow from it. */
     [STATEMENT_OLD_JOBS] = {"old_jobs",
         "delete from jobs j using (select j.id from jobs j join files f on f.id = j.file_id"
         "    where j.status in ('done', 'failed', 'cancelled') and j.finished_at < now() - $1::bigint *"

@@ -99,6 +99,7 @@ class File_ {
     this.drawFaults();
     if (shown.outputs !== outputs) this.drawOutputs();
     if (shown.outputs !== outputs || shown.status !== file.status) this.drawPreview();
+    else this.inner?.update?.(file);
     Object.assign(shown, { status: file.status, run: file.generation, outputs });
   }
 
@@ -134,7 +135,7 @@ class File_ {
     const done = Math.max(job.progress_done ?? 0, news?.done ?? 0);
     const total = Math.max(job.progress_total ?? 0, news?.total ?? 0);
     const live = LIVE.includes(job.status);
-    const facts = [job.attempts > 1 && `attempt ${job.attempts}`, job.status === "retry" && ["again ", ago(job.run_after)],
+    const facts = [job.ordered && "ordered", job.attempts > 1 && `attempt ${job.attempts}`, job.status === "retry" && ["again ", ago(job.run_after)],
       live && total > 0 && `${clamp(done, 0, total)} of ${total}`,
       job.status === "done" && job.started_at && job.finished_at && `${Math.max(0.1, (new Date(job.finished_at) - new Date(job.started_at)) / 1000).toFixed(1)} s`]
       .filter(Boolean);
@@ -145,11 +146,14 @@ class File_ {
       ["running", "waiting"].includes(job.status) && (total > 0
         ? h("progress", { max: total, value: clamp(done, 0, total), "aria-label": `Progress of ${jobName(job.type)}` })
         : h("progress", { "aria-label": `Progress of ${jobName(job.type)}` })),
-      job.error_code && h("p", { class: "job-fault" }, explain(job.error_code).title, " ", h("code", { text: job.error_code })));
+      job.error_code && h("p", { class: "job-fault" }, explain(job.error_code).title, " ", h("code", { text: job.error_code })),
+      job.ordered && job.status === "failed" && [h("p", { class: "note", text: explain(job.error_code).advice }),
+        job.error_detail && h("p", { class: "note", text: job.error_detail })]);
   }
 
+  // An order that failed is told with its job: the file is none the worse for it.
   drawFaults() {
-    const failed = this.file.jobs.filter((job) => job.status === "failed");
+    const failed = this.file.jobs.filter((job) => job.status === "failed" && !job.ordered);
     fill(this.faults, failed.map((job) => {
       const { title, advice } = explain(job.error_code);
       return h("div", { class: "callout bad" }, icon("alert", 20), h("div", {}, h("strong", { text: `${jobName(job.type)}: ${title}` }), h("p", { text: advice }),

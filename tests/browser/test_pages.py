@@ -90,6 +90,24 @@ def test_a_page_that_is_turned_fits_its_words(browser, owner, files):
     browser.quiet()
 
 
+def test_looking_at_a_page_that_cannot_be_drawn_does_the_file_no_harm(system, browser, owner):
+    file_id = owner.send("hostile.pdf", "application/pdf", text_pdf([7, 8]))
+    assert owner.wait(file_id)["status"] == "ready"
+    system.sql("insert into quarantine (tenant_id, sha256, type, crashes, reason) select tenant_id, sha256, 'page_images', 2, "
+               "'crash' from files where id = %s", file_id)
+    browser.sign_in(owner)
+    open_file(browser, file_id)
+    browser.run("document.activeElement.blur()")
+    browser.keys(Keys.ARROW_RIGHT)
+    browser.js("[...document.querySelectorAll('.job')].some(j => j.dataset.type === 'page_images' && j.innerText.includes('ordered') && "
+               "j.innerText.includes('quarantined'))", 30)
+    browser.js("!document.querySelector('.pages-bar').innerText.includes('Drawing')")
+    browser.sees("Ready", ".state")
+    assert browser.run("return document.querySelector('.faults').childElementCount") == 0
+    assert ordered(owner, file_id) == ["failed"] and owner.file(file_id)["status"] == "ready"
+    browser.quiet()
+
+
 def test_words_that_were_recognised_have_boxes_over_their_page(browser, owner, files):
     browser.sign_in(owner)
     open_file(browser, files["scan.pdf"])

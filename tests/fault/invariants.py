@@ -17,9 +17,11 @@ def violations(system):
          "select file_id, kind from file_derivatives group by 1, 2 having count(*) > 1")
     none("files whose status is not what their jobs say", """
         select f.id, f.status from files f
-          left join lateral (select count(*) filter (where status in ('queued', 'retry', 'running', 'waiting')) active,
-                                    count(*) filter (where status = 'failed' and not exists
-                                      (select 1 from jobs p where p.id = c.parent and p.file_id = c.file_id)) failed
+          left join lateral (select count(*) filter (where status in ('queued', 'retry', 'running', 'waiting')
+                                                            and ordered is not true) active,
+                                    count(*) filter (where status = 'failed' and ordered is not true and not exists
+                                      (select 1 from jobs p where p.id = c.parent and p.file_id = c.file_id
+                                                              and p.ordered is not true)) failed
                                from jobs c where file_id = f.id and generation = f.generation) j on true
          where f.status in ('ready', 'processing', 'failed')
            and f.status::text <> case when active > 0 then 'processing' when failed > 0 then 'failed' else 'ready' end""")

@@ -274,12 +274,15 @@ class User:
         assert answer.status == 200, answer
         return answer.json
 
+    def settled(self, file_id):
+        """The file, if it is ready or failed and none of its jobs is under way; else None."""
+        file = self.file(file_id)
+        ended = all(job["status"] in ("done", "failed", "cancelled") for job in file["jobs"])
+        return file if ended and file["status"] in ("ready", "failed") else None
+
     def wait(self, file_id, seconds=60):
-        """The file once it is ready or failed."""
-        def settled():
-            file = self.file(file_id)
-            return file if file["status"] in ("ready", "failed") else None
-        return eventually(settled, seconds, what=f"file {file_id}")
+        """The file once it is settled."""
+        return eventually(lambda: self.settled(file_id), seconds, what=f"file {file_id}")
 
     def derivative(self, file_id, kind):
         answer = self.call("GET", f"/v1/files/{file_id}/derivatives/{kind}")

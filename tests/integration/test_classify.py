@@ -79,7 +79,7 @@ def test_two_files_are_uploaded_and_classified(system, user):
         assert abs(sum(result["scores"].values()) - 1) < 0.01
         assert max(result["scores"], key=result["scores"].get) == result["label"]
         file = user.wait(result["file_id"])
-        assert file["status"] == "ready"
+        assert file["status"] == "ready" and not any(work["ordered"] for work in file["jobs"])
         told = json.loads(user.derivative(result["file_id"], "classification"))
         assert told["label"] == result["label"] and told["confidence"] == pytest.approx(result["confidence"], abs=1e-3)
     row = system.sql("select * from inbox_jobs where id = %s", job_id)[0]
@@ -236,6 +236,8 @@ def test_it_learns_from_examples(system):
     labels = [finished(user, accepted(answer))["results"][0] for answer in again]
     right = sum(result["label"] == kind for (kind, _), result in zip(asked, labels))
     assert right >= 4, labels
+    works = user.file(labels[0]["file_id"])["jobs"]
+    assert {work["ordered"] for work in works if work["type"] == "classify"} == {False, True}, works
     key = {"Idempotency-Key": "label"}
     told = [user.call("POST", f"/v1/files/{files[0]}/label", {"label": names[1]}, key) for _ in range(2)]
     assert told[0].status == told[1].status == 200 and told[0].body == told[1].body, told

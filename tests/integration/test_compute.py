@@ -211,6 +211,8 @@ def run_out(system, service, job):
 
 def check_completed(system, user, job_id):
     job = settled(user, job_id)
+    row, = system.sql("select f.status::text, j.ordered from jobs j join files f on f.id = j.file_id where j.id = %s", job_id)
+    assert (row["status"], row["ordered"]) == ("ready", None), "packing is the plan of the document that came"
     assert job["status"] == "completed" and job["error"] is None, job
     assert (job["quality_score"], job["metrics"]["ocr_confidence"]) == (0.75, 0.65)
     with zipfile.ZipFile(io.BytesIO(fetch("GET", job["download_url"]).body)) as package:
@@ -247,6 +249,7 @@ def test_a_failure_is_told_by_an_answer_too(user, upload, camber):
     job = settled(user, send_out(user, upload, "failing"))
     assert job["status"] == "failed" and job["error"] == {"code": "DECODE_FAILED", "stage": "decode", "message": "no picture",
                                                           "retryable": False}
+    eventually(lambda: user.file(upload)["status"] == "ready", what="the upload is what it was")
 
 
 def test_nonsense_is_asked_for_again(system, user, upload, camber):

@@ -102,6 +102,19 @@ def test_a_done_job_is_charged_what_its_runner_took(system, admin, user):
     assert len(rows) == len(took) and all(row["status"] == "done" and row["ran_ms"] >= 0 for row in rows)
 
 
+def test_a_failed_order_costs_nothing_and_leaves_its_file_ready(system, admin, user):
+    grant(admin, user, 100_000)
+    file_id = user.send("mill.pdf", "application/pdf", PDF)
+    assert user.wait(file_id)["status"] == "ready"
+    before = account(user)
+    order = user.call("POST", f"/v1/files/{file_id}/jobs", {"type": "page_images", "parameters": {"first": 999}})
+    assert order.status == 202, order
+    told = user.wait(file_id)
+    assert (told["status"], [job["type"] for job in told["jobs"] if job["status"] == "failed"]) == ("ready", ["page_images"])
+    assert account(user) == before
+    check(system)
+
+
 def test_a_failed_job_and_a_cancelled_one_cost_nothing(system, admin, user):
     grant(admin, user, 100_000)
     file_id = user.send("bad.pdf", "application/pdf", BROKEN)

@@ -66,11 +66,10 @@ def test_a_job_has_what_was_asked_for(system, user, file_id):
     row, = system.sql("select *, tenant_id::text as tenant, run_after > now() + interval '50 min' as later from jobs "
                       "where id = %s", job["id"])
     assert (row["payload"], row["priority"], row["max_attempts"], row["later"]) == ({"a": 1}, 3, 4, True)
-    assert row["tenant"] == user.tenant and user.file(file_id)["status"] == "processing"
+    assert row["tenant"] == user.tenant and row["ordered"] is True and user.file(file_id)["status"] == "ready"
     events = system.sql("select data from file_events where job_id = %s", job["id"])
     assert [event["data"]["status"] for event in events] == ["queued"]
     assert user.call("POST", f"/v1/jobs/{job['id']}/cancel").status == 200
-    assert user.file(file_id)["status"] == "ready"
 
 
 def test_nothing_is_queued_for_what_is_not_there(system, file_id):

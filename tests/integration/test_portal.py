@@ -440,11 +440,12 @@ def test_a_size_that_cannot_be_met_is_told(user, upload):
 
 def test_an_upload_that_vanished_is_told_as_fetch_failed(system, user):
     source = send(user, picture(300, 300), "gone.jpg")
-    user.wait(source["file_id"])
+    assert user.wait(source["file_id"])["status"] == "ready"
     key, = system.sql("select r2_key_original as key from files where id = %s", source["file_id"])
     system.s3().delete_object(Bucket=system.bucket, Key=key["key"])
     job = settled(user, job_of(user, submit(user, {"schema_definition": DEFINITION}, source)))
     assert job["error"]["code"] == "FETCH_FAILED" and job["error"]["retryable"] is False, job
+    assert user.file(source["file_id"])["status"] == "ready", "what becomes of an order does not change its file"
 
 
 def test_the_codes_are_those_of_the_document(system):

@@ -104,6 +104,8 @@ def test_failed_calls_are_rows_too(system, chat, user):
     chat.answers = [503] + ["no"] * 4  # two tries of two questions
     job, state = made(user)
     assert state["status"] == "failed" and state["error_code"] == "backend_bad_answer", (state, calls(system, job), chat.answers)
+    eventually(lambda: system.sql("select f.status::text from jobs j join files f on f.id = j.file_id where j.id = %s",
+                                  job) == [{"status": "ready"}], what="a document that is as it was")
     rows = calls(system, job)
     assert [row["error_code"] for row in rows] == ["backend_unavailable"] + ["backend_bad_answer"] * 4
     assert rows[0]["total_tokens"] == 0 and rows[0]["cost"] is None
