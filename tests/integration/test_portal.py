@@ -513,11 +513,13 @@ def test_a_failure_keeps_its_details(user, upload, outside):
 
 
 def test_garbage_changes_nothing_and_silence_ends_at_the_deadline(system, user, upload, outside):
-    system.sql("update compute_backends set deadline_ms = 1500 where name = 'camber'")
-    silent, garbage = send_out(user, upload, "silent"), send_out(user, upload, "garbage")
+    garbage = send_out(user, upload, "garbage")
     answers = eventually(lambda: outside.answers.get(garbage), what="answers to garbage")
     assert [a.status for a in answers] == [400] * 7, answers
     assert {a.json["error"] for a in answers} == {"payload_invalid"}
+    system.sql("update jobs set run_after = now() where type = 'compute_deadline' and parent = %s", garbage)
+    system.sql("update compute_backends set deadline_ms = 1500 where name = 'camber'")
+    silent = send_out(user, upload, "silent")
     for job in (settled(user, silent), settled(user, garbage)):
         assert job["status"] == "failed" and job["error"]["code"] == "OCR_TIMEOUT", job
         assert job["error"]["retryable"] is True and "in time" in job["error"]["message"]
