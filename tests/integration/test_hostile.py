@@ -69,7 +69,7 @@ class Client:
         for attempt in (0, 1):
             fresh = self.line is None
             if fresh:
-                self.line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+                self.line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
             try:
                 self.line.request(method, path, body, send)
             except (BrokenPipeError, ConnectionResetError):
