@@ -155,12 +155,11 @@ void counter_raise(enum counter counter, uint64_t value) {
 }
 
 void counter_observe(enum counter histogram, uint64_t microseconds) {
-    for (size_t i = 0; i < BOUND_COUNT; i++) {
-        if (microseconds <= bounds[i])
-            counter_add(histogram + (enum counter)i, 1);
-    }
-    counter_add(histogram + (enum counter)BOUND_COUNT, microseconds);
+    /* The widest first: who reads meanwhile, the narrowest first, finds no more in one than in the next. */
     counter_add(histogram + (enum counter)BOUND_COUNT + 1, 1);
+    counter_add(histogram + (enum counter)BOUND_COUNT, microseconds);
+    for (size_t i = BOUND_COUNT; i-- > 0 && microseconds <= bounds[i];)
+        counter_add(histogram + (enum counter)i, 1);
 }
 
 /* The note is a sequence lock: odd while it changes, and a reader that saw it change reads again. */
