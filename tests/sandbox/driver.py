@@ -90,7 +90,7 @@ def is_alive(pid):
         return False
 
 
-def wait_until_gone(pid, seconds=5):
+def wait_until_gone(pid, seconds=60):
     deadline = time.monotonic() + seconds
     while is_alive(pid) and time.monotonic() < deadline:
         time.sleep(0.02)

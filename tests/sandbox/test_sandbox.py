@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a runner can't do, how each way to die is told apart, and what a nursery survives. Every probe is also tried
 outside the sandbox: one that fails there as well proves nothing and is reported as void."""
+import contextlib
 import errno
 import json
 import os
@@ -82,21 +83,23 @@ def test_sweep_equals_policy(driver, tmp_path, kind):
     """Every system call by number with zero arguments: what is in no row ends the process."""
     rules = policy(PROFILES[kind])
     output = tmp_path / "out"
-    wrong = []
-    for number in range(500):
-        if rules.get(number) == "skip" or number in PASSED_BY_KERNEL:
-            continue
+
+    def differs(number, most_ms):
         answer = driver.run(kind, {"call": number}, outputs=[str(output)],
-                            limits={"no_progress_ms": 300, "wall_ms": 2000})
+                            limits={"no_progress_ms": most_ms, "wall_ms": 7 * most_ms})
         killed = answer["reason"] == "sandbox_violation"
         rule = rules.get(number)
         if rule is None and not killed:
-            wrong.append((number, "not in the policy, lived", answer["reason"]))
-        elif rule is not None and killed:
-            wrong.append((number, "in the policy, killed"))
-        elif rule and json.loads(output.read_text())["errno"] != rule:
-            wrong.append((number, "another answer", output.read_text()))
-    assert not wrong
+            return number, "not in the policy, lived", answer["reason"]
+        if rule is not None and killed:
+            return number, "in the policy, killed"
+        if rule and json.loads(output.read_text())["errno"] != rule:
+            return number, "another answer", output.read_text()
+        return None
+
+    numbers = [number for number in range(500) if rules.get(number) != "skip" and number not in PASSED_BY_KERNEL]
+    late = [number for number in numbers if differs(number, 300)]  # or only ended before it came to the call
+    assert not [wrong for number in late if (wrong := differs(number, 10000))]
 
 
 def test_runner_has_nothing(driver, tmp_path):
@@ -110,10 +113,15 @@ def test_runner_has_nothing(driver, tmp_path):
 
 
 def test_runner_as_the_kernel_sees_it(driver):
-    number = driver.start("selftest", {"act": "sleep", "amount": 1500})
+    number = driver.start("selftest", {"act": "sleep", "amount": 60000}, limits={"no_progress_ms": 0, "wall_ms": 120000})
     pid = driver.runner(number)
-    time.sleep(0.3)
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    deadline = time.monotonic() + 60
+    while True:
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        if status["Seccomp"].strip() == "2" and status["State"].split()[0] == "S":  # it sleeps
+            break
+        assert time.monotonic() < deadline, status
+        time.sleep(0.02)
     limits = Path(f"/proc/{pid}/limits").read_text()
     assert status["NoNewPrivs"].strip() == "1"
     assert status["Seccomp"].strip() == "2"
@@ -125,7 +133,8 @@ def test_runner_as_the_kernel_sees_it(driver):
         assert sorted(os.listdir(f"/proc/{pid}/fd")) == [*(["2"] if INSTRUMENTED else []), "3", "4"]
     assert [line.split()[4] for line in limits.splitlines() if line.startswith("Max core file size")] == ["0"]
     assert [line.split()[2] for line in limits.splitlines() if line.startswith("Max processes")] == ["0"]
-    assert driver.wait(number)["reason"] == ""
+    driver.send({"cancel": number})
+    assert driver.wait(number)["reason"] == "cancelled"
 
 
 def test_layers_are_reported(driver):
@@ -161,8 +170,8 @@ def test_death_has_its_reason(driver, reason, parameters, limits):
 @pytest.mark.parametrize("act,amount,limits", [
     ("allocate", 32 * MIB, {"memory_bytes": 64 * MIB}),
     ("write", MIB // 2, {"output_bytes": MIB}),
-    ("walk", 16, {"no_progress_ms": 400}),  # 0.8 s, but it moves
-    ("sleep", 200, {"no_progress_ms": 600, "wall_ms": 1500}),
+    ("walk", 60, {"no_progress_ms": 2500}),  # 3 s, but it moves
+    ("sleep", 200, {"no_progress_ms": 5000, "wall_ms": 10000}),
 ])
 def test_below_the_limit_it_lives(driver, act, amount, limits):
     assert driver.act(act, amount, limits=limits)["reason"] == ""
@@ -183,7 +192,7 @@ def test_cancel_is_prompt(driver):
     began = time.monotonic()
     driver.send({"cancel": number})
     assert driver.wait(number)["reason"] == "cancelled"
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
 
 
 def test_killed_from_outside_is_memory(driver):
@@ -263,7 +272,7 @@ def test_runners_die_with_the_nursery():
         driver.read()
     assert wait_until_gone(runner)
     driver.process.stdin.close()
-    assert driver.process.wait(timeout=10) == 3
+    assert driver.process.wait(timeout=60) == 3
 
 
 def test_nursery_ends_with_its_worker():
@@ -323,7 +332,7 @@ def test_nurseries_end_together(tmp_path, victim):
         driver.read()
     assert all(wait_until_gone(pid) for pid in pids.values())
     driver.process.stdin.close()
-    assert driver.process.wait(timeout=10) == 3
+    assert driver.process.wait(timeout=60) == 3
 
 
 def test_cancel_reaches_every_family(tmp_path):
@@ -331,10 +340,14 @@ def test_cancel_reaches_every_family(tmp_path):
     (tmp_path / "long.txt").write_text("one two three\n" * 400_000)
     with Driver() as driver:
         read_text(driver, tmp_path)
-        number = driver.start("extract_office", input=str(tmp_path / "long.txt"), mime="text/plain")
-        os.kill(driver.runner(number), signal.SIGSTOP)
-        driver.send({"cancel": number})
-        assert driver.wait(number)["reason"] == "cancelled"
+
+        def cancelled():
+            number = driver.start("extract_office", input=str(tmp_path / "long.txt"), mime="text/plain")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(driver.runner(number), signal.SIGSTOP)
+            driver.send({"cancel": number})
+            return driver.wait(number)["reason"] == "cancelled"
+        assert any(cancelled() for _ in range(5)), "it is always done before it is stopped"
         assert driver.run("noop")["reason"] == ""
 
 

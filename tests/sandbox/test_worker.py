@@ -28,7 +28,7 @@ class Storage(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.objects, self.statuses, self.types, self.hang = {}, {}, {}, threading.Event()
-        self.hanging = set()
+        self.hanging, self.asked = set(), set()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def url(self, name):
@@ -40,8 +40,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self, body=b""):
         name = self.path[1:]
+        self.server.asked.add(name)
         if name in self.server.hanging:
-            self.server.hang.wait(20)
+            self.server.hang.wait(120)
         status = self.server.statuses.get(name, 200 if self.command != "GET" or name in self.server.objects else 404)
         self.send_response(status)
         self.send_header("Content-Length", str(len(body) if status == 200 else 0))
@@ -95,7 +96,7 @@ class Scheduler:
             self.send(PONG, f1=message[1])
         self.inbox.append(message)
 
-    def wait(self, kind, check=lambda m: True, seconds=15):
+    def wait(self, kind, check=lambda m: True, seconds=60):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for index, message in enumerate(self.inbox):
@@ -109,8 +110,17 @@ class Scheduler:
         self.send(TASK, f1=job, f2=epoch, f3=kind, f7=1, **fields)
         return job
 
-    def result(self, job, seconds=15):
+    def result(self, job, seconds=60):
         return self.wait(RESULT, lambda m: m[1] == job, seconds)
+
+    def wait_for_any(self, kinds, job, seconds=60):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for index, message in enumerate(self.inbox):
+                if message[0] in kinds and message[1] == job:
+                    return self.inbox.pop(index)
+            self.pump()
+        raise AssertionError(f"no word of {job} in {self.inbox}")
 
     def release(self, job):
         return self.wait(RELEASE, lambda m: m[1] == job)
@@ -160,6 +170,28 @@ def sleeper(scheduler, ms=20000, **fields):
 
 def children(pid):
     return [int(p) for p in open(f"/proc/{pid}/task/{pid}/children").read().split()]
+
+
+def wait_for(scheduler, check):
+    deadline = time.monotonic() + 60
+    while not check():
+        assert time.monotonic() < deadline
+        scheduler.pump(20)
+
+
+def wait_for_runners(scheduler, worker, count):
+    def runners():
+        return [pid for nursery in children(worker.pid) for pid in children(nursery)
+                if open(f"/proc/{pid}/comm").read() == "filemill-runner\n"]
+    wait_for(scheduler, lambda: len(runners()) == count)
+
+
+def wait_for_the_drain(scheduler):
+    """From here on it takes nothing more."""
+    while True:
+        job = scheduler.task("ping")
+        if scheduler.wait_for_any((RESULT, RELEASE), job)[0] == RELEASE:
+            return
 
 
 def test_hello_and_credit(scheduler, worker):
@@ -233,8 +265,8 @@ def test_unknown_type(scheduler, worker):
 
 
 def test_cancel(scheduler, worker):
-    job = sleeper(scheduler, epoch=3)
-    time.sleep(0.5)
+    job = sleeper(scheduler, 60000, epoch=3)
+    wait_for_runners(scheduler, worker, 1)
     scheduler.send(CANCEL, f1=job, f2=2)  # another lease's
     with pytest.raises(AssertionError):
         scheduler.wait(RELEASE, seconds=1)
@@ -264,52 +296,53 @@ def test_delete(scheduler, worker, storage):
 
 def test_drain_releases_what_has_not_begun(scheduler, worker, storage):
     storage.hanging.add("slow")
-    running = [sleeper(scheduler, 2000) for _ in range(2)]
+    running = [sleeper(scheduler, 4000) for _ in range(2)]
     fetching = scheduler.task("thumbnail", f8=storage.url("slow"), f9=10, f10="image/png")
-    time.sleep(0.7)
+    wait_for_runners(scheduler, worker, 2)
+    wait_for(scheduler, lambda: "slow" in storage.asked)
     began = time.monotonic()
     worker.send_signal(signal.SIGTERM)
     assert scheduler.release(fetching)[3] == "drain"
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4, "before those that run have ended"
     late = scheduler.task("ping")
     assert scheduler.release(late)[3] == "drain"
     assert all(scheduler.result(job)[3] == DONE for job in running)
-    assert worker.wait(timeout=10) == 0
+    assert worker.wait(timeout=60) == 0
 
 
 def test_second_signal_jumps_to_the_deadline(scheduler, worker):
-    job = sleeper(scheduler)
-    time.sleep(0.7)
+    job = sleeper(scheduler, 60000)
+    wait_for_runners(scheduler, worker, 1)
     nursery = children(worker.pid)
     worker.send_signal(signal.SIGTERM)
-    time.sleep(0.3)
+    wait_for_the_drain(scheduler)
     assert worker.poll() is None
     worker.send_signal(signal.SIGTERM)
     assert scheduler.release(job)[3] == "drain"
-    assert worker.wait(timeout=10) == 0
+    assert worker.wait(timeout=60) == 0
     assert all(wait_until_gone(pid) for pid in nursery)
 
 
 def test_deadline_of_a_drain(scheduler):
     process = start_worker(scheduler, drain_ms=800)
-    job = sleeper(scheduler)
-    time.sleep(0.5)
+    job = sleeper(scheduler, 60000)
+    wait_for_runners(scheduler, process, 1)
     process.send_signal(signal.SIGTERM)
     assert scheduler.release(job)[3] == "drain"
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=60) == 0
 
 
 def test_nursery_death_ends_the_worker(scheduler, worker):
     (nursery,) = children(worker.pid)
     assert is_alive(nursery)
     kill(nursery)
-    assert worker.wait(timeout=10) == 1
+    assert worker.wait(timeout=60) == 1
 
 
 def test_new_scheduler_hears_hello_and_what_is_owed(scheduler, worker):
     generation = scheduler.hello[5]
-    job = sleeper(scheduler, 2500)
-    time.sleep(0.5)
+    job = sleeper(scheduler, 3000)
+    wait_for_runners(scheduler, worker, 1)
     scheduler.restart()
     hello = scheduler.wait(HELLO)
     assert hello[5] == generation  # the same life: its leases stay
