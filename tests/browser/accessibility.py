@@ -88,6 +88,28 @@ def findings(browser):
     return browser.run(CONTENT) + nameless + ([] if len(controls) > 1 else ["next to no controls"])
 
 
+def wrong_with(browser, look, views):
+    """What is wrong with views, light or dark, in a wide window and in a narrow one. Each is a function by its name that
+    goes there, and gives false where there is none."""
+    wrong = {}
+    try:
+        browser.prefer(scheme=look)
+        for width in (1280, 360):
+            browser.size(width, 860 if width > 360 else 780)
+            for view in (view for view, visit in views.items() if visit()):
+                browser.picture(f"{look}-{width}-{view.strip('#/').split('.')[0]}")
+                found = findings(browser)
+                wide = browser.run("return document.documentElement.scrollWidth")
+                if wide > width:
+                    found.append(f"{wide} wide in {width}")
+                if found:
+                    wrong[f"{look} {width} {view}"] = found
+    finally:
+        browser.size(1280)
+        browser.prefer()
+    return wrong
+
+
 def walk_by_keyboard(browser, most=60):
     """What Tab reaches on a page just loaded, in order."""
     from selenium.webdriver.common.keys import Keys

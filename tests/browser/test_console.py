@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The web console, as people use it."""
 import pytest
-from accessibility import findings, walk_by_keyboard
+from accessibility import findings, walk_by_keyboard, wrong_with
 from system import CORPUS, SAMPLES, eventually, fetch
 
 Keys = pytest.importorskip("selenium.webdriver.common.keys", reason="python3-selenium is not installed").Keys
@@ -246,25 +246,7 @@ def test_others_have_no_view_of_the_service(system, browser, user):
 @pytest.mark.parametrize("look", ["light", "dark"])
 def test_every_view_is_accessible_and_fits(browser, owner, files, look):
     browser.sign_in(owner)
-    wrong = {}
-    try:
-        browser.prefer(scheme=look)
-        for width in (1280, 360):
-            browser.size(width, 860 if width > 360 else 780)
-            for view in VIEWS:
-                if not visit(browser, files, view):
-                    continue
-                browser.picture(f"{look}-{width}-{view.strip('#/').split('.')[0]}")
-                found = findings(browser)
-                wide = browser.run("return document.documentElement.scrollWidth")
-                if wide > width:
-                    found.append(f"{wide} wide in {width}")
-                if found:
-                    wrong[f"{look} {width} {view}"] = found
-    finally:
-        browser.size(1280)
-        browser.prefer()
-    assert wrong == {}
+    assert wrong_with(browser, look, {view: lambda view=view: visit(browser, files, view) for view in VIEWS}) == {}
     browser.quiet()
 
 
