@@ -279,7 +279,7 @@ def test_webhooks_reach_an_app_beside(system):
         assert hook.status == 201, hook
         file_id = user.send("told.txt", "text/plain", b"somebody wants to know\n")
         ready = eventually(lambda: [request for request in listener.got("/hook")
-                                    if request.event["type"] == "file.ready"], 30, what="file.ready")[0]
+                                    if request.json["type"] == "file.ready"], 30, what="file.ready")[0]
         event = webhooks.verify(hook.json["secret"], ready.headers, ready.body)
         assert event["data"]["file_id"] == file_id
     finally:

@@ -18,10 +18,10 @@ class ChatServer(Played):
     def questions(self):
         return [request.json for request in list(self.requests)]
 
-    def take(self):
+    def take(self, _):
         return self.answers.pop(0) if self.answers else self.otherwise
 
-    def reply(self, answer):
+    def reply(self, answer, _):
         headers = {"Content-Type": "application/json"}
         if isinstance(answer, int):
             return answer, {**headers, "Retry-After": "0"} if answer == 429 else headers, b"{}"

@@ -21,10 +21,10 @@ class SpeechServer(Played):
         self.script, self.release = [(200, {}, said(text))], threading.Event()
         super().__init__(port)
 
-    def take(self):
+    def take(self, _):
         return self.script.pop(0) if len(self.script) > 1 else self.script[0]
 
-    def reply(self, answer):
+    def reply(self, answer, _):
         status, headers, body = answer
         if status == "hang":
             self.release.wait(60)

@@ -23,7 +23,7 @@ def server():
 def system(server):
     running = System(classify_backend="chat", chat_temperature="0.5", classify_text_bytes=600, service_attempts=2,
                      backoff_unit_ms=100, log_level="debug")
-    running.environment["FILEMILL_CHAT_URL"] = f"{server.url}/v1"
+    running.environment["FILEMILL_CHAT_URL"] = server.url("/v1")
     running.environment["OPENAI_API_KEY"] = KEY  # by the names of the document
     running.environment["OPENAI_MODEL"] = "gpt-4o"
     with running:

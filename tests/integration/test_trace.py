@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """One trace id, from a caller's header to every process' log and to what is asked and told outside."""
+import contextlib
 import io
-import json
 import math
 import re
 import struct
@@ -9,11 +9,11 @@ import wave
 
 import pytest
 from receiver import Receiver
+from speech_server import SpeechServer
 from system import System, eventually, fetch
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 HEADER = f"00-{TRACE}-00f067aa0ba902b7-01"
-SAID = {"language": "english", "text": "one", "segments": [{"start": 0.0, "end": 0.5, "text": " one"}]}
 
 
 def tone():
@@ -29,15 +29,19 @@ def tone():
 
 @pytest.fixture(scope="module")
 def outside():
-    played = Receiver()
-    played.answers["/v1/audio/transcriptions"] = [(200, {"Content-Type": "application/json"}, json.dumps(SAID).encode())]
-    yield played
-    played.close()
+    with contextlib.closing(Receiver()) as played:
+        yield played
 
 
 @pytest.fixture(scope="module")
-def system(outside):
-    with System(transcribe_backend="openai", transcribe_url=outside.url("/v1"), service_attempts=1, worker_slots=1,
+def speech():
+    with contextlib.closing(SpeechServer("one")) as played:
+        yield played
+
+
+@pytest.fixture(scope="module")
+def system(speech):
+    with System(transcribe_backend="openai", transcribe_url=speech.url("/v1"), service_attempts=1, worker_slots=1,
                 log_level="debug", plan="full", webhook_allow_http="on", webhook_allow_networks="127.0.0.0/8") as running:
         yield running
 
@@ -48,7 +52,7 @@ def trace_of(answer):
     return trace
 
 
-def test_one_id_goes_all_the_way(system, outside):
+def test_one_id_goes_all_the_way(system, speech, outside):
     user = system.user().bootstrap()
     assert user.call("POST", f"/v1/tenants/{user.tenant}/webhooks", {"url": outside.url("/hook")}).status == 201
     file_id = user.upload("a.wav", "audio/wav", tone())
@@ -57,9 +61,9 @@ def test_one_id_goes_all_the_way(system, outside):
     assert user.wait(file_id)["status"] == "ready"
     assert {row["trace"] for row in system.sql("select trace from jobs where file_id = %s", file_id)} == {TRACE}
 
-    asked, = outside.got("/v1/audio/transcriptions")
-    told = eventually(lambda: [r for r in outside.got("/hook") if r.event["type"] == "file.ready"], what="file.ready")
-    told += [r for r in outside.got("/hook") if r.event["type"] == "job.done"]
+    asked, = speech.got("/v1/audio/transcriptions")
+    told = eventually(lambda: [r for r in outside.got("/hook") if r.json["type"] == "file.ready"], what="file.ready")
+    told += [r for r in outside.got("/hook") if r.json["type"] == "job.done"]
     for request in (asked, *told):
         names = {name.lower(): value for name, value in request.headers.items()}
         assert re.fullmatch(f"00-{TRACE}-[0-9a-f]{{16}}-01", names["traceparent"]), names

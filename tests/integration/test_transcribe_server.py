@@ -21,7 +21,7 @@ def server():
 def system(server):
     if not CORPUS.is_dir():
         pytest.skip("no corpus: set FILEMILL_CORPUS")
-    with System(transcribe_backend="openai", transcribe_url=f"{server.url}/v1",
+    with System(transcribe_backend="openai", transcribe_url=server.url("/v1"),
                 transcribe_key=KEY, transcribe_concurrency=1, worker_slots=1, service_attempts=1,
                 log_level="debug", backoff_unit_ms=200, max_attempts=12, plan="full") as running:
         yield running

@@ -88,13 +88,13 @@ def test_a_file_tells_its_story_once_and_signed(system, owner, receiver):
     file_id = owner.send("a.txt", "text/plain", TEXT)
     owner.wait(file_id)
     assert owner.call("DELETE", f"/v1/files/{file_id}").status == 200
-    eventually(lambda: {"file.ready", "job.done", "file.deleted"} <= {request.event["type"] for request in receiver.got(path)},
+    eventually(lambda: {"file.ready", "job.done", "file.deleted"} <= {request.json["type"] for request in receiver.got(path)},
                what="all events")
     came = receiver.got(path)
     events = [verify(hook["secret"], request.headers, request.body) for request in came]
     kinds = sorted(event["type"] for event in events)
     assert kinds.count("file.ready") == 1 and kinds.count("file.deleted") == 1 and "job.done" in kinds
-    assert len({request.id for request in came}) == len(came)
+    assert len({request.headers["webhook-id"] for request in came}) == len(came)
     ready = next(event for event in events if event["type"] == "file.ready")
     assert ready["data"]["file_id"] == file_id and ready["data"]["tenant_id"] == owner.tenant
     assert ready["data"]["filename"] == "a.txt" and ready["data"]["size_bytes"] == len(TEXT)
@@ -127,7 +127,7 @@ def test_only_the_events_that_were_asked_for(owner, receiver):
     listen(receiver, owner, none, event_types=["file.failed", "job.cancelled"])
     owner.wait(owner.send("a.txt", "text/plain", TEXT))
     eventually(lambda: receiver.got(some), what="file.ready")
-    assert {request.event["type"] for request in receiver.got(some)} == {"file.ready"}
+    assert {request.json["type"] for request in receiver.got(some)} == {"file.ready"}
     assert receiver.got(none) == []
 
 
@@ -138,7 +138,7 @@ def test_retries_keep_the_id_and_the_log_says_what_happened(owner, receiver):
     sent = fire(owner, hook)
     row = settled(owner, hook, sent, "delivered")
     came = receiver.got(path)
-    assert [request.id for request in came] == [sent["message_id"]] * 3
+    assert [request.headers["webhook-id"] for request in came] == [sent["message_id"]] * 3
     stamps = [request.headers["webhook-timestamp"] for request in came]
     assert stamps == sorted(stamps)
     assert row["attempts"] == 3 and [one["status"] for one in row["history"]] == [500, 502, 204]
@@ -174,7 +174,7 @@ def test_it_is_given_up_after_the_last_attempt_and_replayed(system, owner, recei
     before = len(receiver.got(path))
     assert owner.call("POST", base, {"delivery_id": sent["delivery_id"]}).json["replayed"] == 1
     eventually(lambda: len(receiver.got(path)) == before + 1, what="replay of a delivered one")
-    assert receiver.got(path)[-1].id == sent["message_id"]
+    assert receiver.got(path)[-1].headers["webhook-id"] == sent["message_id"]
     assert owner.call("POST", base, {}).status == 400
     assert owner.call("POST", base, {"delivery_id": str(uuid.uuid4())}).status == 404
 
@@ -310,7 +310,7 @@ def test_a_slow_endpoint_delays_nobody_and_gets_no_more_than_its_share(owner, re
     assert len(receiver.got(slow)) < 6, "the quick ones came amid the slow ones"
     go_on.set()
     eventually(lambda: len(receiver.got(slow)) == 6 and not receiver.open[slow], what="the slow ones")
-    assert receiver.most[slow] == 2
+    assert receiver.most_open[slow] == 2
     assert owner.call("DELETE", f"{hooks(owner)}/{hook['id']}").json == {"ok": True}
 
 
@@ -349,7 +349,7 @@ def test_a_kill_in_the_middle_loses_nothing(system, owner, receiver, program):
         os.kill(pid, signal.SIGKILL)
     row = settled(owner, hook, sent, "delivered")
     came = receiver.got(path)
-    assert len(came) >= 2 and {request.id for request in came} == {sent["message_id"]} and row["status"] == "delivered"
+    assert len(came) >= 2 and {request.headers["webhook-id"] for request in came} == {sent["message_id"]} and row["status"] == "delivered"
 
 
 def test_the_outbox_is_of_the_transaction(system, owner, receiver):

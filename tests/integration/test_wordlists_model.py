@@ -30,7 +30,7 @@ def chat():
 
 @pytest.fixture(scope="module")
 def system(chat):
-    with System(wordlist_cooldown_seconds=600, admins=ADMIN, wordlist_backend="chat", chat_url=chat.url, chat_model="m",
+    with System(wordlist_cooldown_seconds=600, admins=ADMIN, wordlist_backend="chat", chat_url=chat.url(), chat_model="m",
                 chat_concurrency=12, service_attempts=1, backoff_unit_ms=1, encrypt_outputs="all",
                 encryption_key=hashlib.sha256(b"master key of the tests").hexdigest()) as running:
         running.sql("insert into llm_prices (model, prompt_per_million, completion_per_million, valid_from) values"

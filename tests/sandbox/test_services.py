@@ -34,7 +34,7 @@ def begin(scheduler, storage, server, capfd):  # noqa: F811
 
     def start(**settings):
         running.append(start_worker(scheduler, **{
-            "transcribe_backend": "openai", "transcribe_url": server.url, "transcribe_key": KEY,
+            "transcribe_backend": "openai", "transcribe_url": server.url(), "transcribe_key": KEY,
             "service_connect_timeout_ms": 1000, "log_level": "debug", **settings}))
         return running[-1]
     yield start
