@@ -123,7 +123,7 @@ def start_another(system, file):
     """Releases a range, and waits until it runs, or has run."""
     one, = release(system, file, 1)
     eventually(lambda: [row for row in ranges(system, file) if row["id"] == one["id"] and row["status"] in ("running", "done")],
-               60, 0.01, "a range that runs")
+               60, "a range that runs", 0.01)
 
 
 def processes(system, name):
