@@ -42,7 +42,7 @@ const struct database_local statement_locals[] = {
     " u.run_after as band_time, u.run_after > now() - interval '1 s' as live,"                               \
     " u.run_after - interval '250 ms' as live_time,"                                                         \
     " greatest((extract(epoch from now() - u.run_after) * 1000000)::bigint, 0) as waited_us"                 \
-    " from u join files f on f.id = u.file_id"                                                               \
+    " from u cross join lateral (select * from files where id = u.file_id offset 0) f"                       \
     " left join quarantine q on q.tenant_id = u.tenant_id and q.sha256 = f.sha256 and q.type = u.type"       \
     " left join lateral job_derived(u.tenant_id, u.file_id, u.payload) t on u.payload ? 'inputs'"            \
     " order by u.priority, u.run_after, u.id"
@@ -95,7 +95,7 @@ static const char claim_format[] =
     " now()),"
     " progress_done = case when j.payload ? 'on_child_failure' then j.progress_done else 0 end,"
     " progress_total = case when j.payload ? 'on_child_failure' then j.progress_total else 0 end"
-    " from p where j.id = p.id returning j.*)";
+    " where j.id = any (array(select id from p)) returning j.*)";
 static const char lease_rows[] = LEASE_ROWS; /* apart: compilers need not take longer texts */
 
 /* The template with its number put in for every '@', and what jobs must be for every '~'. */
@@ -136,7 +136,7 @@ const struct statement *statement_claim(unsigned size) {
     "with p as materialized (select id from jobs where status = 'running' and " condition                    \
     "   limit 200 for update skip locked)"                                                                   \
     ", u as (update jobs j set lease_epoch = j.lease_epoch + 1, locked_by = $1, locked_at = now(),"          \
-    "          lease_until = now() + $2::bigint * interval '1 ms' from p where j.id = p.id returning"        \
+    "  lease_until = now() + $2::bigint * interval '1 ms' where j.id = any (array(select id from p)) returning" \
     " j.*)" LEASE_ROWS
 
 /* An array of jobs and one of their epochs. */
@@ -470,8 +470,8 @@ const struct statement statements[STATEMENT_COUNT] = {
 
     /* In the transaction of ADMIT, after it: a snapshot of its own, so that it sees all that was admitted. */
     [STATEMENT_ADMITTED] = {"admitted",
-        "with u as materialized (select j.* from unnest(string_to_array(nullif("
-        "current_setting('filemill.admitted', true), ''), ',')::uuid[]) as a(id) join jobs j on j.id = a.id)"
+        "with u as materialized (select j.* from jobs j where j.id = any (string_to_array(nullif("
+        "current_setting('filemill.admitted', true), ''), ',')::uuid[]))"
         LEASE_ROWS, 0},
 
     /* $1: tenants, $2: CPU milliseconds that they have used here since the last time. Both are halved every minute. */

@@ -329,6 +329,13 @@ class Stage:
         assert not [line for line in lines if any(words in line for words in self.forbidden)]
 
 
+# What the planner may believe of tables of jobs: what there is; or what autovacuum saw while a transaction that filled them
+# went on, or when there were few rows in many pages.
+STATISTICS = {"analyzed": "analyze jobs; analyze files",
+              "of no row": "update pg_class set reltuples = 0, relpages = 2000 where relname in ('jobs', 'files')",
+              "of few rows": "update pg_class set reltuples = 100, relpages = 2000 where relname in ('jobs', 'files')"}
+
+
 def statement_texts(*expressions):
     """The scheduler's own statements by C expressions, and the settings that it runs them with."""
     source = ROOT / "scheduler" / "statements.c"

@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from scheduler_process import Peer, Queue, statement_texts
+from scheduler_process import STATISTICS, Peer, Queue, statement_texts
 from system import eventually
 
 
@@ -289,9 +289,9 @@ def test_long_jobs_leave_a_runner_alone(postgres, queue, start, crew):
 # ---- what it costs ----
 
 
-@pytest.mark.parametrize("analyzed", [False, True])
-def test_lanes_read_only_what_they_take(postgres, queue, analyzed):
-    """A survey over 3 lanes and a claim of 16, with 60 000 rows: pages are counted, with and without statistics."""
+@pytest.mark.parametrize("statistics", STATISTICS)
+def test_lanes_read_only_what_they_take(postgres, queue, statistics):
+    """A survey over 3 lanes and a claim of 16, with 60 000 rows: pages are counted."""
     other = Queue(postgres)
     file = queue.file()
     postgres.execute("insert into jobs (tenant_id, file_id, type, status) select %s, %s,"
@@ -299,8 +299,7 @@ def test_lanes_read_only_what_they_take(postgres, queue, analyzed):
                      " 'queued' end::job_status_t from generate_series(1, 60000) n", (queue.tenant, file))
     fill(other, 20)
     postgres.execute("select limits_set('noops', max_running => 10, job_type => 'noop', per_tenant => true)")
-    if analyzed:
-        postgres.execute("analyze jobs")
+    postgres.execute(STATISTICS[statistics])
     survey, settings = statement_texts("statements[STATEMENT_SURVEY].text")
     with postgres.connect() as connection, connection.cursor() as cursor:
         cursor.execute("set plan_cache_mode = force_generic_plan")

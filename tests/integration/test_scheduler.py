@@ -6,7 +6,8 @@ import re
 import time
 import uuid
 
-from scheduler_process import Queue, statement_texts
+import pytest
+from scheduler_process import STATISTICS, Queue, statement_texts
 from system import eventually
 
 SHA = "5e" * 32
@@ -415,13 +416,14 @@ def transactions(postgres):
     return postgres.log().count(": select set_config($1, $2, true)")
 
 
-def test_claim_plan_reads_only_what_it_takes(queue, postgres):
+@pytest.mark.parametrize("statistics", ["analyzed", "of no row"])
+def test_claim_plan_reads_only_what_it_takes(queue, postgres, statistics):
     """The statement that the scheduler prepares, with 100 000 rows queued and 50 000 finished."""
     file = queue.file()
     postgres.execute("insert into jobs (tenant_id, file_id, type, status) select %s, %s, 'noop',"
                      " case when n %% 3 = 0 then 'done' else 'queued' end::job_status_t"
                      " from generate_series(1, 150000) n", (queue.tenant, file))
-    postgres.execute("analyze jobs")
+    postgres.execute(STATISTICS[statistics])
     text, settings = statement_texts("statement_claim(4)->text")
     assert re.findall(r"limit (\d+)", text) == ["16"] * 5, "the LIMIT is a literal"
     with postgres.connect() as connection, connection.cursor() as cursor:
@@ -443,4 +445,5 @@ def test_claim_plan_reads_only_what_it_takes(queue, postgres):
     assert not [node for node in flat if node["Node Type"] == "Seq Scan" and node.get("Relation Name") in ("jobs", "files")]
     picks = [node for node in flat if node.get("Index Name") == "jobs_pick_idx"]
     assert len(picks) == 4 and sum(node["Actual Rows"] for node in picks) == 16
+    assert not [node for node in flat if "Scan" in node["Node Type"] and node["Actual Rows"] > 16], flat
     assert not [node for node in flat if node["Node Type"] == "Sort" and node["Actual Rows"] > 16]
