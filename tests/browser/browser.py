@@ -22,7 +22,7 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         options.set_capability("pageLoadStrategy", "normal")
         self.driver = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
-        self.driver.set_script_timeout(20 * PATIENCE)
+        self.driver.set_script_timeout(60 * PATIENCE)
         self.system, self.pictures = system, pictures
 
     def close(self):
@@ -40,7 +40,7 @@ class Browser:
         from selenium.webdriver.common.by import By
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
-    def one(self, selector, seconds=10):
+    def one(self, selector, seconds=30):
         """The first element in sight that matches."""
         def find():
             return next((element for element in self.all(selector) if element.is_displayed()), None)
@@ -57,7 +57,7 @@ class Browser:
                 return None
         return guarded
 
-    def named(self, name, seconds=10):
+    def named(self, name, seconds=30):
         """A button or link in sight by its accessible name."""
         def find():
             for element in self.all("button, a, [role=button]"):
@@ -66,16 +66,16 @@ class Browser:
             return None
         return eventually(self.forgiving(find), seconds, what=f"control {name!r}")
 
-    def click(self, name, seconds=10):
+    def click(self, name, seconds=30):
         def press():
             self.named(name, seconds).click()
             return True
         eventually(self.forgiving(press), seconds, what=f"click {name!r}")
 
-    def sees(self, words, selector="body", seconds=20):
+    def sees(self, words, selector="body", seconds=40):
         eventually(lambda: words in self.text(selector), seconds, what=f"{words!r} in {selector}, which says {self.text(selector)[:600]!r}")
 
-    def js(self, expression, seconds=10):
+    def js(self, expression, seconds=30):
         return eventually(lambda: self.run(f"return {expression}"), seconds, what=expression)
 
     def keys(self, *keys):

@@ -40,7 +40,7 @@ def open_file(browser, file_id):
     browser.js("document.querySelectorAll('.word rect').length > 5")
 
 
-def drawn(browser, page, seconds=20):
+def drawn(browser, page, seconds=60):
     """The page is there as its picture: how many words have boxes over it, and the picture's size."""
     browser.js(f"document.querySelector('.pager input').value === '{page}' && "
                "document.querySelector('.sheet-page.picture image')?.getAttribute('href').startsWith('blob:')", seconds)
@@ -69,7 +69,7 @@ def test_every_page_has_its_picture_and_keys_turn_pages(browser, owner, files):
     browser.run("const n = document.querySelector('.pager input'); n.value = 22; n.dispatchEvent(new Event('change'));")
     assert "Page number 22" in drawn(browser, 22)["text"]
     browser.keys(*[Keys.ARROW_LEFT] * 19)
-    assert "Page number 3" in drawn(browser, 3, 5)["text"]
+    assert "Page number 3" in drawn(browser, 3)["text"]
     assert ordered(owner, files["long.pdf"]) == ["done", "done"], "what was drawn is kept"
     made, = [entry["metadata"] for entry in owner.file(files["long.pdf"])["derivatives"] if entry["kind"] == "page_images"]
     assert {name: made[name] for name in ("first", "last", "drawn")} == {"first": 21, "last": 23, "drawn": 3}
