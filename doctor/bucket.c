@@ -8,6 +8,7 @@
 
 #include "doctor/doctor.h"
 #include "http/client.h"
+#include "lib/clock.h"
 #include "lib/memory.h"
 #include "lib/text.h"
 #include "storage/storage.h"
@@ -35,12 +36,12 @@ struct bucket {
 };
 
 static void note_date(struct bucket *bucket, const char *date) {
-    struct tm parts = {0};
+    int64_t then_s = clock_parse_http(date);
 
-    if (strptime(date, "%a, %d %b %Y %H:%M:%S GMT", &parts) == NULL)
+    if (then_s < 0)
         return;
     bucket->told = true;
-    bucket->skew_s = (int64_t)timegm(&parts) - (int64_t)time(NULL);
+    bucket->skew_s = then_s - (int64_t)time(NULL);
 }
 
 static void on_reply(void *context, const struct http_client_reply *reply) {

@@ -133,7 +133,14 @@ static void fail_out_of_credit(struct call *call, const struct database_answer *
 /* And the rest between two documents (0076_upload_rest.sql). */
 static void fail_resting(struct call *call, const struct database_answer *answer) {
     json_t *why = json_loads(answer->message, 0, NULL);
-    call_cooldown(call, json_integer_value(json_object_get(why, "retry_after")));
+    json_int_t seconds = json_integer_value(json_object_get(why, "retry_after"));
+    char text[24];
+    (void)text_format(text, sizeof text, "%lld", (long long)seconds);
+    const struct http_header headers[] = {{"Retry-After", text}, {NULL, NULL}};
+    char *document =
+        problem_document(PROBLEM_COOLDOWN, NULL, json_pack("{s:I}", "retry_after_seconds", seconds));
+    call_send(call, problem_rows[PROBLEM_COOLDOWN].status, "application/problem+json", document, headers);
+    free(document);
     json_decref(why);
 }
 
@@ -332,16 +339,6 @@ void call_problem_with(struct call *call, enum problem problem, const char *deta
 void call_refuse_field(struct call *call, const char *field, const char *words) {
     call_problem_with(call, PROBLEM_BAD_REQUEST, NULL,
                       json_pack("{s:{s:[],s:{s:[s]}}}", "details", "formErrors", "fieldErrors", field, words));
-}
-
-void call_cooldown(struct call *call, int64_t seconds) {
-    char text[24];
-    (void)text_format(text, sizeof text, "%lld", (long long)seconds);
-    const struct http_header headers[] = {{"Retry-After", text}, {NULL, NULL}};
-    char *document =
-        problem_document(PROBLEM_COOLDOWN, NULL, json_pack("{s:I}", "retry_after_seconds", (json_int_t)seconds));
-    call_send(call, problem_rows[PROBLEM_COOLDOWN].status, "application/problem+json", document, headers);
-    free(document);
 }
 
 void call_problem(struct call *call, enum problem problem, const char *detail) {

@@ -99,8 +99,6 @@ void call_respond(struct call *call, int status, const char *body);
 /* The same; takes `body` from malloc. */
 void call_respond_take(struct call *call, int status, char *body);
 void call_redirect(struct call *call, const char *url);
-/* 429 with Retry-After: the user's cooldown. */
-void call_cooldown(struct call *call, int64_t seconds);
 void call_problem(struct call *call, enum problem problem, const char *detail);
 /* Takes `members`. */
 void call_problem_with(struct call *call, enum problem problem, const char *detail, json_t *members);

@@ -10,6 +10,7 @@
 #include "gateway/json.h"
 #include "gateway/module.h"
 #include "lib/memory.h"
+#include "storage/storage.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +30,8 @@ static void append_origin(char *sources, const char *url) {
     (void)text_format(sources + used, POLICY_SOURCES_MAX - used, " %.*s", (int)length, url);
 }
 
-char *console_policy(const struct storage *storage, const char *public_base_url) {
+/* The policy that the page is served under: its own files, and the store for bytes. The caller frees it. */
+static char *console_policy(const struct storage *storage, const char *public_base_url) {
     char url[STORAGE_URL_MAX];
     char sources[POLICY_SOURCES_MAX] = "";
     if (storage_presign(

@@ -4,7 +4,6 @@
 #ifndef GATEWAY_CONSOLE_H
 #define GATEWAY_CONSOLE_H
 
-#include "storage/storage.h"
 #include <stddef.h>
 
 struct console_asset {
@@ -20,8 +19,5 @@ extern const size_t console_asset_count;
 /* What a one-time code names as its audience, which no API token does, and how long it works. */
 #define CONSOLE_AUDIENCE "filemill-console"
 #define CONSOLE_CODE_SECONDS 300
-
-/* The policy that the page is served under: its own files, and the store for bytes. The caller frees it. */
-char *console_policy(const struct storage *storage, const char *public_base_url);
 
 #endif

@@ -116,3 +116,10 @@ int clock_parse_basic(const char *text, int64_t *wall_ms) {
     *wall_ms = (int64_t)timegm(&parts) * 1000;
     return 0;
 }
+
+int64_t clock_parse_http(const char *text) {
+    struct tm parts = {0};
+    const char *end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+
+    return end != NULL && *end == '\0' ? (int64_t)timegm(&parts) : -1;
+}

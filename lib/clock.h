@@ -16,6 +16,8 @@ void clock_format_iso8601(char *target, size_t size, int64_t wall_ms);
 void clock_format_basic(char *target, size_t size, int64_t wall_ms);
 /* "Fri, 02 Jan 2026 03:04:05 GMT" (30 bytes with NUL), RFC 9110 §5.6.7. */
 void clock_format_http(char *target, size_t size, int64_t wall_ms);
+/* Parses that form: seconds since 1970, -1 when malformed. */
+int64_t clock_parse_http(const char *text);
 /* Parses the basic form above; -1 when malformed. */
 int clock_parse_basic(const char *text, int64_t *wall_ms);
 

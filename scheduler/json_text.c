@@ -18,7 +18,8 @@ int json_close(struct buffer *buffer, char bracket) {
     return buffer_append(buffer, &bracket, 1);
 }
 
-int json_text(struct buffer *buffer, const char *text) {
+/* A text as an element, escaped; NULL is null. */
+static int json_text(struct buffer *buffer, const char *text) {
     if (json_comma(buffer) != 0)
         return -1;
     if (text == NULL)
@@ -41,7 +42,7 @@ int json_name(struct buffer *buffer, const char *name) {
     return json_text(buffer, name) == 0 ? buffer_append(buffer, ":", 1) : -1;
 }
 
-int json_number(struct buffer *buffer, int64_t number) {
+static int json_number(struct buffer *buffer, int64_t number) {
     return json_comma(buffer) == 0 ? buffer_append_format(buffer, "%lld", (long long)number) : -1;
 }
 

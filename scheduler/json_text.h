@@ -10,9 +10,6 @@
 int json_open(struct buffer *buffer, char bracket);  /* '{' or '[', as an element */
 int json_close(struct buffer *buffer, char bracket); /* '}' or ']' */
 int json_name(struct buffer *buffer, const char *name);
-/* A text as an element, escaped; NULL is null. */
-int json_text(struct buffer *buffer, const char *text);
-int json_number(struct buffer *buffer, int64_t number);
 /* "name": value; an empty text is null, so that SQL sees NULL. */
 int json_member_text(struct buffer *buffer, const char *name, const char *text);
 int json_member_number(struct buffer *buffer, const char *name, int64_t number);

@@ -163,7 +163,9 @@ static int make_directory(const char *path, mode_t mode, uid_t user, gid_t group
     return result == 0 ? 0 : fail(error, error_size, path, strerror(saved_errno));
 }
 
-char *layout_barrier(const char *path, uid_t user, gid_t group) {
+/* Whether user and group may enter every directory above `path`: NULL, or the directory that stops them. The
+ * result is freed by the caller. */
+static char *layout_barrier(const char *path, uid_t user, gid_t group) {
     size_t size = strlen(path);
 
     for (size_t i = 1; i <= size && user != 0; i++) {

@@ -44,8 +44,4 @@ int layout_prepare(const struct layout *layout, char *error, size_t error_size);
 /* The pid of the instance that holds the lock; 0 when there is none. */
 pid_t layout_owner(const struct layout *layout);
 
-/* Whether user and group may enter every directory above `path`: NULL, or the directory that stops them. The
- * result is freed by the caller. */
-char *layout_barrier(const char *path, uid_t user, gid_t group);
-
 #endif

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * One transfer per webhook. An answer is its status line: what follows it is read only for an excerpt, and
  * may be too long, too slow or cut. Redirects are answers like any other. */
-#define _XOPEN_SOURCE 700 /* strptime */
-#define _DEFAULT_SOURCE   /* timegm */
 #include "workers/delivery.h"
 
 #include <stdlib.h>
@@ -16,6 +14,7 @@
 #include "lib/memory.h"
 #include "lib/text.h"
 #include "lib/trace.h"
+#include "workers/verdict.h"
 
 #define REPLY_MAX_BYTES (1024u * 1024u)
 #define EXCERPT_BYTES 1024
@@ -92,21 +91,6 @@ void deliveries_drain(struct deliveries *deliveries) {
     deliveries->draining = true;
 }
 
-uint64_t delivery_retry_after(const char *value, int64_t now_s) {
-    struct tm date = {0};
-    uint64_t seconds;
-    const char *end;
-    int64_t then_s;
-
-    if (text_parse_u64(value, 0, INT32_MAX, &seconds) == 0)
-        return seconds;
-    end = strptime(value, "%a, %d %b %Y %H:%M:%S GMT", &date);
-    if (end == NULL || *end != '\0')
-        return 0;
-    then_s = (int64_t)timegm(&date);
-    return then_s > now_s && then_s - now_s < INT32_MAX ? (uint64_t)(then_s - now_s) : 0;
-}
-
 /* The first bytes of an answer as a text: what is not printable becomes a blank, and it ends at a NUL. */
 static void take_excerpt(char excerpt[EXCERPT_BYTES + 1], const struct http_client_reply *reply) {
     size_t size = reply->body_size < EXCERPT_BYTES ? reply->body_size : EXCERPT_BYTES;
@@ -121,13 +105,14 @@ static void on_answered(void *context, const struct http_client_reply *reply) {
     char excerpt[EXCERPT_BYTES + 1];
     struct message_delivery item = {.id = delivery->id, .epoch = delivery->epoch, .excerpt = excerpt};
     bool delivered = reply->status >= 200 && reply->status <= 299;
+    int64_t retry_after_ms = verdict_retry_after(reply->retry_after, (int64_t)time(NULL));
 
     delivery->transfer = NULL;
     take_excerpt(excerpt, reply);
     item.status = reply->status > 0 && reply->status <= 999 ? (uint64_t)reply->status : 0;
     item.error = item.status > 0 ? "" : http_client_error_name(reply->error);
     item.latency_ms = (uint64_t)(clock_monotonic_ms() - delivery->started_ms);
-    item.retry_after_s = delivery_retry_after(reply->retry_after, (int64_t)time(NULL));
+    item.retry_after_s = retry_after_ms > 0 ? (uint64_t)retry_after_ms / 1000 : 0;
     counter_add(delivered ? COUNT_WEBHOOKS_SENT : COUNT_WEBHOOKS_FAILED, 1);
     log_info("webhook=%s epoch=%llu status=%d error=%s latency_ms=%llu state=%s trace=%s", delivery->id,
              (unsigned long long)delivery->epoch, reply->status, http_client_error_name(reply->error),

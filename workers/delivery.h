@@ -25,8 +25,4 @@ void deliveries_start(struct deliveries *deliveries, const struct message_delive
 /* What comes from now on is answered as not sent. */
 void deliveries_drain(struct deliveries *deliveries);
 
-/* Seconds that a Retry-After asks for (RFC 9110 §10.2.3: a number or a date); 0 for none or nonsense. Pure.
- */
-uint64_t delivery_retry_after(const char *value, int64_t now_s);
-
 #endif

@@ -3,8 +3,8 @@
 #include "workers/verdict.h"
 
 #include <string.h>
-#include <time.h>
 
+#include "lib/clock.h"
 #include "lib/text.h"
 
 #define FIRST_WAIT_MS INT64_C(500)
@@ -58,18 +58,16 @@ static struct meaning meaning_of(const struct http_client_reply *reply) {
 
 int64_t verdict_retry_after(const char *text, int64_t now_s) {
     uint64_t seconds;
-    struct tm parts = {0};
-    const char *end;
-    int64_t left_s;
+    int64_t then_s, left_s;
 
     if (text == NULL || text[0] == '\0')
         return -1;
     if (text_parse_u64(text, 0, UINT64_MAX, &seconds) == 0)
         return 1000 * (seconds > (uint64_t)DAY_S ? DAY_S : (int64_t)seconds);
-    end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
-    if (end == NULL || *end != '\0')
+    then_s = clock_parse_http(text);
+    if (then_s < 0)
         return -1;
-    left_s = (int64_t)timegm(&parts) - now_s;
+    left_s = then_s - now_s;
     return 1000 * (left_s < 0 ? 0 : left_s > DAY_S ? DAY_S : left_s);
 }
 

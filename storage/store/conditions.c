@@ -2,9 +2,9 @@
  * ETags are compared without their quotes; clients send them with and without. */
 #include "storage/store/conditions.h"
 
+#include "lib/clock.h"
 #include "lib/text.h"
 #include <string.h>
-#include <time.h>
 
 enum range_result range_parse(const char *header, uint64_t size, uint64_t *offset, uint64_t *length) {
     char first[24];
@@ -44,13 +44,6 @@ enum range_result range_parse(const char *header, uint64_t size, uint64_t *offse
     return RANGE_PART;
 }
 
-int64_t parse_http_date(const char *text) {
-    struct tm parts = {0};
-    const char *end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
-
-    return end != NULL && *end == '\0' ? (int64_t)timegm(&parts) : -1;
-}
-
 /* Whether a list such as "\"a\", W/\"b\"" or "*" names the tag. */
 static bool list_names(const char *list, const char *etag) {
     size_t size = strlen(etag);
@@ -82,14 +75,14 @@ enum s3_error conditions_read(const struct conditions *conditions, const char *e
         if (!list_names(conditions->if_match, etag))
             return S3_PRECONDITION_FAILED;
     } else if (conditions->if_unmodified_since != NULL) {
-        since = parse_http_date(conditions->if_unmodified_since);
+        since = clock_parse_http(conditions->if_unmodified_since);
         if (since >= 0 && modified_s > since)
             return S3_PRECONDITION_FAILED;
     }
     if (conditions->if_none_match != NULL)
         return list_names(conditions->if_none_match, etag) ? S3_NOT_MODIFIED : S3_OK;
     if (conditions->if_modified_since != NULL) {
-        since = parse_http_date(conditions->if_modified_since);
+        since = clock_parse_http(conditions->if_modified_since);
         if (since >= 0 && modified_s <= since)
             return S3_NOT_MODIFIED;
     }

@@ -25,7 +25,4 @@ enum s3_error conditions_read(const struct conditions *conditions, const char *e
 /* For PUT: `etag` is of what is there, NULL if nothing is. */
 enum s3_error conditions_write(const struct conditions *conditions, const char *etag);
 
-/* Seconds since 1970 of an IMF-fixdate; -1 when it is not one. */
-int64_t parse_http_date(const char *text);
-
 #endif

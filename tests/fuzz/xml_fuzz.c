@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What S3 clients send as text: XML documents, ranges and dates. Elements are opened and closed in order. */
+#include "lib/clock.h"
 #include "storage/store/conditions.h"
 #include "storage/store/xml.h"
 #include "tests/fuzz/fuzz.h"
@@ -36,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     copy[size] = '\0';
     if (range_parse(copy, 1000, &offset, &length) == RANGE_PART)
         require(length > 0 && offset < 1000 && length <= 1000 - offset);
-    (void)parse_http_date(copy);
+    (void)clock_parse_http(copy);
     (void)conditions_read(&(struct conditions){.if_match = copy, .if_none_match = copy}, "etag", 0);
     if (xml_parse(copy, size, &events, &open) == 0)
         require(open == 0);

@@ -36,16 +36,17 @@ static void stamps_are_utc_in_their_standard_forms(void **state) {
     }
 }
 
-static void basic_form_parses_back_to_the_second(void **state) {
+static void forms_parse_back_to_the_second(void **state) {
     for (size_t i = 0; i < sizeof(stamps) / sizeof(stamps[0]); i++) {
         int64_t wall_ms = 5;
         int64_t floor_ms = stamps[i].wall_ms < 0 ? -1000 : stamps[i].wall_ms / 1000 * 1000;
+        assert_int_equal(clock_parse_http(stamps[i].http), floor_ms / 1000);
         assert_int_equal(clock_parse_basic(stamps[i].basic, &wall_ms), 0);
         assert_int_equal(wall_ms, floor_ms);
     }
 }
 
-static void malformed_basic_forms_are_refused(void **state) {
+static void malformed_forms_are_refused(void **state) {
     static const char *const bad[] = {
         "",
         "20260102T030405",
@@ -70,6 +71,8 @@ static void malformed_basic_forms_are_refused(void **state) {
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(clock_parse_basic(bad[i], &wall_ms), -1);
+    assert_int_equal(clock_parse_http("Fri, 02 Jan 2026 03:04:05 GMT "), -1);
+    assert_int_equal(clock_parse_http("20260102T030405Z"), -1);
     assert_int_equal(wall_ms, 7);
     assert_int_equal(clock_parse_basic("20000229T000000Z", &wall_ms), 0);
 }
@@ -101,8 +104,8 @@ static void monotonic_time_advances_in_step(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stamps_are_utc_in_their_standard_forms),
-        cmocka_unit_test(basic_form_parses_back_to_the_second),
-        cmocka_unit_test(malformed_basic_forms_are_refused),
+        cmocka_unit_test(forms_parse_back_to_the_second),
+        cmocka_unit_test(malformed_forms_are_refused),
         cmocka_unit_test(a_time_without_a_four_digit_year_gives_an_empty_text),
         cmocka_unit_test(monotonic_time_advances_in_step),
     };

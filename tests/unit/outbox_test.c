@@ -114,18 +114,6 @@ static void what_is_no_secret_does_not_sign(void **state) {
         assert_int_equal(outbox_sign(signature, &text, secrets[i], NULL), -1);
 }
 
-static void retry_after_is_a_number_or_a_date(void **state) {
-    const int64_t now_s = 784111717; /* Sun, 06 Nov 1994 08:48:37 GMT */
-
-    assert_int_equal(delivery_retry_after("120", now_s), 120);
-    assert_int_equal(delivery_retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now_s), 60);
-    assert_int_equal(delivery_retry_after("Sun, 06 Nov 1994 08:47:37 GMT", now_s), 0);
-    assert_int_equal(delivery_retry_after("", now_s), 0);
-    assert_int_equal(delivery_retry_after("-1", now_s), 0);
-    assert_int_equal(delivery_retry_after("soon", now_s), 0);
-    assert_int_equal(delivery_retry_after("99999999999999999999", now_s), 0);
-}
-
 static bool allows(const struct outbound *outbound, const char *address) {
     struct sockaddr_in four = {.sin_family = AF_INET};
     struct sockaddr_in6 six = {.sin6_family = AF_INET6};
@@ -203,7 +191,6 @@ int main(void) {
         cmocka_unit_test(all_waits_are_three_days_at_most_and_spread),
         cmocka_unit_test(the_published_example_is_signed),
         cmocka_unit_test(what_is_no_secret_does_not_sign),
-        cmocka_unit_test(retry_after_is_a_number_or_a_date),
         cmocka_unit_test(networks_open_what_they_name_and_no_more),
         cmocka_unit_test(urls_are_judged_before_they_are_dialled),
     };

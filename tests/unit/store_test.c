@@ -162,8 +162,6 @@ static void dates_and_conditions(void **state) {
         {{.if_unmodified_since = "Sun, 09 Sep 2001 01:46:39 GMT"}, S3_PRECONDITION_FAILED, S3_OK, S3_OK},
     };
 
-    assert_int_equal(parse_http_date("Fri, 02 Jan 2026 03:04:05 GMT"), 1767323045);
-    assert_int_equal(parse_http_date("Fri, 02 Jan 2026 03:04:05 GMT "), -1);
     for (size_t i = 0; i < COUNT(rows); i++) {
         assert_int_equal(conditions_read(&rows[i].conditions, "e", 1000000000999), rows[i].read);
         assert_int_equal(conditions_write(&rows[i].conditions, "e"), rows[i].write);
