@@ -2,6 +2,7 @@
  * JSON Schemas from the shapes of answers (module.h), and the shapes that all modules share. */
 #include "gateway/answers.h"
 
+#include "gateway/json.h"
 #include "gateway/module.h"
 #include "lib/log.h"
 #include "lib/text.h"
@@ -67,13 +68,7 @@ static json_t *members_schema(const char *members) {
 }
 
 static json_t *choices_schema(const char *choices) {
-    json_t *list = json_array();
-    for (const char *at = choices; *at != '\0';) {
-        size_t length = strcspn(at, "|");
-        json_array_append_new(list, json_stringn(at, length));
-        at += length + (at[length] == '|' ? 1 : 0);
-    }
-    return json_pack("{s:s,s:o}", "type", "string", "enum", list);
+    return json_pack("{s:s,s:o}", "type", "string", "enum", json_choices(choices));
 }
 
 static void add_schemas(json_t *schemas, const struct answer_row *rows, size_t count) {

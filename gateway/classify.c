@@ -49,7 +49,7 @@ static void text_looked(struct call *call, const struct database_answer *answer)
                           json_pack("{s:s,s:s}", "job_type", "classify", "detected", item.media_type));
         return;
     }
-    json_t *labels = text != NULL ? json_loads(text, 0, NULL) : classify_default_labels();
+    json_t *labels = classify_read_labels(text);
     json_t *items = json_pack("[o]", classify_item(&item, NULL, labels, &call->gateway->settings));
     classify_submit(call, file->tenant, labels, items);
     json_decref(items);

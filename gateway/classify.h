@@ -12,8 +12,9 @@
 /* Derivatives that are a file's text, as SQL lists them. */
 #define CLASSIFY_TEXT_KINDS "'pdf_text', 'office_text', 'ocr_text', 'transcript_text'"
 
-/* [{name, description}]: the labels of who has none of their own; a new reference. */
-json_t *classify_default_labels(void);
+/* [{name, description}]: a tenant's labels, as its row has them; of NULL those of who has none of their own.
+ * A new reference. */
+json_t *classify_read_labels(const char *text);
 /* NULL when the labels fit; else what is wrong. */
 const char *classify_labels_wrong(const json_t *labels);
 

@@ -41,9 +41,9 @@ static const struct {
 static const char *const text_makers[] = {"extract_pdf", "extract_office", "ocr", "transcribe"};
 static const char *const text_kinds = "[\"pdf_text\",\"office_text\",\"ocr_text\",\"transcript_text\"]";
 
-json_t *classify_default_labels(void) {
-    json_t *labels = json_array();
-    for (size_t i = 0; i < sizeof default_labels / sizeof default_labels[0]; i++) {
+json_t *classify_read_labels(const char *text) {
+    json_t *labels = text != NULL ? json_loads(text, 0, NULL) : json_array();
+    for (size_t i = 0; text == NULL && i < sizeof default_labels / sizeof default_labels[0]; i++) {
         json_array_append_new(labels, json_pack("{s:s,s:s}", "name", default_labels[i].name, "description",
                                                 default_labels[i].description));
     }

@@ -44,7 +44,7 @@ static void labels_read(struct call *call, const struct database_answer *answer)
     if (!caller_belongs(call, result)) {
         return;
     }
-    json_t *labels = text != NULL ? json_loads(text, 0, NULL) : classify_default_labels();
+    json_t *labels = classify_read_labels(text);
     respond_labels(call, labels, text != NULL);
     json_decref(labels);
 }
@@ -223,7 +223,7 @@ static void train(struct call *call, struct lesson *lesson, const struct databas
 
 static void take_labels(struct lesson *lesson, const struct database_result *result) {
     const char *text = result_text(result, 0, "labels");
-    lesson->labels = text != NULL ? json_loads(text, 0, NULL) : classify_default_labels();
+    lesson->labels = classify_read_labels(text);
 }
 
 /* --- one example -------------------------------------------------------------------------------------------

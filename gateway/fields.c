@@ -16,18 +16,6 @@ static int64_t count_units(const char *text) {
     return units;
 }
 
-static bool is_choice(const char *choices, const char *text) {
-    size_t length = strlen(text);
-    for (const char *at = choices; *at != '\0';) {
-        size_t choice = strcspn(at, "|");
-        if (choice == length && memcmp(at, text, length) == 0) {
-            return true;
-        }
-        at += choice + (at[choice] == '|' ? 1 : 0);
-    }
-    return false;
-}
-
 static bool is_sha256(const char *text) {
     unsigned char bytes[32];
     return text_hex_decode(bytes, sizeof bytes, text) == 0;
@@ -91,7 +79,7 @@ static const char *judge_text(const struct field *field, const char *text) {
     case FIELD_UUID:
         return text_is_uuid(text) ? NULL : "Invalid uuid";
     case FIELD_CHOICE:
-        return is_choice(field->choices, text) ? NULL : "Not one of the choices";
+        return text_is_choice(field->choices, text, strlen(text)) ? NULL : "Not one of the choices";
     case FIELD_MEDIA_TYPE:
         return strlen(text) <= (size_t)field->max && media_type_is_valid(text) ? NULL : "Invalid media type";
     case FIELD_SHA256:
@@ -239,16 +227,9 @@ json_t *fields_schema_of(const struct field *field, int64_t max_upload_bytes) {
         json_object_set_new(schema, "minimum", json_integer(field->min));
         json_object_set_new(schema, "maximum", json_integer(highest(field, max_upload_bytes)));
         break;
-    case FIELD_CHOICE: {
-        json_t *choices = json_array();
-        for (const char *at = field->choices; *at != '\0';) {
-            size_t length = strcspn(at, "|");
-            json_array_append_new(choices, json_stringn(at, length));
-            at += length + (at[length] == '|' ? 1 : 0);
-        }
-        json_object_set_new(schema, "enum", choices);
+    case FIELD_CHOICE:
+        json_object_set_new(schema, "enum", json_choices(field->choices));
         break;
-    }
     case FIELD_MEDIA_TYPE:
         json_object_set_new(schema, "minLength", json_integer(3));
         json_object_set_new(schema, "maxLength", json_integer(field->max));

@@ -84,7 +84,7 @@ static bool plan_again(struct call *call, const struct database_answer *answer, 
     file_plan_make(plan, rows, media_type, settings);
     json_decref(rows);
     if (classified) {
-        json_t *labels = text != NULL ? json_loads(text, 0, NULL) : classify_default_labels();
+        json_t *labels = classify_read_labels(text);
         classify_plan(plan, media_type, labels, settings);
         json_decref(labels);
     }

@@ -119,3 +119,13 @@ void json_append(struct buffer *out, const char *text) {
         fatal("a JSON text over its ceiling");
     }
 }
+
+json_t *json_choices(const char *choices) {
+    json_t *list = json_array();
+    for (const char *at = choices; *at != '\0';) {
+        size_t length = strcspn(at, "|");
+        json_array_append_new(list, json_stringn(at, length));
+        at += length + (at[length] == '|' ? 1 : 0);
+    }
+    return list;
+}

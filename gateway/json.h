@@ -28,6 +28,9 @@ char *json_encode(const json_t *value);
 /* `text` as a JSON string with its quotes; the caller frees it. Text that is not UTF-8 gives "\"\"". */
 char *json_quote(const char *text);
 
+/* "a|b" as ["a","b"]; a new reference. */
+json_t *json_choices(const char *choices);
+
 /* Appends valid UTF-8 as a JSON string with its quotes, without a tree; fatal at the buffer's ceiling. */
 void json_append(struct buffer *out, const char *text);
 

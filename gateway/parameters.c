@@ -17,16 +17,8 @@
  */
 
 static bool is_choice(const char *choices, const json_t *value) {
-    const char *text = json_string_value(value);
-    size_t length = json_string_length(value);
-    for (const char *at = choices; text != NULL && at != NULL && *at != '\0';) {
-        size_t choice = strcspn(at, "|");
-        if (choice == length && memcmp(at, text, length) == 0) {
-            return true;
-        }
-        at += choice + (at[choice] == '|' ? 1 : 0);
-    }
-    return false;
+    return json_is_string(value) &&
+           text_is_choice(choices, json_string_value(value), json_string_length(value));
 }
 
 static bool fits_integer(const struct parameter_row *row, const json_t *value) {
@@ -248,16 +240,6 @@ json_t *parameters_check(const struct catalog_row *row, const json_t *parameters
 /* --- schemas -----------------------------------------------------------------------------------------------
  */
 
-static json_t *choices_list(const char *choices) {
-    json_t *list = json_array();
-    for (const char *at = choices; *at != '\0';) {
-        size_t length = strcspn(at, "|");
-        json_array_append_new(list, json_stringn(at, length));
-        at += length + (at[length] == '|' ? 1 : 0);
-    }
-    return list;
-}
-
 static json_t *object_schema(const struct parameter_row *rows);
 
 static json_t *value_schema(const struct parameter_row *row) {
@@ -271,10 +253,10 @@ static json_t *value_schema(const struct parameter_row *row) {
     case PARAMETER_FLAG:
         return json_pack("{s:s}", "type", "boolean");
     case PARAMETER_CHOICE:
-        return json_pack("{s:s,s:o}", "type", "string", "enum", choices_list(row->choices));
+        return json_pack("{s:s,s:o}", "type", "string", "enum", json_choices(row->choices));
     case PARAMETER_CHOICES:
         return json_pack("{s:s,s:i,s:{s:s,s:o}}", "type", "array", "minItems", 1, "items", "type", "string",
-                         "enum", choices_list(row->choices));
+                         "enum", json_choices(row->choices));
     case PARAMETER_INTEGERS:
         return json_pack("{s:s,s:i,s:I,s:{s:s,s:I,s:I}}", "type", "array", "minItems", 1, "maxItems",
                          (json_int_t)row->most, "items", "type", "integer", "minimum", (json_int_t)row->min,

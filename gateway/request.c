@@ -154,8 +154,13 @@ static int begin(void *context, struct http_request *request, struct http_plan *
     return result;
 }
 
-static void refuse_details(struct call *call, json_t *details) {
+/* Takes what is wrong; 0 where that is NULL, else -1, and the call is answered. */
+static int judge(struct call *call, json_t *details) {
+    if (details == NULL) {
+        return 0;
+    }
     call_problem_with(call, PROBLEM_BAD_REQUEST, NULL, json_pack("{s:o}", "details", details));
+    return -1;
 }
 
 static int check_query(struct call *call) {
@@ -165,14 +170,9 @@ static int check_query(struct call *call) {
     if (call->route->query_count == 0 && count == 0) {
         return 0;
     }
-    json_t *details = count < MAX_QUERY_PARAMETERS
-                          ? fields_check_query(&rows, parameters, count)
-                          : json_pack("{s:[s],s:{}}", "formErrors", "Too many parameters", "fieldErrors");
-    if (details == NULL) {
-        return 0;
-    }
-    refuse_details(call, details);
-    return -1;
+    return judge(call, count < MAX_QUERY_PARAMETERS
+                           ? fields_check_query(&rows, parameters, count)
+                           : json_pack("{s:[s],s:{}}", "formErrors", "Too many parameters", "fieldErrors"));
 }
 
 static int read_body(struct call *call) {
@@ -193,12 +193,7 @@ static int read_body(struct call *call) {
     }
     const struct field_rows rows = {call->route->fields, call->route->field_count,
                                     call->gateway->settings.max_upload_bytes};
-    json_t *details = fields_check(&rows, call->body);
-    if (details == NULL) {
-        return 0;
-    }
-    refuse_details(call, details);
-    return -1;
+    return judge(call, fields_check(&rows, call->body));
 }
 
 static void go_on(struct call *call) {

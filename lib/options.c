@@ -92,18 +92,6 @@ static int parse_number(const struct option_row *row, const char *value, int64_t
     return *number < row->min || *number > row->max ? -1 : 0;
 }
 
-static bool is_choice(const char *choices, const char *value) {
-    size_t size = strlen(value);
-
-    while (choices != NULL && *choices != '\0') {
-        size_t choice_size = strcspn(choices, "|");
-        if (choice_size == size && strncmp(choices, value, size) == 0)
-            return true;
-        choices += choice_size + (choices[choice_size] == '|' ? 1 : 0);
-    }
-    return false;
-}
-
 static void store_text(const struct option_row *row, void *target, const char *value) {
     char **place = value_place(row, target);
 
@@ -148,7 +136,7 @@ static int store(const struct option_row *row, void *target, const char *label, 
             return complain(row, label, value, error, error_size);
         return 0;
     case OPTION_CHOICE:
-        if (!is_choice(row->unit, value))
+        if (!text_is_choice(row->unit, value, strlen(value)))
             return complain(row, label, value, error, error_size);
         break;
     case OPTION_TEXT:

@@ -102,6 +102,16 @@ bool text_ends_with(const char *text, const char *suffix) {
     return suffix_size <= text_size && strcmp(text + text_size - suffix_size, suffix) == 0;
 }
 
+bool text_is_choice(const char *choices, const char *text, size_t size) {
+    while (choices != NULL && *choices != '\0') {
+        size_t choice_size = strcspn(choices, "|");
+        if (choice_size == size && memcmp(choices, text, size) == 0)
+            return true;
+        choices += choice_size + (choices[choice_size] == '|' ? 1 : 0);
+    }
+    return false;
+}
+
 /* Bytes of the UTF-8 character that starts at `bytes`, or 0. RFC 3629: the second byte's range depends on the
  * first, and that alone refuses overlong forms, surrogates and everything above U+10FFFF. */
 static size_t utf8_length(const unsigned char *bytes, size_t size) {

@@ -23,6 +23,8 @@ int text_parse_bool(const char *text, bool *value);
 
 bool text_starts_with(const char *text, const char *prefix);
 bool text_ends_with(const char *text, const char *suffix);
+/* Whether `size` bytes of text are one of "a|b|c"; of NULL none is. */
+bool text_is_choice(const char *choices, const char *text, size_t size);
 /* A-Z to a-z, whatever the locale; all else as it is. */
 char text_lower(char character);
 bool text_is_utf8(const char *text, size_t size); /* strict, no surrogates, no overlong forms */

@@ -14,7 +14,6 @@
 #include "http/outbound.h"
 #include "scheduler/outbox_retry.h"
 #include "scheduler/outbox_sign.h"
-#include "workers/delivery.h"
 
 #define MIDDLE(ms) ((uint32_t)((ms) / 10)) /* no jitter */
 #define HOUR_MS 3600000

@@ -100,6 +100,9 @@ static void ends_of_texts(void **state) {
     assert_true(text_starts_with("image/png", "image/"));
     assert_true(text_starts_with("x", ""));
     assert_false(text_starts_with("im", "image/"));
+    assert_true(text_is_choice("a|bc", "a", 1) && text_is_choice("a|bc", "bcd", 2));
+    assert_false(text_is_choice("a|bc", "b", 1) || text_is_choice("a|bc", "", 0) ||
+                 text_is_choice(NULL, "a", 1));
     assert_true(text_ends_with("a.tar.gz", ".gz"));
     assert_true(text_ends_with("x", ""));
     assert_false(text_ends_with("gz", ".gz"));
