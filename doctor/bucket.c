@@ -99,8 +99,7 @@ static const struct wrong wrongs[] = {
      .type = "text/plain",
      .sha256 = BODY_SHA256,
      .remedy = "This store ignores the length that a URL is signed for: clients can fill it. Finalize still "
-               "refuses such "
-               "files. Use a store that checks signed headers, or set quotas in it."},
+               "refuses such files. Use a store that checks signed headers, or set quotas in it."},
     {.check = "bucket.type",
      .what = "text/html where text/plain was announced",
      .body = BODY,
@@ -116,8 +115,7 @@ static const struct wrong wrongs[] = {
      .checksum = true,
      .tolerable = true,
      .remedy = "This store does not verify x-amz-checksum-sha256. Workers do when they read, so nothing "
-               "wrong is parsed, "
-               "but clients hear of it late."},
+               "wrong is parsed, but clients hear of it late."},
     {.check = "bucket.create_only",
      .what = "a second upload to a key that is to be made once",
      .body = BODY,
@@ -126,8 +124,7 @@ static const struct wrong wrongs[] = {
      .create_only = true,
      .tolerable = true,
      .remedy = "This store does not know If-None-Match: *. No upload of ours asks for it: finalize binds a "
-               "file to its "
-               "ETag, so what is changed later fails with input_changed."},
+               "file to its ETag, so what is changed later fails with input_changed."},
 };
 
 static void put(struct bucket *bucket, const struct wrong *how, const char *key) {
@@ -244,8 +241,7 @@ static void check_cors(struct bucket *bucket) {
         ask(bucket, "OPTIONS", url, headers, NULL);
     doctor_note(bucket->doctor, "bucket.cors", bucket->status / 100 == 2 ? VERDICT_OK : VERDICT_WARN,
                 "Browsers can't upload: let the bucket's CORS rule allow PUT with content-type from your "
-                "app's and the "
-                "console's origin.",
+                "app's and the console's origin.",
                 "a browser's question from %.200s: status %d", origin + strlen("Origin: "), bucket->status);
     free(origins);
 }

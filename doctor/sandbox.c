@@ -36,8 +36,7 @@ static void check_layers(struct doctor *doctor) {
         : doctor->settings.sandbox_required ? VERDICT_FAIL
                                             : VERDICT_WARN,
         "A kernel of 5.13 or later with Landlock in its list of LSMs (lsm=landlock,... on its command line), "
-        "and "
-        "a container engine whose profile lets seccomp and Landlock through. No worker starts without.",
+        "and a container engine whose profile lets seccomp and Landlock through. No worker starts without.",
         "%s", layers);
     doctor_note(doctor, "sandbox.namespaces", namespaces ? VERDICT_OK : VERDICT_WARN,
                 "A third layer that is nice to have: kernel.unprivileged_userns_clone=1, or in Docker "

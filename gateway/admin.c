@@ -26,9 +26,7 @@ static const struct statement schedules_statement = {
 static const struct statement search_all_statement = {
     "admin_jobs",
     "select jsonb_build_object('jobs', coalesce(jsonb_agg(s), '[]'))::text as answer from "
-    "admin_jobs($1::uuid, $2, $3, $4, "
-    "$5::timestamptz, $6::uuid, "
-    "coalesce($7::int, 50)) s",
+    "admin_jobs($1::uuid, $2, $3, $4, $5::timestamptz, $6::uuid, coalesce($7::int, 50)) s",
     7};
 static const struct statement search_statement = {"tenant_jobs", SEARCH("jobs_search", "job"), 7};
 static const struct statement retry_all_statement = {
@@ -372,9 +370,8 @@ static const struct answer_row answers[] = {
     {.name = "Retried", .members = "ok:true retried:integer"},
     {.name = "ScheduleRow",
      .members = "name:text every_seconds?:integer cron?:text time_zone:text function?:text "
-                "job?:object enabled:boolean next_run:Time "
-                "last_run?:Time "
-                "last_ms?:integer last_result?:text failures:integer"},
+                "job?:object enabled:boolean next_run:Time last_run?:Time last_ms?:integer last_result?:text "
+                "failures:integer"},
     {.name = "Scheduled", .members = "ok:true next_run:Time"},
     {.name = "Schedules", .members = "schedules:[ScheduleRow]"},
 };

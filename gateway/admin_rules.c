@@ -11,8 +11,7 @@
 
 static const struct statement limits_statement = {
     "admin_limits",
-    "select jsonb_build_object('limits', admin_limits(), 'priorities', "
-    "admin_priorities())::text as answer",
+    "select jsonb_build_object('limits', admin_limits(), 'priorities', admin_priorities())::text as answer",
     0};
 static const struct statement set_statement = {"admin_limit_set", "select admin_limit_set($1, $2::jsonb)", 2};
 static const struct statement drop_statement = {"admin_limit_drop", "select 1 where admin_limit_drop($1)", 1};

@@ -15,8 +15,7 @@ static const struct {
     const char *name, *description;
 } default_labels[] = {
     {"invoice", "invoice number, bill to, due date, amount due, subtotal, tax, VAT, total, payment terms, "
-                "qty, unit price, "
-                "Rechnung, facture"},
+                "qty, unit price, Rechnung, facture"},
     {"receipt",
      "receipt, cash, card, change, thank you for your purchase, store, cashier, total paid, Quittung"},
     {"contract",
@@ -25,8 +24,7 @@ static const struct {
     {"letter",
      "dear, sincerely, yours faithfully, regards, letter, enclosed, Sehr geehrte, Mit freundlichen Grüßen"},
     {"resume", "resume, curriculum vitae, work experience, education, skills, references, employment, "
-               "university, degree, "
-               "Lebenslauf"},
+               "university, degree, Lebenslauf"},
     {"report",
      "report, summary, introduction, results, conclusion, analysis, figure, table, findings, quarterly"},
     {"bank statement",

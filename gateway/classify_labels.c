@@ -90,12 +90,9 @@ static const struct statement examples_statement = {
 static const struct statement model_statement = {
     "classify_model",
     "insert into classifiers (tenant_id, trained_at, model, examples, correct) select $1::uuid, "
-    "$2::timestamptz, $3::jsonb, "
-    "$4::int, $5::int where filemill_role($1::uuid) is not null on conflict (tenant_id) do update set model "
-    "= "
-    "excluded.model, examples = excluded.examples, correct = excluded.correct, trained_at = "
-    "excluded.trained_at "
-    "where classifiers.trained_at <= excluded.trained_at",
+    "$2::timestamptz, $3::jsonb, $4::int, $5::int where filemill_role($1::uuid) is not null on conflict "
+    "(tenant_id) do update set model = excluded.model, examples = excluded.examples, correct = "
+    "excluded.correct, trained_at = excluded.trained_at where classifiers.trained_at <= excluded.trained_at",
     5};
 static const struct statement forget_statement = {
     "classify_forget", "delete from classifiers where tenant_id = $1::uuid and trained_at <= $2::timestamptz",

@@ -299,12 +299,10 @@ static void look(struct call *call, struct upload *upload) {
 static const struct statement tenant_statement = {
     "classify_tenant",
     "select m.tenant_id::text as tenant, (select l.labels::text from tenant_labels l where l.tenant_id = "
-    "m.tenant_id) as "
-    "labels, (select coalesce(json_agg(json_build_object('media_type', p.media_type, 'jobs', p.jobs)), "
-    "'[]')::text from "
-    "tenant_plans p where p.tenant_id = m.tenant_id) as plan from tenant_members m where m.user_id = "
-    "filemill_user() "
-    "and ($1::uuid is null or m.tenant_id = $1::uuid) order by m.tenant_id limit 2",
+    "m.tenant_id) as labels, (select coalesce(json_agg(json_build_object('media_type', p.media_type, 'jobs', "
+    "p.jobs)), '[]')::text from tenant_plans p where p.tenant_id = m.tenant_id) as plan from tenant_members "
+    "m where m.user_id = filemill_user() and ($1::uuid is null or m.tenant_id = $1::uuid) order by "
+    "m.tenant_id limit 2",
     1};
 
 static void advance(struct call *call, struct upload *upload);

@@ -28,14 +28,12 @@ static const struct statement derivative = {"content_derivative",
 /* Of portals' jobs, and of word lists while they are kept. */
 static const struct statement artifact = {
     "content_artifact",
-    "select a.r2_key as key, a.mime, a.size_bytes, a.sha256, k.seal, (select w.name from wordlists w "
-    "where w.id = a.file_id) as list "
-    "from document_artifacts a left join object_keys k on k.key = a.r2_key "
-    "where a.job_id = $1::uuid and a.kind = $2 and (exists (select from portal_jobs p "
-    "where p.job_id = a.job_id) or exists (select from jobs j join files f on "
-    "f.id = a.file_id join retention_classes c on c.name = f.retention_class "
-    "where j.id = a.job_id and j.type in ('wordlist', 'wordlist_export') and "
-    "j.user_id = filemill_user() and a.created_at > now() - c.keep))",
+    "select a.r2_key as key, a.mime, a.size_bytes, a.sha256, k.seal, (select w.name from wordlists w where "
+    "w.id = a.file_id) as list from document_artifacts a left join object_keys k on k.key = a.r2_key where "
+    "a.job_id = $1::uuid and a.kind = $2 and (exists (select from portal_jobs p where p.job_id = a.job_id) "
+    "or exists (select from jobs j join files f on f.id = a.file_id join retention_classes c on c.name = "
+    "f.retention_class where j.id = a.job_id and j.type in ('wordlist', 'wordlist_export') and j.user_id = "
+    "filemill_user() and a.created_at > now() - c.keep))",
     2};
 
 static void copy(char *target, size_t size, const struct database_result *result, const char *column) {

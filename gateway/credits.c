@@ -12,12 +12,9 @@ static const struct statement account_statement = {
     "credit_account",
     "select json_build_object('enabled', $1::boolean, 'balance', coalesce(c.balance, 0), 'reserved', "
     "coalesce(c.reserved, 0), 'used', coalesce(c.used, 0), 'granted', coalesce(c.granted, 0), 'prices', "
-    "(select "
-    "json_agg(json_build_object('type', p.type, 'base', p.base, 'per_cpu_second', p.per_cpu_second, "
-    "'reserve', "
-    "p.reserve) order by p.type) from job_prices p))::text as answer from (select 1) one left join "
-    "user_credits c "
-    "on c.user_id = filemill_user()",
+    "(select json_agg(json_build_object('type', p.type, 'base', p.base, 'per_cpu_second', p.per_cpu_second, "
+    "'reserve', p.reserve) order by p.type) from job_prices p))::text as answer from (select 1) one left "
+    "join user_credits c on c.user_id = filemill_user()",
     1};
 static const struct statement grant_statement = {"credit_grant",
                                                  "select credit_grant($1::uuid, $2::bigint, $3)", 3};

@@ -68,10 +68,9 @@ static const struct statement classified_statement = {
 static const struct statement reclassify_statement = {
     "reprocess_classify",
     "update classify_files c set job_id = n.id from (select j.id from jobs j join files f on f.id = "
-    "j.file_id "
-    "where f.id = $1::uuid and j.type = 'classify' and j.generation = f.generation limit 1) n where "
-    "c.file_id "
-    "= $1::uuid and not exists (select from jobs o where o.id = c.job_id and o.status = 'done')",
+    "j.file_id where f.id = $1::uuid and j.type = 'classify' and j.generation = f.generation limit 1) n "
+    "where c.file_id = $1::uuid and not exists (select from jobs o where o.id = c.job_id and o.status = "
+    "'done')",
     1};
 
 static bool plan_again(struct call *call, const struct database_answer *answer, struct file_plan *plan) {

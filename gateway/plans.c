@@ -74,8 +74,7 @@ static void handle_plan_put(struct call *call) {
 static const struct field plan_fields[] = {
     {"plan", FIELD_LIST, true, 0, TENANT_PLAN_MAX_ROWS, NULL,
      "Rows of media_type (image/png, image/*) and jobs (type, parameters, priority). Types without a row get "
-     "the "
-     "defaults; an empty list of jobs gets none."},
+     "the defaults; an empty list of jobs gets none."},
 };
 
 static const struct route routes[] = {

@@ -93,23 +93,19 @@ static const struct statement route_job = {"portal_route_job", "select compute_r
 static const struct statement read_job = {
     "portal_read_job",
     "select json_build_object('job_id', s.job_id, 'user_id', s.user_id, 'status', s.status, 'portal_schema', "
-    "json_build_object('id', s.schema_id, 'name', s.schema_name, 'version', s.schema_version), "
-    "'file_id', s.file_id, 'raw_path', s.raw_path, 'filename', s.filename, 'attempts', s.attempts, "
-    "'quality_score', s.quality_score, 'warnings', s.warnings, 'artifacts', case when s.status = 'completed' "
-    "then "
+    "json_build_object('id', s.schema_id, 'name', s.schema_name, 'version', s.schema_version), 'file_id', "
+    "s.file_id, 'raw_path', s.raw_path, 'filename', s.filename, 'attempts', s.attempts, 'quality_score', "
+    "s.quality_score, 'warnings', s.warnings, 'artifacts', case when s.status = 'completed' then "
     "json_build_object('document_id', (select d.id from documents d where d.job_id = s.job_id), "
     "'master_path', (select a.r2_key from document_artifacts a where a.job_id = s.job_id and a.r2_key like "
-    "'master/%'), "
-    "'preview_path', (select a.r2_key from document_artifacts a where a.job_id = s.job_id and a.kind = "
-    "'preview'), "
-    "'output_path', (select a.r2_key from document_artifacts a where a.job_id = s.job_id and a.kind = "
-    "'output')) "
-    "end, 'metrics', s.metrics, 'error', s.error, 'created_at', filemill_time(s.created_at), 'started_at', "
-    "filemill_time(s.started_at), 'completed_at', filemill_time(s.completed_at))::text as job, "
-    "(select a.r2_key from document_artifacts a where a.job_id = s.job_id and a.kind = 'output' and "
-    "s.status = 'completed') as output, exists (select from document_artifacts a join object_keys k on k.key = "
-    "a.r2_key where a.job_id = s.job_id and a.kind = 'output') as sealed, s.filename from "
-    "portal_job_states s where s.job_id = $1::uuid",
+    "'master/%'), 'preview_path', (select a.r2_key from document_artifacts a where a.job_id = s.job_id and "
+    "a.kind = 'preview'), 'output_path', (select a.r2_key from document_artifacts a where a.job_id = "
+    "s.job_id and a.kind = 'output')) end, 'metrics', s.metrics, 'error', s.error, 'created_at', "
+    "filemill_time(s.created_at), 'started_at', filemill_time(s.started_at), 'completed_at', "
+    "filemill_time(s.completed_at))::text as job, (select a.r2_key from document_artifacts a where a.job_id "
+    "= s.job_id and a.kind = 'output' and s.status = 'completed') as output, exists (select from "
+    "document_artifacts a join object_keys k on k.key = a.r2_key where a.job_id = s.job_id and a.kind = "
+    "'output') as sealed, s.filename from portal_job_states s where s.job_id = $1::uuid",
     1};
 
 /* ---- POST /jobs ---- */

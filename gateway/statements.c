@@ -94,21 +94,17 @@ const struct statement statements[STATEMENT_COUNT] = {
     /* Hot: one row in, no row read but the caller's membership (tenant_members' primary key). */
     ROW(STATEMENT_FILE_INSERT, 10,
         "insert into files (id, tenant_id, owner_user_id, visibility, r2_key_original, mime, size_bytes, "
-        "sha256, "
-        "filename, upload_expires_at, retention_class) select $1::uuid, $2::uuid, filemill_user(), $3::visibility_t, "
-        "$4, $5, "
-        "$6::bigint, $7, $8, now() + $9::bigint * interval '1 minute', $10 from (select "
-        "filemill_role($2::uuid) as role) c "
-        "where c.role is not null and ($3::visibility_t <> 'internal' or filemill_elevated(c.role))"),
+        "sha256, filename, upload_expires_at, retention_class) select $1::uuid, $2::uuid, filemill_user(), "
+        "$3::visibility_t, $4, $5, $6::bigint, $7, $8, now() + $9::bigint * interval '1 minute', $10 from "
+        "(select filemill_role($2::uuid) as role) c where c.role is not null and ($3::visibility_t <> "
+        "'internal' or filemill_elevated(c.role))"),
     ROW(STATEMENT_FILE_LOOK, 1,
         "select f.id::text, f.tenant_id::text as tenant, f.visibility::text, f.r2_key_original as key, "
-        "f.mime, "
-        "f.detected_mime, f.size_bytes, f.status::text, f.filename, f.sealed, f.finalized_at is not null as finalized, "
-        "c.role::text as role, f.owner_user_id = filemill_user() as own, filemill_elevated(c.role) as "
-        "elevated, "
-        "file_readable(f.visibility, f.owner_user_id, c.role) as readable "
-        "from files f, lateral (select filemill_role(f.tenant_id) as role offset 0) c "
-        "where f.id = $1::uuid and f.status <> 'deleted'"),
+        "f.mime, f.detected_mime, f.size_bytes, f.status::text, f.filename, f.sealed, f.finalized_at is not "
+        "null as finalized, c.role::text as role, f.owner_user_id = filemill_user() as own, "
+        "filemill_elevated(c.role) as elevated, file_readable(f.visibility, f.owner_user_id, c.role) as "
+        "readable from files f, lateral (select filemill_role(f.tenant_id) as role offset 0) c where f.id = "
+        "$1::uuid and f.status <> 'deleted'"),
     ROW(STATEMENT_FILE_LOCK, 1, "select id from files where id = $1::uuid for update"),
     /* With those of the jobs that its jobs wait for: files are locked in order of id, before any job. */
     ROW(STATEMENT_FILE_LOCK_FLOW, 1, FLOW(ACTIVE_OF_FILE) LOCK_FLOW_FILES),
@@ -118,50 +114,40 @@ const struct statement statements[STATEMENT_COUNT] = {
         "with f as (select id, tenant_id, generation from files where id = $1::uuid and status = "
         "'uploading'), " PLANNED_JOBS
         "u as (update files set status = (case when jsonb_array_length($2::jsonb) > 0 then 'processing' else "
-        "'ready' end)::file_status_t, finalized_at = now(), detected_mime = $5, etag = $6, "
-        "followers = $3::jsonb from f where files.id = f.id "
-        "returning files.id, files.tenant_id, files.status), "
-        "e as (insert into file_events (tenant_id, file_id, job_id, kind, data) "
-        "select tenant_id, id, null::uuid, 'file.status', jsonb_build_object('status', status) from u union "
-        "all "
-        "select tenant_id, file_id, id, 'job.status', jsonb_build_object('type', type, 'status', status) "
-        "from j) "
-        "select id from u"),
+        "'ready' end)::file_status_t, finalized_at = now(), detected_mime = $5, etag = $6, followers = "
+        "$3::jsonb from f where files.id = f.id returning files.id, files.tenant_id, files.status), e as "
+        "(insert into file_events (tenant_id, file_id, job_id, kind, data) select tenant_id, id, null::uuid, "
+        "'file.status', jsonb_build_object('status', status) from u union all select tenant_id, file_id, id, "
+        "'job.status', jsonb_build_object('type', type, 'status', status) from j) select id from u"),
     ROW(STATEMENT_FILE_JOBS, 1,
         "select coalesce(json_agg(json_build_object('id', id, 'type', type, 'status', status) order by id), "
-        "'[]')"
-        "::text as jobs, count(*) as count from (select j.id, j.type, j.status from jobs j join files f on f.id = "
-        "j.file_id where j.file_id = $1::uuid and j.generation = 0 and (f.finalized_at is null or j.created_at <= "
-        "f.finalized_at) order by j.id limit 64) j"),
+        "'[]')::text as jobs, count(*) as count from (select j.id, j.type, j.status from jobs j join files f "
+        "on f.id = j.file_id where j.file_id = $1::uuid and j.generation = 0 and (f.finalized_at is null or "
+        "j.created_at <= f.finalized_at) order by j.id limit 64) j"),
 
     /* reading */
     ROW(STATEMENT_FILE_DETAIL, 1,
         "select " FILE_JSON "::text as file, (select coalesce(json_agg(" JOB_JSON
-        " order by j.id), '[]') from "
-        "(select * from jobs where file_id = f.id and generation = f.generation order by id limit 1000) "
-        "j)::text "
-        "as jobs from files f where f.id = $1::uuid and f.status <> 'deleted'"),
+        " order by j.id), '[]') from (select * from jobs where file_id = f.id and generation = f.generation "
+        "order by id limit 1000) j)::text as jobs from files f where f.id = $1::uuid and f.status <> "
+        "'deleted'"),
     ROW(STATEMENT_FILE_DERIVATIVES, 1,
         "select coalesce(json_agg(json_build_object('kind', d.kind, 'mime', d.mime, 'size_bytes', "
-        "d.size_bytes, 'r2_key', d.r2_key, "
-        "'sha256', d.sha256, 'metadata', d.metadata, 'created_at', filemill_time(d.created_at), "
-        "'updated_at', "
-        "filemill_time(d.updated_at)) order by d.kind), '[]')::text as derivatives "
-        "from (select * from file_derivatives where file_id = $1::uuid order by kind limit 1000) d"),
+        "d.size_bytes, 'r2_key', d.r2_key, 'sha256', d.sha256, 'metadata', d.metadata, 'created_at', "
+        "filemill_time(d.created_at), 'updated_at', filemill_time(d.updated_at)) order by d.kind), "
+        "'[]')::text as derivatives from (select * from file_derivatives where file_id = $1::uuid order by "
+        "kind limit 1000) d"),
     /* One more than the largest page; walks files_list_idx. */
     ROW(STATEMENT_FILE_LIST, 4,
         "select f.id::text, (extract(epoch from f.created_at) * 1000000)::bigint as stamp, " FILE_JSON
-        "::text as "
-        "file from files f where f.tenant_id = $1::uuid and f.status <> 'deleted' and "
-        "f.retention_class is distinct from 'wordlist-exports' and ($2::text is null or "
-        "f.status = $2::file_status_t) and ($3::bigint is null or (f.created_at, f.id) < "
-        "(timestamptz 'epoch' + $3::bigint * interval '1 microsecond', $4::uuid)) and "
-        "file_readable(f.visibility, f.owner_user_id, (select filemill_role($1::uuid))) "
-        "order by f.created_at desc, f.id desc limit 101"),
+        "::text as file from files f where f.tenant_id = $1::uuid and f.status <> 'deleted' and "
+        "f.retention_class is distinct from 'wordlist-exports' and ($2::text is null or f.status = "
+        "$2::file_status_t) and ($3::bigint is null or (f.created_at, f.id) < (timestamptz 'epoch' + "
+        "$3::bigint * interval '1 microsecond', $4::uuid)) and file_readable(f.visibility, f.owner_user_id, "
+        "(select filemill_role($1::uuid))) order by f.created_at desc, f.id desc limit 101"),
     ROW(STATEMENT_DERIVATIVE, 2,
-        "select kind, r2_key as key, mime, size_bytes, exists (select from object_keys k where k.key = r2_key) as "
-        "sealed from file_derivatives where file_id = $1::uuid and "
-        "kind = $2"),
+        "select kind, r2_key as key, mime, size_bytes, exists (select from object_keys k where k.key = "
+        "r2_key) as sealed from file_derivatives where file_id = $1::uuid and kind = $2"),
 
     /* changing; the file is locked before */
     ROW(STATEMENT_JOBS_CANCEL, 1, FLOW(ACTIVE_OF_FILE) DUE_OF_FLOW CANCEL_DUE),
@@ -171,12 +157,10 @@ const struct statement statements[STATEMENT_COUNT] = {
         "$1::uuid and status in ('ready', 'processing', 'failed') returning id, tenant_id, generation, "
         "status), " PLANNED_JOBS "e as (insert into file_events (tenant_id, file_id, job_id, kind, data) "
         "select tenant_id, id, null::uuid, 'file.status', jsonb_build_object('status', status, 'generation', "
-        "generation) from f union all "
-        "select tenant_id, file_id, id, 'job.status', jsonb_build_object('type', type, 'status', status) "
-        "from j) "
-        "select f.generation, (select coalesce(json_agg(json_build_object('id', j.id, 'type', j.type, "
-        "'status', "
-        "j.status) order by j.id), '[]') from j)::text as jobs from f"),
+        "generation) from f union all select tenant_id, file_id, id, 'job.status', "
+        "jsonb_build_object('type', type, 'status', status) from j) select f.generation, (select "
+        "coalesce(json_agg(json_build_object('id', j.id, 'type', j.type, 'status', j.status) order by j.id), "
+        "'[]') from j)::text as jobs from f"),
     /* The job that was ordered: the new one, or the one that has its key. */
     ROW(STATEMENT_JOB_ORDERED, 4,
         "select (" JOB_JSON "::jsonb || jsonb_build_object('file_id', j.file_id, 'tenant_id', "
@@ -187,8 +171,7 @@ const struct statement statements[STATEMENT_COUNT] = {
     /* plans */
     ROW(STATEMENT_PLAN, 1,
         "select coalesce(json_agg(json_build_object('media_type', media_type, 'jobs', jobs) order by "
-        "media_type), "
-        "'[]')::text as plan from tenant_plans where tenant_id = $1::uuid"),
+        "media_type), '[]')::text as plan from tenant_plans where tenant_id = $1::uuid"),
     ROW(STATEMENT_PLAN_OF_FILE, 1,
         "select coalesce(json_agg(json_build_object('media_type', p.media_type, 'jobs', p.jobs)), "
         "'[]')::text "
@@ -208,12 +191,9 @@ const struct statement statements[STATEMENT_COUNT] = {
         "select " JOB_JSON
         "::jsonb || jsonb_build_object('file_id', j.file_id, 'tenant_id', j.tenant_id) as job, "
         "j.file_id::text as file, j.status::text, c.role::text as role, f.owner_user_id = filemill_user() as "
-        "own, "
-        "filemill_elevated(c.role) as elevated, file_readable(f.visibility, f.owner_user_id, c.role) as "
-        "readable "
-        "from jobs j join files f on f.id = j.file_id, lateral (select filemill_role(f.tenant_id) as role "
-        "offset 0) c "
-        "where j.id = $1::uuid and f.status <> 'deleted'"),
+        "own, filemill_elevated(c.role) as elevated, file_readable(f.visibility, f.owner_user_id, c.role) as "
+        "readable from jobs j join files f on f.id = j.file_id, lateral (select filemill_role(f.tenant_id) "
+        "as role offset 0) c where j.id = $1::uuid and f.status <> 'deleted'"),
     ROW(STATEMENT_JOB_LOCK_FLOW, 1, FLOW("j.id = $1::uuid") LOCK_FLOW_FILES),
     ROW(STATEMENT_JOB_CANCEL, 1, FLOW("j.id = $1::uuid") DUE_OF_FLOW CANCEL_DUE),
     ROW(STATEMENT_FILES_REFRESH, 1,
@@ -223,8 +203,7 @@ const struct statement statements[STATEMENT_COUNT] = {
     ROW(STATEMENT_EVENTS_AFTER, 2,
         "select id, kind, (data || jsonb_build_object('file_id', file_id, 'job_id', job_id, 'created_at', "
         "filemill_time(created_at)))::text as data, kind = 'file.status' and data->>'status' = 'deleted' as "
-        "last "
-        "from file_events where file_id = $1::uuid and id > $2::bigint order by id limit 200"),
+        "last from file_events where file_id = $1::uuid and id > $2::bigint order by id limit 200"),
     ROW(STATEMENT_EVENTS_NEWEST, 1, "select file::text, newest from events_newest($1::uuid[])"),
 
     /* idempotency: rows of the caller only, by row security */
@@ -236,10 +215,8 @@ const struct statement statements[STATEMENT_COUNT] = {
         "from idempotency_keys where key = $1"),
     ROW(STATEMENT_IDEMPOTENCY_RECORD, 5,
         "insert into idempotency_keys (user_id, key, request_hash, status, body) select filemill_user(), $1, "
-        "$2, "
-        "case when p.proven then $3::int end, case when p.proven then $4 end from (select $5::uuid is null "
-        "or "
-        "exists (select 1 from files where id = $5::uuid) as proven) p"),
+        "$2, case when p.proven then $3::int end, case when p.proven then $4 end from (select $5::uuid is "
+        "null or exists (select 1 from files where id = $5::uuid) as proven) p"),
     ROW(STATEMENT_IDEMPOTENCY_STORE, 3,
         "update idempotency_keys set status = $2::int, body = $3 where key = $1 and status is null"),
     ROW(STATEMENT_IDEMPOTENCY_EXPIRE, 0, "select idempotency_expire()"),

@@ -19,38 +19,28 @@ static const struct statement endpoint_statement = {
 static const struct statement test_statement = {
     "webhook_test",
     "insert into webhook_deliveries (id, tenant_id, endpoint_id, type, payload) select $3::uuid, "
-    "e.tenant_id, e.id, "
-    "'webhook.test', jsonb_build_object('type', 'webhook.test', 'timestamp', filemill_time(now()), 'data', "
-    "jsonb_build_object('tenant_id', e.tenant_id, 'webhook_id', e.id, 'sequence', 0))::text from "
-    "webhook_endpoints "
-    "e where e.tenant_id = $1::uuid and e.id = $2::uuid and e.enabled returning id",
+    "e.tenant_id, e.id, 'webhook.test', jsonb_build_object('type', 'webhook.test', 'timestamp', "
+    "filemill_time(now()), 'data', jsonb_build_object('tenant_id', e.tenant_id, 'webhook_id', e.id, "
+    "'sequence', 0))::text from webhook_endpoints e where e.tenant_id = $1::uuid and e.id = $2::uuid and "
+    "e.enabled returning id",
     3};
 
 /* One more than the page. Plan: webhook_deliveries_list_idx. */
 static const struct statement list_statement = {
     "webhook_deliveries",
     "with page as (select d.* from webhook_deliveries d where d.tenant_id = $1::uuid and d.endpoint_id = "
-    "$2::uuid "
-    "and ($3::text is null or d.state = $3) and ($4::text is null or d.type = $4) and ($5::timestamptz is "
-    "null or "
-    "d.created_at >= $5::timestamptz) and ($6::uuid is null or (d.created_at, d.id) < (select b.created_at, "
-    "b.id "
-    "from webhook_deliveries b where b.id = $6::uuid and b.endpoint_id = $2::uuid)) order by d.created_at "
-    "desc, "
-    "d.id desc limit 101), "
-    "shown as (select p.*, row_number() over (order by p.created_at desc, p.id desc) as place from page p) "
-    "select coalesce(json_agg(json_build_object('id', id, 'message_id', 'msg_' || id, 'type', type, "
-    "'sequence', "
+    "$2::uuid and ($3::text is null or d.state = $3) and ($4::text is null or d.type = $4) and "
+    "($5::timestamptz is null or d.created_at >= $5::timestamptz) and ($6::uuid is null or (d.created_at, "
+    "d.id) < (select b.created_at, b.id from webhook_deliveries b where b.id = $6::uuid and b.endpoint_id = "
+    "$2::uuid)) order by d.created_at desc, d.id desc limit 101), shown as (select p.*, row_number() over "
+    "(order by p.created_at desc, p.id desc) as place from page p) select "
+    "coalesce(json_agg(json_build_object('id', id, 'message_id', 'msg_' || id, 'type', type, 'sequence', "
     "sequence, 'status', state, 'attempts', attempts, 'response_status', status, 'error', error, "
-    "'latency_ms', "
-    "latency_ms, 'response_excerpt', excerpt, 'history', history, 'payload', payload::json, "
-    "'next_attempt_at', "
-    "case when state = 'pending' then filemill_time(next_at) end, 'created_at', filemill_time(created_at), "
-    "'finished_at', filemill_time(finished_at)) order by place) filter (where place <= $7::bigint), "
-    "'[]')::text as "
-    "deliveries, case when count(*) > $7::bigint then max(id::text) filter (where place = $7::bigint) end as "
-    "next "
-    "from shown",
+    "'latency_ms', latency_ms, 'response_excerpt', excerpt, 'history', history, 'payload', payload::json, "
+    "'next_attempt_at', case when state = 'pending' then filemill_time(next_at) end, 'created_at', "
+    "filemill_time(created_at), 'finished_at', filemill_time(finished_at)) order by place) filter (where "
+    "place <= $7::bigint), '[]')::text as deliveries, case when count(*) > $7::bigint then max(id::text) "
+    "filter (where place = $7::bigint) end as next from shown",
     7};
 
 #define OPEN "exists (select from webhook_endpoints e where e.id = $2::uuid and e.enabled)"
