@@ -79,10 +79,13 @@ static struct http_connection *find_connection(const struct http_server *server,
 }
 
 /* libmicrohttpd sometimes reads when a request is resumed, and takes the end of the client's bytes for the
- * end of its interest. */
-static bool awaits_answer(const struct http_request *request) {
+ * end of its interest. It does so, too, while it still holds the last bytes of a body that its taker let wait. */
+static bool awaits_answer(const struct http_connection *connection) {
+    const struct http_request *request = connection->request;
+
     return request != NULL && (request->state == REQUEST_WAITING || request->state == REQUEST_ANSWERED ||
-                               request->state == REQUEST_SENDING);
+                               request->state == REQUEST_SENDING ||
+                               (request->state == REQUEST_READING && guard_is_idle(&connection->guard)));
 }
 
 /* libmicrohttpd reads only when it has answered everything before, so a refusal here keeps the order of
@@ -96,7 +99,7 @@ static ssize_t filter_bytes(void *context, int fd, char *bytes, ssize_t got) {
         return 0;
     struct guard *guard = &connection->guard;
     if (guard->refusal == NULL) {
-        if (got == 0 && awaits_answer(connection->request)) {
+        if (got == 0 && awaits_answer(connection)) {
             connection->half_closed = true;
             errno = EAGAIN;
             return -1;
@@ -199,7 +202,7 @@ static void hear_end(struct http_connection *connection, bool both_halves) {
         exchange_break(request);
     } else if (!connection->half_closed) {
         connection->half_closed = true;
-        if (!awaits_answer(request))
+        if (!awaits_answer(connection))
             (void)shutdown(connection->fd, SHUT_RD);
     }
 }

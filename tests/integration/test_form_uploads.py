@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Forms stored as they come: large files in parts, what becomes of them when client, store or gateway fail, and how much
 memory it takes. A gateway of its own; between it and the store a stand-in that can refuse and counts."""
+import concurrent.futures
 import contextlib
 import http.client
 import http.server
@@ -299,6 +300,20 @@ def test_a_slow_client_is_waited_for(world, user):
         link.sendall(b"0\r\n\r\n")
         assert answer(link)[0] == 202
     assert [row["size_bytes"] for row in rows(world, "processing")] == [6 * MIB]
+
+
+def test_clients_that_send_no_more_get_their_answers(world, user):
+    """They close their sending halves behind the form, whenever that is heard of."""
+    def post_and_close(size):
+        with begun(world.through, user) as link:
+            send(link, pieces(("a.txt", size)))
+            link.sendall(b"0\r\n\r\n")
+            link.shutdown(socket.SHUT_WR)
+            return answer(link)[0]
+
+    with concurrent.futures.ThreadPoolExecutor(4) as clients:
+        statuses = list(clients.map(post_and_close, [MIB, 6 * MIB] * 8))
+    assert set(statuses) <= {202, 503} and 202 in statuses, statuses  # 503: more than may be read
 
 
 def test_more_forms_than_may_be_read_are_told_to_come_again(world, user):
