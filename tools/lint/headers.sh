@@ -23,7 +23,7 @@ seccomp\.h|workers/sandbox\.c
 linux/seccomp\.h|workers/sandbox\.c
 linux/landlock\.h|workers/sandbox\.c
 linux/filter\.h|workers/sandbox\.c
-vips/|workers/processors/(image\.h|photo\.h|engine_rules\.c)
+vips/|workers/processors/(image\.h|image_reduce\.c|photo\.h|engine_rules\.c)
 poppler|workers/processors/poppler_shim\.cc
 qpdf/|workers/processors/(ocr_pdf|pdf_marks)\.cc
 tesseract/|workers/processors/ocr_engine\.c
