@@ -153,7 +153,7 @@ def test_a_kill_costs_one_range(system, user, short, held, program, most):
     with ThreadPoolExecutor(1) as pool:
         if program != "filemill-runner":
             release(system, file)
-        killing = pool.submit(eventually, killed, 60, 0.002, program)
+        killing = pool.submit(eventually, killed, 60, program, 0.002)
         while not killing.done() and release(system, file, 1):
             wait([killing], 2)  # who looks late for a runner sees that of the next range
         killing.result()
