@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import json
+import sys
 import threading
 import time
 
@@ -55,8 +56,9 @@ class Played:
             daemon_threads = True
             request_queue_size = 128  # five by default: what comes sixth would be tried again a second later
 
-            def handle_error(self, *_):
-                pass  # the other side has hung up
+            def handle_error(self, *arguments):
+                if not isinstance(sys.exc_info()[1], OSError):  # the other side has hung up
+                    super().handle_error(*arguments)
 
         self.server = Server((address, port), Handler)
         if context is not None:

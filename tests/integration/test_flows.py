@@ -241,6 +241,7 @@ def test_killed_after_the_split(stage, queue):
     finish_range(worker, tasks[ranges[0]])
     queue.wait(ranges[0], "done")
     scheduler.kill()
+    worker.wire.wait_until_cut()
     scheduler.start()
     worker.hello()
     worker.credit(3)
