@@ -9,6 +9,15 @@ from system import PATIENCE, eventually
 HARMLESS = ("favicon.ico", "/v1/admin/queue")
 
 
+# What is said for a few seconds only is kept, for whoever looks later.
+KEEP_TOASTS = """
+window.toasted = '';
+document.addEventListener('DOMContentLoaded', () => new MutationObserver((changes) => {
+  for (const change of changes) for (const note of change.addedNodes) window.toasted += `${note.textContent}\n`;
+}).observe(document.getElementById('toasts') ?? document.head, { childList: true }));
+"""
+
+
 class Browser:
     def __init__(self, system, pictures, profile):
         from selenium import webdriver
@@ -23,6 +32,7 @@ class Browser:
         options.set_capability("pageLoadStrategy", "normal")
         self.driver = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
         self.driver.set_script_timeout(60 * PATIENCE)
+        self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": KEEP_TOASTS})
         self.system, self.pictures = system, pictures
 
     def close(self):
@@ -74,6 +84,11 @@ class Browser:
 
     def sees(self, words, selector="body", seconds=40):
         eventually(lambda: words in self.text(selector), seconds, what=f"{words!r} in {selector}, which says {self.text(selector)[:600]!r}")
+
+    def is_told(self, words):
+        """By a note that came since the last one that was looked for, and may be gone."""
+        eventually(lambda: words in self.run("return window.toasted"), 40, what=f"a note {words!r}")
+        self.run("window.toasted = ''")
 
     def js(self, expression, seconds=30):
         return eventually(lambda: self.run(f"return {expression}"), seconds, what=expression)
