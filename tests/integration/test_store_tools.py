@@ -20,6 +20,7 @@ import botocore.awsrequest
 import botocore.credentials
 import pytest
 
+from ports import free_port
 from store_process import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, Store, program
 from system import eventually
 
@@ -205,9 +206,7 @@ def foreign_server(tmp_path_factory):
                                capture_output=True, text=True, timeout=300, check=False)
     if installed.returncode != 0:
         pytest.skip(f"s3rver could not be installed: {installed.stderr.strip()[-200:]}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         ["node", str(place / "node_modules" / ".bin" / "s3rver"), "--directory", str(place / "data"),
          "--address", "127.0.0.1", "--port", str(port), "--configure-bucket", BUCKET, "--silent"],

@@ -325,11 +325,14 @@ def test_second_signal_jumps_to_the_deadline(scheduler, worker):
 
 def test_deadline_of_a_drain(scheduler):
     process = start_worker(scheduler, drain_ms=800)
-    job = sleeper(scheduler, 60000)
-    wait_for_runners(scheduler, process, 1)
-    process.send_signal(signal.SIGTERM)
-    assert scheduler.release(job)[3] == "drain"
-    assert process.wait(timeout=60) == 0
+    try:
+        job = sleeper(scheduler, 60000)
+        wait_for_runners(scheduler, process, 1)
+        process.send_signal(signal.SIGTERM)
+        assert scheduler.release(job)[3] == "drain"
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
 
 
 def test_nursery_death_ends_the_worker(scheduler, worker):
