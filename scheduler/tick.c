@@ -30,12 +30,14 @@ struct tick {
     int64_t extended_ms, period_ms;
     /* of the transaction under way */
     size_t extends;
-    char *jobs[EXTENDS_MAX]; /* what each statement asked for */
+    char *jobs[EXTENDS_MAX], *epochs[EXTENDS_MAX]; /* what each statement asked for */
 };
 
 static void tick_forget(struct tick *tick) {
-    for (size_t i = 0; i < tick->extends; i++)
+    for (size_t i = 0; i < tick->extends; i++) {
         free(tick->jobs[i]);
+        free(tick->epochs[i]);
+    }
     tick->extends = 0;
 }
 
@@ -51,18 +53,21 @@ static bool result_has(const struct database_result *result, size_t hint, const 
     return false;
 }
 
-/* Leases that the database no longer knows as ours. */
-static void tick_drop_lost(struct tick *tick, const struct database_result *result, const char *asked) {
+/* Leases that the database no longer knows as ours. A job that was leased anew since it was asked is another. */
+static void tick_drop_lost(struct tick *tick, const struct database_result *result, size_t statement) {
     struct scheduler *scheduler = tick->scheduler;
+    const char *epochs = tick->epochs[statement];
     size_t at = 0;
 
-    for (const char *job = asked + 1; job[0] != '\0' && job[-1] != '}'; job += 37, at++) {
-        char name[37];
+    for (const char *job = tick->jobs[statement] + 1; job[0] != '\0' && job[-1] != '}'; job += 37, at++) {
+        char name[37], *end;
+        uint64_t epoch = strtoull(epochs + 1, &end, 10);
         struct lease *lease;
+        epochs = end;
         if (result_has(result, at, job))
             continue;
         text_format(name, sizeof name, "%.36s", job);
-        lease = leases_find(scheduler->leases, name);
+        lease = leases_find_epoch(scheduler->leases, name, epoch);
         if (lease == NULL || lease->state == LEASE_ENDING)
             continue; /* its end will find out */
         log_info("job=%s lease=%llu state=lost trace=%s", lease->job, (unsigned long long)lease->epoch,
@@ -97,7 +102,7 @@ static void tick_on_answer(void *context, const struct database_answer *answer) 
         return;
     }
     for (size_t i = 0; i < tick->extends; i++)
-        tick_drop_lost(tick, answer->results[i], tick->jobs[i]);
+        tick_drop_lost(tick, answer->results[i], i);
     rescued =
         adoption_end_rescued(tick->scheduler->adoption, answer->results[tick->extends], "lease_expired");
     counter_add(COUNT_JOBS_REAPED, rescued);
@@ -127,11 +132,10 @@ static void tick_on_timer(void *context) {
     struct scheduler *scheduler = tick->scheduler;
     int64_t now_ms = clock_monotonic_ms();
     char minutes[24];
-    char *epochs[EXTENDS_MAX];
     struct buffer job_array, epoch_array;
     struct query queries[EXTENDS_MAX + 2];
     struct lease *lease = leases_first(scheduler->leases);
-    size_t count = 0, extends;
+    size_t count = 0;
 
     buffer_init(&job_array, ARRAY_MAX);
     buffer_init(&epoch_array, ARRAY_MAX);
@@ -141,21 +145,19 @@ static void tick_on_timer(void *context) {
         while (lease != NULL && count < EXTENDS_MAX) {
             lease = tick_fill(lease, &job_array, &epoch_array);
             tick->jobs[count] = buffer_take(&job_array, NULL);
-            epochs[count] = buffer_take(&epoch_array, NULL);
+            tick->epochs[count] = buffer_take(&epoch_array, NULL);
             queries[count] =
                 (struct query){.statement = &statements[STATEMENT_EXTEND],
-                               .values = {tick->jobs[count], epochs[count], scheduler->lease_text}};
+                               .values = {tick->jobs[count], tick->epochs[count], scheduler->lease_text}};
             count++;
         }
     }
-    tick->extends = extends = count;
+    tick->extends = count;
     text_format(minutes, sizeof minutes, "%lld", (long long)scheduler->settings->stale_lock_minutes);
     queries[count++] = (struct query){.statement = &statements[STATEMENT_RESCUE_EXPIRED],
                                       .values = {scheduler->owner, scheduler->lease_text, minutes}};
     queries[count++] = (struct query){.statement = &statements[STATEMENT_LOOK]};
     scheduler_run(scheduler, queries, count, tick_on_answer, tick);
-    for (size_t i = 0; i < extends; i++)
-        free(epochs[i]);
 }
 
 struct tick *tick_new(struct scheduler *scheduler) {
