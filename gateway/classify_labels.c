@@ -210,7 +210,7 @@ static void train(struct call *call, struct lesson *lesson, const struct databas
     size_t count = read_examples(lesson->labels, rows, examples, counts);
     read_descriptions(lesson->labels, examples + count);
     struct classify_model *model = count > 0 ? classify_train(examples, count, count + labels, labels) : NULL;
-    (void)text_copy(lesson->stamp, sizeof lesson->stamp, result_text(result, 0, "stamp"));
+    result_copy(lesson->stamp, sizeof lesson->stamp, result, 0, "stamp");
     lesson->report = make_report(lesson, count, counts, model);
     keep_model(call, lesson, model, count);
     classify_model_free(model);

@@ -320,7 +320,7 @@ static void resolved(struct call *call, const struct database_answer *answer) {
         return;
     }
     const char *labels = result_text(result, 0, "labels");
-    (void)text_copy(upload->tenant, sizeof upload->tenant, result_text(result, 0, "tenant"));
+    result_copy(upload->tenant, sizeof upload->tenant, result, 0, "tenant");
     upload->labels = classify_read_labels(labels);
     upload->plan_rows = json_loads(result_text(result, 0, "plan"), 0, NULL);
     upload->resolved = true;

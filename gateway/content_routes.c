@@ -36,11 +36,6 @@ static const struct statement artifact = {
     "filemill_user() and a.created_at > now() - c.keep))",
     2};
 
-static void copy(char *target, size_t size, const struct database_result *result, const char *column) {
-    const char *text = result_text(result, 0, column);
-    (void)text_copy(target, size, text != NULL ? text : "");
-}
-
 /* ---- files and derivatives ---- */
 
 static void clear_content(void *work) {
@@ -78,8 +73,8 @@ static void found_original(struct call *call, const struct database_answer *answ
     (void)text_copy(content->mime, sizeof content->mime,
                     file->detected_mime[0] != '\0' ? file->detected_mime : file->mime);
     (void)text_copy(content->filename, sizeof content->filename, file->filename);
-    copy(content->seal, sizeof content->seal, result, "seal");
-    copy(content->store_etag, sizeof content->store_etag, result, "etag");
+    result_copy(content->seal, sizeof content->seal, result, 0, "seal");
+    result_copy(content->store_etag, sizeof content->store_etag, result, 0, "etag");
     take_etag(content);
     content->size_bytes = (uint64_t)file->size_bytes;
     content_answer(call, content);
@@ -100,10 +95,10 @@ static void handle_file_content(struct call *call) {
 
 /* What the rows of derivatives and artifacts have alike. */
 void content_take_row(struct content *content, const struct database_result *result) {
-    copy(content->key, sizeof content->key, result, "key");
-    copy(content->mime, sizeof content->mime, result, "mime");
-    copy(content->seal, sizeof content->seal, result, "seal");
-    copy(content->etag, sizeof content->etag, result, "sha256");
+    result_copy(content->key, sizeof content->key, result, 0, "key");
+    result_copy(content->mime, sizeof content->mime, result, 0, "mime");
+    result_copy(content->seal, sizeof content->seal, result, 0, "seal");
+    result_copy(content->etag, sizeof content->etag, result, 0, "sha256");
     content->size_bytes = (uint64_t)result_number(result, 0, "size_bytes");
 }
 

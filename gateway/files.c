@@ -22,20 +22,15 @@ static void clear_state(void *state) {
     free(file->view.work);
 }
 
-static void copy(char *target, size_t size, const struct database_result *result, const char *column) {
-    const char *text = result_text(result, 0, column);
-    (void)text_copy(target, size, text != NULL ? text : "");
-}
-
 static void fill_view(struct file_view *view, const struct database_result *result) {
-    copy(view->id, sizeof view->id, result, "id");
-    copy(view->tenant, sizeof view->tenant, result, "tenant");
-    copy(view->visibility, sizeof view->visibility, result, "visibility");
-    copy(view->status, sizeof view->status, result, "status");
-    copy(view->key, sizeof view->key, result, "key");
-    copy(view->mime, sizeof view->mime, result, "mime");
-    copy(view->detected_mime, sizeof view->detected_mime, result, "detected_mime");
-    copy(view->filename, sizeof view->filename, result, "filename");
+    result_copy(view->id, sizeof view->id, result, 0, "id");
+    result_copy(view->tenant, sizeof view->tenant, result, 0, "tenant");
+    result_copy(view->visibility, sizeof view->visibility, result, 0, "visibility");
+    result_copy(view->status, sizeof view->status, result, 0, "status");
+    result_copy(view->key, sizeof view->key, result, 0, "key");
+    result_copy(view->mime, sizeof view->mime, result, 0, "mime");
+    result_copy(view->detected_mime, sizeof view->detected_mime, result, 0, "detected_mime");
+    result_copy(view->filename, sizeof view->filename, result, 0, "filename");
     view->size_bytes = result_number(result, 0, "size_bytes");
     view->finalized = result_bool(result, 0, "finalized");
     view->sealed = result_bool(result, 0, "sealed");

@@ -385,7 +385,7 @@ static void plan_read(struct call *call, const struct database_answer *answer) {
     struct look *look = file->work;
     look->plan_rows = json_loads(result_text(answer->results[0], 0, "plan"), 0, NULL);
     if (look->sealed != NULL && result_rows(answer->results[1]) > 0) {
-        (void)text_copy(look->sealed->seal, sizeof look->sealed->seal, result_text(answer->results[1], 0, "seal"));
+        result_copy(look->sealed->seal, sizeof look->sealed->seal, answer->results[1], 0, "seal");
     }
     look->outstanding--;
     if (look->outstanding == 0) {

@@ -56,7 +56,7 @@ static void looked_for_cancel(struct call *call, const struct database_answer *a
         return;
     }
     struct job *job = call_state(call, sizeof *job, NULL);
-    (void)text_copy(job->file, sizeof job->file, result_text(answer->results[0], 0, "file"));
+    result_copy(job->file, sizeof job->file, answer->results[0], 0, "file");
     const struct query queries[] = {
         {.statement = &statements[STATEMENT_JOB_LOCK_FLOW], .values = {call->parameters[0]}},
         {.statement = &statements[STATEMENT_JOB_CANCEL], .values = {call->parameters[0]}},

@@ -42,7 +42,7 @@ static int sign(struct call *call, const struct database_result *result, size_t 
     char caller[sizeof call->user];
 
     (void)text_copy(caller, sizeof caller, call->user);
-    (void)text_copy(call->user, sizeof call->user, result_text(result, row, "owner"));
+    result_copy(call->user, sizeof call->user, result, row, "owner");
     int status = content_place_link(call, &place, url);
     (void)text_copy(call->user, sizeof call->user, caller);
     return status;

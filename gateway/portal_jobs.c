@@ -201,11 +201,6 @@ static void submit(struct call *call, struct submission *submission) {
                                            .proof_file = submission->file});
 }
 
-static void copy(char *target, size_t size, const struct database_result *result, const char *column) {
-    const char *text = result_text(result, 0, column);
-    (void)text_copy(target, size, text != NULL ? text : "");
-}
-
 static void schema_found(struct call *call, const struct database_answer *answer) {
     struct submission *submission = call->state;
     const struct database_result *result = answer->results[0];
@@ -213,9 +208,9 @@ static void schema_found(struct call *call, const struct database_answer *answer
         call_problem(call, PROBLEM_SCHEMA_NOT_FOUND, NULL);
         return;
     }
-    copy(submission->schema_id, sizeof submission->schema_id, result, "id");
-    copy(submission->schema_name, sizeof submission->schema_name, result, "name");
-    copy(submission->schema_version, sizeof submission->schema_version, result, "version");
+    result_copy(submission->schema_id, sizeof submission->schema_id, result, 0, "id");
+    result_copy(submission->schema_name, sizeof submission->schema_name, result, 0, "name");
+    result_copy(submission->schema_version, sizeof submission->schema_version, result, 0, "version");
     submission->definition = json_loads(result_text(result, 0, "definition"), 0, NULL);
     if (submission->definition == NULL) {
         call_problem(call, PROBLEM_INTERNAL, NULL);
@@ -269,11 +264,11 @@ static void source_found(struct call *call, const struct database_answer *answer
         call_problem(call, PROBLEM_NOT_FINALIZED, NULL);
         return;
     }
-    copy(submission->file, sizeof submission->file, result, "id");
-    copy(submission->tenant, sizeof submission->tenant, result, "tenant");
-    copy(submission->original, sizeof submission->original, result, "filename");
-    copy(submission->raw_path, sizeof submission->raw_path, result, "path");
-    copy(submission->job, sizeof submission->job, result, "job");
+    result_copy(submission->file, sizeof submission->file, result, 0, "id");
+    result_copy(submission->tenant, sizeof submission->tenant, result, 0, "tenant");
+    result_copy(submission->original, sizeof submission->original, result, 0, "filename");
+    result_copy(submission->raw_path, sizeof submission->raw_path, result, 0, "path");
+    result_copy(submission->job, sizeof submission->job, result, 0, "job");
     submission->sealed = result_bool(result, 0, "sealed");
     if (submission->job[0] == '\0') {
         text_uuid4(submission->job);

@@ -42,18 +42,10 @@ void rate_free(struct rate *rate) {
     }
 }
 
-/* FNV-1a with a secret start, so that nobody chooses who shares a run. */
-static uint64_t hash_user(const struct rate *rate, const char *user) {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ rate->seed;
-    for (const char *at = user; *at != '\0'; at++) {
-        hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
-    }
-    return hash ^ (hash >> 32);
-}
-
 static struct bucket *find_bucket(struct rate *rate, const char *user, int64_t now_ms) {
-    uint64_t hash = hash_user(rate, user);
+    uint64_t hash = text_hash(user, rate->seed);
     struct bucket *oldest = NULL;
+    hash ^= hash >> 32;
     for (unsigned i = 0; i < RATE_RUN; i++) {
         struct bucket *bucket = &rate->buckets[(hash + i) & (RATE_BUCKETS - 1)];
         if (strcmp(bucket->user, user) == 0) {

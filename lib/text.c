@@ -220,6 +220,14 @@ bool text_is_uuid(const char *text) {
     return text[UUID_TEXT_SIZE - 1] == '\0';
 }
 
+uint64_t text_hash(const char *text, uint64_t seed) {
+    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ seed;
+
+    for (; *text != '\0'; text++)
+        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
 bool text_equal_secret(const char *left, const char *right) {
     size_t left_size = strlen(left);
     size_t right_size = strlen(right);

@@ -48,6 +48,9 @@ void text_random(void *target, size_t size);
 void text_uuid4(char *target);
 void text_uuid7(char *target);
 bool text_is_uuid(const char *text); /* 8-4-4-4-12 hex digits, any version, either case */
+/* FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/), for tables: nothing secret about it. Where others
+ * choose the texts, a secret seed keeps them from choosing who shares a bucket. */
+uint64_t text_hash(const char *text, uint64_t seed);
 /* Constant-time comparison of two texts of any length. */
 bool text_equal_secret(const char *left, const char *right);
 

@@ -161,10 +161,10 @@ static void lanes_move_cursor(struct lanes *lanes, const struct database_result 
     text_copy(lanes->last_band, sizeof lanes->last_band, "-1");
     if (rows < LANES_MAX)
         return;
-    text_copy(lanes->last.tenant, sizeof lanes->last.tenant, result_text(result, rows - 1, "tenant"));
-    text_copy(lanes->last.user, sizeof lanes->last.user, result_text(result, rows - 1, "usr"));
-    text_copy(lanes->last.type, sizeof lanes->last.type, result_text(result, rows - 1, "type"));
-    text_copy(lanes->last_band, sizeof lanes->last_band, result_text(result, rows - 1, "band"));
+    result_copy(lanes->last.tenant, sizeof lanes->last.tenant, result, rows - 1, "tenant");
+    result_copy(lanes->last.user, sizeof lanes->last.user, result, rows - 1, "usr");
+    result_copy(lanes->last.type, sizeof lanes->last.type, result, rows - 1, "type");
+    result_copy(lanes->last_band, sizeof lanes->last_band, result, rows - 1, "band");
 }
 
 static void lanes_on_survey(void *context, const struct database_answer *answer) {

@@ -30,13 +30,9 @@ struct leases {
     struct ready ready[CLASS_COUNT];
 };
 
-/* FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/). Jobs' ids are ours and random: no flooding. */
+/* Jobs' ids are ours and random: no flooding. */
 static size_t bucket_of(const char *job) {
-    uint32_t hash = 2166136261u;
-
-    for (; *job != '\0'; job++)
-        hash = (hash ^ (unsigned char)*job) * 16777619u;
-    return hash % BUCKETS;
+    return text_hash(job, 0) % BUCKETS;
 }
 
 struct leases *leases_new(struct scheduler *scheduler) {
@@ -54,14 +50,6 @@ void leases_free(struct leases *leases) {
         leases_remove(leases, leases->first);
     usage_free(leases->scheduler->usage);
     free(leases);
-}
-
-static void copy_field(char *target, size_t size, const struct database_result *result, size_t row,
-                       const char *column) {
-    const char *text = result_text(result, row, column);
-
-    if (text_copy(target, size, text == NULL ? "" : text) != 0)
-        target[0] = '\0';
 }
 
 static char *take_field(const struct database_result *result, size_t row, const char *column) {
@@ -82,12 +70,12 @@ static void lease_fill(struct lease *lease, const struct database_result *result
     const char *status = result_text(result, row, "file_status");
     const char *type = result_text(result, row, "type");
 
-    copy_field(lease->job, sizeof lease->job, result, row, "job");
-    copy_field(lease->file, sizeof lease->file, result, row, "file");
-    copy_field(lease->tenant, sizeof lease->tenant, result, row, "tenant");
-    copy_field(lease->owner, sizeof lease->owner, result, row, "owner");
-    copy_field(lease->trace, sizeof lease->trace, result, row, "trace");
-    copy_field(lease->sha256, sizeof lease->sha256, result, row, "sha256");
+    result_copy(lease->job, sizeof lease->job, result, row, "job");
+    result_copy(lease->file, sizeof lease->file, result, row, "file");
+    result_copy(lease->tenant, sizeof lease->tenant, result, row, "tenant");
+    result_copy(lease->owner, sizeof lease->owner, result, row, "owner");
+    result_copy(lease->trace, sizeof lease->trace, result, row, "trace");
+    result_copy(lease->sha256, sizeof lease->sha256, result, row, "sha256");
     text_copy(lease->type, sizeof lease->type, type); /* cut when it is no name of ours */
     lease->processor = processor_find(type);
     lease->class = processor_class(lease->processor, settings);
@@ -104,8 +92,8 @@ static void lease_fill(struct lease *lease, const struct database_result *result
         lease->max_attempts = settings->max_attempts;
     lease->crashes = own_crashes > bytes_crashes ? own_crashes : bytes_crashes;
     lease->file_gone = status != NULL && (strcmp(status, "deleted") == 0 || strcmp(status, "uploading") == 0);
-    copy_field(lease->parent, sizeof lease->parent, result, row, "parent");
-    copy_field(lease->parent_file, sizeof lease->parent_file, result, row, "parent_file");
+    result_copy(lease->parent, sizeof lease->parent, result, row, "parent");
+    result_copy(lease->parent_file, sizeof lease->parent_file, result, row, "parent_file");
     lease->joins = result_bool(result, row, "joins");
     lease->is_range = result_bool(result, row, "is_range");
     lease->derived = result_bool(result, row, "derived");

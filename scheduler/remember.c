@@ -69,7 +69,7 @@ static struct remembered *take_rows(const struct lease *lease, const struct data
     if (rows == 0 || rows > MESSAGE_MAX_OUTPUTS || result_number(result, 0, "outputs") != (int64_t)rows)
         return NULL;
     remembered = memory_new(sizeof *remembered);
-    text_copy(remembered->source, sizeof remembered->source, result_text(result, 0, "source"));
+    result_copy(remembered->source, sizeof remembered->source, result, 0, "source");
     metrics = result_text(result, 0, "metrics");
     remembered->metrics = metrics == NULL ? NULL : memory_copy_text(metrics);
     for (size_t row = 0; row < rows; row++) {

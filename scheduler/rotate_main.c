@@ -99,7 +99,7 @@ static void on_looked(void *context, const struct database_answer *answer) {
         rewrap(rotation, &rows, result_text(answer->results[0], i, "key"),
                result_text(answer->results[0], i, "seal"));
     if (count > 0)
-        (void)text_copy(rotation->after, sizeof rotation->after, result_text(answer->results[0], count - 1, "key"));
+        result_copy(rotation->after, sizeof rotation->after, answer->results[0], count - 1, "key");
     if (count == 0) {
         loop_stop(rotation->loop, rotation->unknown + rotation->broken > 0 ? 1 : 0);
     } else if (rows.size == 0) {

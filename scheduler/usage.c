@@ -50,11 +50,7 @@ struct usage {
 
 /* Tenants' ids are random; an id that somebody chose costs a longer list and nothing else. */
 static size_t bucket_of(const char *tenant) {
-    unsigned sum = 0;
-
-    for (; *tenant != '\0'; tenant++)
-        sum = 31 * sum + (unsigned char)*tenant;
-    return sum % BUCKETS;
+    return text_hash(tenant, 0) % BUCKETS;
 }
 
 static struct account *usage_find(const struct usage *usage, const char *tenant) {

@@ -78,6 +78,9 @@ size_t result_rows(const struct database_result *result);
 size_t result_affected(const struct database_result *result);
 /* Text of a field; NULL for SQL NULL or an unknown column (a warning is logged once). */
 const char *result_text(const struct database_result *result, size_t row, const char *column);
+/* The same into target, cut where it does not fit; "" for NULL. */
+void result_copy(char *target, size_t size, const struct database_result *result, size_t row,
+                 const char *column);
 int64_t result_number(const struct database_result *result, size_t row, const char *column); /* 0 for NULL */
 bool result_bool(const struct database_result *result, size_t row, const char *column);
 

@@ -34,6 +34,13 @@ const char *result_text(const struct database_result *result, size_t row, const 
                                                          : PQgetvalue(result->result, (int)row, number);
 }
 
+void result_copy(char *target, size_t size, const struct database_result *result, size_t row,
+                 const char *column) {
+    const char *text = result_text(result, row, column);
+
+    (void)text_copy(target, size, text != NULL ? text : "");
+}
+
 int64_t result_number(const struct database_result *result, size_t row, const char *column) {
     const char *text = result_text(result, row, column);
     int64_t value = 0;

@@ -39,19 +39,11 @@ static char *find_state(const struct settings *settings) {
     return whole;
 }
 
-/* FNV-1a: tells state directories apart in a short name; nothing secret about it. */
-static unsigned long long hash_text(const char *text) {
-    unsigned long long hash = 0xcbf29ce484222325ull;
-
-    for (; *text != '\0'; text++)
-        hash = (hash ^ (unsigned char)*text) * 0x100000001b3ull;
-    return hash;
-}
-
 static char *find_run(const char *state) {
     char *inside = memory_format("%s/run", state);
     char target[PATH_MAX];
     const char *runtime = getenv("XDG_RUNTIME_DIR");
+    const unsigned long long hash = text_hash(state, 0);
     char *outside;
 
     ssize_t size = readlink(inside, target, sizeof target - 1);
@@ -63,11 +55,11 @@ static char *find_run(const char *state) {
         return inside;
     free(inside);
     if (geteuid() == 0)
-        return memory_format("/run/filemill-%016llx", hash_text(state));
+        return memory_format("/run/filemill-%016llx", hash);
     if (runtime != NULL && *runtime == '/' && strlen(runtime) + 26 <= RUN_PATH_MAX)
-        outside = memory_format("%s/filemill-%016llx", runtime, hash_text(state));
+        outside = memory_format("%s/filemill-%016llx", runtime, hash);
     else
-        outside = memory_format("/tmp/filemill-%u-%016llx", (unsigned)geteuid(), hash_text(state));
+        outside = memory_format("/tmp/filemill-%u-%016llx", (unsigned)geteuid(), hash);
     return outside;
 }
 
