@@ -11,7 +11,7 @@
 #include "proto/message.h"
 #include <stdint.h>
 
-/* A peer of a server, valid until its `gone` or channel_drop; opaque routing id inside. */
+/* A peer of a server: the id that it is routed by. To send to one that is gone fails. */
 struct channel_peer {
     uint8_t id[16];
     uint8_t size;
