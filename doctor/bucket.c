@@ -19,6 +19,7 @@
 #define HEADERS_MAX 6
 #define REPLY_MAX 65536
 #define ASK_MS 10000
+#define URL_SECONDS 300
 #define EXPIRED_MS 2500
 #define SKEW_USUAL_S 10
 #define SKEW_MOST_S 600
@@ -133,7 +134,7 @@ static void put(struct bucket *bucket, const struct wrong *how, const char *key)
     size_t count = 1;
     const struct storage_presign what = {.method = "PUT",
                                          .key = key,
-                                         .expires_s = 300,
+                                         .expires_s = URL_SECONDS,
                                          .internal = true,
                                          .content_type = "text/plain",
                                          .content_length = (int64_t)strlen(BODY),
@@ -150,9 +151,9 @@ static void put(struct bucket *bucket, const struct wrong *how, const char *key)
 }
 
 /* DELETE and GET of a key. */
-static void ask_key(struct bucket *bucket, const char *method, const char *key, int64_t expires_s) {
+static void ask_key(struct bucket *bucket, const char *method, const char *key) {
     const struct storage_presign what = {
-        .method = method, .key = key, .expires_s = expires_s, .internal = true, .content_length = -1};
+        .method = method, .key = key, .expires_s = URL_SECONDS, .internal = true, .content_length = -1};
 
     ask_signed(bucket, &what, NULL, NULL);
 }
@@ -175,7 +176,7 @@ static void check_wrongs(struct bucket *bucket) {
                                               : VERDICT_FAIL,
                     wrong->remedy, "%s: status %d", wrong->what, bucket->status);
         if (!wrong->create_only)
-            ask_key(bucket, "DELETE", key, 300);
+            ask_key(bucket, "DELETE", key);
     }
 }
 
@@ -209,8 +210,11 @@ static void check_expiry(struct bucket *bucket) {
 
 /* The object's address without what is signed, from a caller without a key. */
 static void check_private(struct bucket *bucket) {
-    const struct storage_presign what = {
-        .method = "GET", .key = bucket->key, .expires_s = 300, .internal = true, .content_length = -1};
+    const struct storage_presign what = {.method = "GET",
+                                         .key = bucket->key,
+                                         .expires_s = URL_SECONDS,
+                                         .internal = true,
+                                         .content_length = -1};
     char url[STORAGE_URL_MAX];
 
     if (storage_presign(bucket->storage, &what, url, sizeof url) != 0)
@@ -225,8 +229,11 @@ static void check_private(struct bucket *bucket) {
 
 static void check_cors(struct bucket *bucket) {
     char *origins = settings_store_origins(&bucket->doctor->settings);
-    const struct storage_presign what = {
-        .method = "PUT", .key = bucket->key, .expires_s = 300, .internal = true, .content_length = -1};
+    const struct storage_presign what = {.method = "PUT",
+                                         .key = bucket->key,
+                                         .expires_s = URL_SECONDS,
+                                         .internal = true,
+                                         .content_length = -1};
     char url[STORAGE_URL_MAX], origin[512];
     const char *const headers[] = {origin, "Access-Control-Request-Method: PUT",
                                    "Access-Control-Request-Headers: content-type", NULL};
@@ -278,7 +285,7 @@ static bool check_upload(struct bucket *bucket, const char *check) {
 }
 
 static void check_delete(struct bucket *bucket, const char *check) {
-    ask_key(bucket, "DELETE", bucket->key, 300);
+    ask_key(bucket, "DELETE", bucket->key);
     doctor_note(bucket->doctor, check, bucket->status / 100 == 2 ? VERDICT_OK : VERDICT_FAIL,
                 "The key must be allowed to delete: retention depends on it.", "status %d", bucket->status);
 }
@@ -289,7 +296,7 @@ static void check_bucket(struct bucket *bucket) {
     check_clock(bucket);
     if (!there)
         return;
-    ask_key(bucket, "GET", bucket->key, 300);
+    ask_key(bucket, "GET", bucket->key);
     doctor_note(bucket->doctor, "bucket.download",
                 bucket->status == 200 && bucket->same ? VERDICT_OK : VERDICT_FAIL,
                 "The key must be allowed to read, and what is read must be what was written.",

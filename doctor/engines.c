@@ -42,21 +42,21 @@ static int list_names(const char *folder, const char *ending, char *target) {
     return found;
 }
 
-static bool is_there(const char *folder, const char *name, int length, const char *ending) {
+static bool has_language(const char *folder, const char *name, int length) {
     char path[1024];
 
-    return text_format(path, sizeof path, "%s/%.*s%s", folder, length, name, ending) == 0 &&
+    return text_format(path, sizeof path, "%s/%.*s" LANGUAGE_ENDING, folder, length, name) == 0 &&
            access(path, R_OK) == 0;
 }
 
 static void check_languages(struct doctor *doctor) {
     const char *folder = doctor->settings.ocr_data, *wanted = doctor->settings.ocr_languages;
     char names[NAMES_SIZE];
-    bool whole = true, turns = is_there(folder, "osd", 3, LANGUAGE_ENDING);
+    bool whole = true, turns = has_language(folder, "osd", 3);
 
     for (const char *at = wanted; whole && *at != '\0'; at += at[strcspn(at, "+")] == '+') {
         int length = (int)strcspn(at, "+");
-        whole = is_there(folder, at, length, LANGUAGE_ENDING);
+        whole = has_language(folder, at, length);
         at += length;
     }
     (void)list_names(folder, LANGUAGE_ENDING, names);

@@ -16,6 +16,7 @@
 #define DIGEST_SIZE 32
 #define SCOPE_MAX 256
 #define PRESIGN_EXPIRES_MAX 604800
+#define CANONICAL_MAX 65536
 
 static const char upper_hex[] = "0123456789ABCDEF";
 
@@ -270,13 +271,13 @@ void sigv4_signature(const struct sigv4_credentials *credentials, const char *da
 }
 
 static int sign(const struct sigv4_credentials *credentials, const struct sigv4_request *request,
-                size_t ceiling, char *signed_headers, size_t signed_headers_size, char signature[65]) {
+                char *signed_headers, size_t signed_headers_size, char signature[65]) {
     struct buffer canonical;
     struct buffer to_sign;
     int result = -1;
 
-    buffer_init(&canonical, ceiling);
-    buffer_init(&to_sign, ceiling);
+    buffer_init(&canonical, CANONICAL_MAX);
+    buffer_init(&to_sign, CANONICAL_MAX);
     if (sigv4_canonical_request(request, &canonical, signed_headers, signed_headers_size) == 0 &&
         sigv4_string_to_sign(credentials, request->date, canonical.data, canonical.size, &to_sign) == 0) {
         sigv4_signature(credentials, request->date, to_sign.data, signature);
@@ -294,7 +295,7 @@ int sigv4_authorization(const struct sigv4_credentials *credentials, const struc
     char scope[SCOPE_MAX];
 
     if (format_scope(credentials, request->date, scope) != 0 ||
-        sign(credentials, request, 65536, signed_headers, sizeof(signed_headers), signature) != 0)
+        sign(credentials, request, signed_headers, sizeof(signed_headers), signature) != 0)
         return -1;
     return buffer_append_format(out, ALGORITHM " Credential=%s/%s, SignedHeaders=%s, Signature=%s",
                                 credentials->access_key, scope, signed_headers, signature);
@@ -342,7 +343,7 @@ int sigv4_presign_query(const struct sigv4_credentials *credentials, const struc
     if (credentials->session_token != NULL)
         add_query(&full, "X-Amz-Security-Token", credentials->session_token);
     add_query(&full, "X-Amz-SignedHeaders", signed_headers);
-    if (sign(credentials, &full, 65536, signed_headers, sizeof(signed_headers), signature) != 0)
+    if (sign(credentials, &full, signed_headers, sizeof(signed_headers), signature) != 0)
         return -1;
     if (buffer_append_text(out, "?") != 0 || append_query(full.query, full.query_count, out) != 0)
         return -1;

@@ -65,7 +65,7 @@ static void reply_result(struct stats_client *client, int result, const char *er
     if (result == 0)
         stats_reply(client, "ok\n");
     else
-        stats_reply_format(client, "error %s\n", error);
+        stats_reply_error(client, error);
 }
 
 static void do_reload(struct supervisor *supervisor, const struct command *command,

@@ -8,7 +8,6 @@
 #include "lib/memory.h"
 #include "lib/text.h"
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,13 +87,10 @@ void stats_reply(struct stats_client *client, const char *text) {
     send_reply(client);
 }
 
-void stats_reply_format(struct stats_client *client, const char *format, ...) {
+void stats_reply_error(struct stats_client *client, const char *error) {
     char text[ERROR_MAX];
-    va_list arguments;
 
-    va_start(arguments, format);
-    (void)vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
+    (void)text_format(text, sizeof text, "error %s\n", error);
     stats_reply(client, text);
 }
 
@@ -105,7 +101,7 @@ static void carry_out(struct stats_client *client, size_t size) {
     client->waits = true;
     loop_watch_set(client->watch, 0);
     if (command_parse(&command, client->line, size, error, sizeof error) != 0)
-        stats_reply_format(client, "error %s\n", error);
+        stats_reply_error(client, error);
     else
         client->stats->fn(client->stats->context, &command, client);
 }

@@ -22,7 +22,7 @@ void stats_free(struct stats *stats);
 
 /* Sends a text (copied) and closes. */
 void stats_reply(struct stats_client *client, const char *text);
-void stats_reply_format(struct stats_client *client, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+/* "error ERROR" as a line. */
+void stats_reply_error(struct stats_client *client, const char *error);
 
 #endif
