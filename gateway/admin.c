@@ -167,17 +167,11 @@ static void done(struct call *call, const struct database_answer *answer) {
     reply_ok(call, answer);
 }
 
-static void pause_or_resume(struct call *call, const char *pause) {
+/* And resume: the path says which. */
+static void handle_pause(struct call *call) {
+    const char *pause = text_ends_with(call->route->pattern, "/pause") ? "true" : "false";
     const struct query query = {.statement = &pause_statement, .values = {member(call, "type"), pause}};
     call_write_one(call, &query, done, refusals);
-}
-
-static void handle_pause(struct call *call) {
-    pause_or_resume(call, "true");
-}
-
-static void handle_resume(struct call *call) {
-    pause_or_resume(call, "false");
 }
 
 static void scheduled(struct call *call, const struct database_answer *answer) {
@@ -298,7 +292,7 @@ static const struct route routes[] = {
      .pattern = "/v1/admin/resume",
      .operation = "adminResume",
      .flags = ROUTE_POSTS | ROUTE_BODY,
-     .handler = handle_resume,
+     .handler = handle_pause,
      ROUTE_FIELDS(type_fields),
      .summary = "Start them again (admins).",
      .success = 200,

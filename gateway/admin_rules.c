@@ -43,11 +43,15 @@ static void handle_limits(struct call *call) {
     call_read(call, &query, 1, reply_answer);
 }
 
-static void handle_limit_set(struct call *call) {
+static void put(struct call *call, const struct statement *statement) {
     char *wanted = json_encode(call->body);
-    const struct query query = {.statement = &set_statement, .values = {call->parameters[0], wanted}};
+    const struct query query = {.statement = statement, .values = {call->parameters[0], wanted}};
     call_write_one(call, &query, done, refusals);
     free(wanted);
+}
+
+static void handle_limit_set(struct call *call) {
+    put(call, &set_statement);
 }
 
 static void handle_limit_drop(struct call *call) {
@@ -56,23 +60,14 @@ static void handle_limit_drop(struct call *call) {
 }
 
 static void handle_priority(struct call *call) {
-    char *wanted = json_encode(call->body);
-    const struct query query = {.statement = &priority_statement, .values = {call->parameters[0], wanted}};
-    call_write_one(call, &query, done, refusals);
-    free(wanted);
+    put(call, &priority_statement);
 }
 
-static void pause_or_resume(struct call *call, const char *pause) {
+/* And resume: the path says which. */
+static void handle_pause(struct call *call) {
+    const char *pause = text_ends_with(call->route->pattern, "/pause") ? "true" : "false";
     const struct query query = {.statement = &pause_statement, .values = {call->parameters[0], pause}};
     call_write_one(call, &query, done, refusals);
-}
-
-static void handle_pause(struct call *call) {
-    pause_or_resume(call, "true");
-}
-
-static void handle_resume(struct call *call) {
-    pause_or_resume(call, "false");
 }
 
 static void handle_prices(struct call *call) {
@@ -178,7 +173,7 @@ static const struct route routes[] = {
      .pattern = "/v1/admin/tenants/:id/resume",
      .operation = "adminResumeTenant",
      .flags = ROUTE_POSTS | ROUTE_BODY | ROUTE_BODY_OPTIONAL,
-     .handler = handle_resume,
+     .handler = handle_pause,
      .summary = "Start a tenant's jobs again (admins).",
      .success = 200,
      .response = "Ok",
