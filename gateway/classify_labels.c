@@ -63,7 +63,6 @@ struct lesson {
     char stamp[40]; /* when the examples were read: an older lesson's model never replaces a newer one's */
     char *label;    /* what is being told; NULL: only looked at */
     struct content content;
-    struct buffer text;
     char words[CLASSIFY_TERMS_TEXT];
     json_t *labels; /* the tenant's */
     json_t *report; /* the answer */
@@ -98,16 +97,12 @@ static const struct statement forget_statement = {
     "classify_forget", "delete from classifiers where tenant_id = $1::uuid and trained_at <= $2::timestamptz",
     2};
 
-static void clear_lesson(struct lesson *lesson) {
+static void clear_lesson(void *state) {
+    struct lesson *lesson = state;
     content_clear(&lesson->content);
-    buffer_clear(&lesson->text);
     free(lesson->label);
     json_decref(lesson->labels);
     json_decref(lesson->report);
-}
-
-static void clear_own_lesson(void *state) {
-    clear_lesson(state);
 }
 
 static struct lesson *lesson_of(struct call *call) {
@@ -245,11 +240,10 @@ static void tell(struct call *call, const struct lesson *lesson) {
 static void text_came(struct call *call) {
     struct lesson *lesson = lesson_of(call);
     struct classify_words *words = memory_new(sizeof *words);
-    classify_words_read(words, lesson->text.data, lesson->text.size);
+    classify_words_read(words, lesson->content.text.data, lesson->content.text.size);
     classify_words_write(words, lesson->words);
     bool empty = words->count == 0;
     content_clear(&lesson->content);
-    buffer_clear(&lesson->text);
     free(words);
     if (empty) {
         call_problem(call, PROBLEM_NO_TEXT, NULL);
@@ -278,21 +272,16 @@ static void found(struct call *call, const struct database_answer *answer) {
         return;
     }
     content_take_row(&lesson->content, answer->results[0]);
-    content_read(call, &lesson->content, &lesson->text, text_came);
-}
-
-static void clear_work(void *work) {
-    clear_lesson(work);
+    content_read(call, &lesson->content, CLASSIFY_TEXT_MOST, text_came);
 }
 
 static void label_file(struct call *call, struct file_view *file) {
     struct lesson *lesson = memory_new(sizeof *lesson);
     file->work = lesson;
-    file->work_clear = clear_work;
+    file->work_clear = clear_lesson;
     (void)text_copy(lesson->tenant, sizeof lesson->tenant, file->tenant);
     (void)text_copy(lesson->file, sizeof lesson->file, file->id);
     lesson->label = memory_copy_text(json_text_member(call->body, "label"));
-    buffer_init(&lesson->text, CLASSIFY_TEXT_MOST);
     const struct query query = {.statement = &text_statement, .values = {file->id, file->tenant}};
     call_read(call, &query, 1, found);
 }
@@ -315,7 +304,7 @@ static void looked(struct call *call, const struct database_answer *answer) {
 }
 
 static struct lesson *begin_lesson(struct call *call) {
-    struct lesson *lesson = call_state(call, sizeof *lesson, clear_own_lesson);
+    struct lesson *lesson = call_state(call, sizeof *lesson, clear_lesson);
     (void)text_copy(lesson->tenant, sizeof lesson->tenant, call->parameters[0]);
     fields_lower(lesson->tenant);
     return lesson;

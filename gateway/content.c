@@ -15,13 +15,15 @@
 
 static void fetch_window(struct content *content);
 
-void content_clear(struct content *content) {
+void content_clear(void *state) {
+    struct content *content = state;
     if (content->counted) {
         content->call->gateway->content_streams--;
     }
     content->counted = false;
     envelope_free(content->envelope);
     content->envelope = NULL;
+    buffer_clear(&content->text);
     explicit_bzero(content->data_key, sizeof content->data_key);
 }
 
@@ -143,15 +145,15 @@ static void fetch(struct content *content, uint64_t offset, uint64_t length, htt
 static void hand_on(struct content *content, uint64_t at, const unsigned char *bytes, size_t size) {
     uint64_t skip = content->offset > at ? content->offset - at : 0;
     uint64_t left = content->end - content->offset;
-    if (content->into == NULL && content->stream == NULL) {
+    if (content->done == NULL && content->stream == NULL) {
         send_head(content);
     }
-    if (skip >= size || (content->into == NULL && content->stream == NULL)) {
+    if (skip >= size || (content->done == NULL && content->stream == NULL)) {
         return;
     }
     uint64_t part = size - skip < left ? size - skip : left;
     content->offset += part;
-    (void)(content->into != NULL ? buffer_append(content->into, bytes + skip, (size_t)part)
+    (void)(content->done != NULL ? buffer_append(&content->text, bytes + skip, (size_t)part)
                                  : http_stream_write(content->stream, bytes + skip, (size_t)part));
 }
 
@@ -211,7 +213,7 @@ static void window_came(void *context, const struct http_client_reply *reply) {
     } else {
         hand_on(content, content->offset, (const unsigned char *)reply->body, reply->body_size);
     }
-    if (call->request != NULL && call->status == 0 && content->into != NULL) {
+    if (call->request != NULL && call->status == 0 && content->done != NULL) {
         read_on(content);
     } else if (content->stream != NULL && content->offset == content->end && call->request != NULL) {
         http_stream_end(content->stream);
@@ -354,13 +356,12 @@ void content_answer(struct call *call, struct content *content) {
     }
 }
 
-void content_read(struct call *call, struct content *content, struct buffer *into,
-                  void (*done)(struct call *call)) {
+void content_read(struct call *call, struct content *content, size_t most, void (*done)(struct call *call)) {
     content->call = call;
-    content->into = into;
+    buffer_init(&content->text, most);
     content->done = done;
     content->offset = 0;
-    content->end = content->size_bytes < into->max ? content->size_bytes : into->max;
+    content->end = content->size_bytes < most ? content->size_bytes : most;
     if (call->request == NULL || !take_key(call, content)) {
         return;
     }

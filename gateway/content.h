@@ -29,16 +29,16 @@ struct content {
     uint64_t fetched_bytes;      /* that the window must have */
     bool part;
     struct http_stream *stream;
-    struct buffer *into; /* not NULL: content_read */
-    void (*done)(struct call *call);
+    struct buffer text;              /* content_read's: what came */
+    void (*done)(struct call *call); /* NULL: content_answer */
 };
 
 /* Answers the call; `content` lives as long as the call's state, until content_clear. */
 void content_answer(struct call *call, struct content *content);
-void content_clear(struct content *content);
-/* Its first bytes into memory, as many as may lie there; then `done`. A failure is answered here. */
-void content_read(struct call *call, struct content *content, struct buffer *into,
-                  void (*done)(struct call *call));
+/* Takes a struct content: it clears a state. */
+void content_clear(void *state);
+/* Its first bytes into memory, at most so many; then `done`. A failure is answered here. */
+void content_read(struct call *call, struct content *content, size_t most, void (*done)(struct call *call));
 /* Of a row with the columns key, mime, seal, sha256 and size_bytes. */
 void content_take_row(struct content *content, const struct database_result *result);
 

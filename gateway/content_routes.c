@@ -38,15 +38,11 @@ static const struct statement artifact = {
 
 /* ---- files and derivatives ---- */
 
-static void clear_content(void *work) {
-    content_clear(work);
-}
-
 static struct content *content_of(struct call *call, struct file_view *file) {
     struct content *content = memory_new(sizeof *content);
     content->call = call;
     file->work = content;
-    file->work_clear = clear_content;
+    file->work_clear = content_clear;
     return content;
 }
 
@@ -152,7 +148,7 @@ static void found_artifact(struct call *call, const struct database_answer *answ
 }
 
 static void handle_artifact_content(struct call *call) {
-    struct content *content = call_state(call, sizeof *content, clear_content);
+    struct content *content = call_state(call, sizeof *content, content_clear);
     content->call = call;
     const struct query query = {.statement = &artifact, .values = {call->parameters[0], call->parameters[1]}};
     call_read(call, &query, 1, found_artifact);

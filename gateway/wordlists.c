@@ -91,22 +91,10 @@ static void add(struct call *call, const json_t *pairs) {
     free(text);
 }
 
-/* A result that is being fetched. */
-struct result_look {
-    struct content content;
-    struct buffer text;
-};
-
-static void clear_look(void *state) {
-    struct result_look *look = state;
-    content_clear(&look->content);
-    buffer_clear(&look->text);
-}
-
 static void result_came(struct call *call) {
-    const struct result_look *look = call->state;
+    const struct content *content = call->state;
     const char *reason;
-    json_t *list = json_decode(look->text.data, look->text.size, &reason);
+    json_t *list = json_decode(content->text.data, content->text.size, &reason);
     json_t *pairs = json_object_get(list, "word_pairs");
     if (json_is_array(pairs)) {
         add(call, pairs);
@@ -131,10 +119,9 @@ static void result_found(struct call *call, const struct database_answer *answer
         add(call, json_object_get(call->body, "word_pairs"));
         return;
     }
-    struct result_look *look = call_state(call, sizeof *look, clear_look);
-    buffer_init(&look->text, RESULT_MAX);
-    content_take_row(&look->content, result);
-    content_read(call, &look->content, &look->text, result_came);
+    struct content *content = call_state(call, sizeof *content, content_clear);
+    content_take_row(content, result);
+    content_read(call, content, RESULT_MAX, result_came);
 }
 
 void handle_wordlist_add(struct call *call) {
