@@ -36,8 +36,9 @@ static void delete_file(struct call *call, struct file_view *file) {
         {.statement = &statements[STATEMENT_FILE_LOCK_FLOW], .values = {file->id}},
         {.statement = &statements[STATEMENT_JOBS_CANCEL], .values = {file->id}},
         {.statement = &statements[STATEMENT_FILE_DELETE], .values = {file->id}},
+        {.statement = &statements[STATEMENT_FLOW_REFRESH], .values = {file->id}},
     };
-    call_write(call, &(struct call_effect){.queries = queries, .count = 3, .on_answer = deleted});
+    call_write(call, &(struct call_effect){.queries = queries, .count = 4, .on_answer = deleted});
 }
 
 void handle_file_delete(struct call *call) {
@@ -99,10 +100,11 @@ static void planned(struct call *call, const struct database_answer *answer) {
         {.statement = &statements[STATEMENT_JOBS_CANCEL], .values = {file->id}},
         {.statement = &statements[STATEMENT_FILE_REPROCESS],
          .values = {file->id, plan.jobs, plan.followers, call->trace}},
+        {.statement = &statements[STATEMENT_FLOW_REFRESH], .values = {file->id}},
         {.statement = &reclassify_statement, .values = {file->id}},
     };
     call_write(call, &(struct call_effect){
-                         .queries = queries, .count = classified ? 4 : 3, .on_answer = reprocessed});
+                         .queries = queries, .count = classified ? 5 : 4, .on_answer = reprocessed});
     file_plan_clear(&plan);
 }
 

@@ -151,6 +151,10 @@ const struct statement statements[STATEMENT_COUNT] = {
 
     /* changing; the file is locked before */
     ROW(STATEMENT_JOBS_CANCEL, 1, FLOW(ACTIVE_OF_FILE) DUE_OF_FLOW CANCEL_DUE),
+    /* After JOBS_CANCEL: the other files of what it has cancelled. */
+    ROW(STATEMENT_FLOW_REFRESH, 1,
+        FLOW("j.file_id = $1::uuid and j.finished_at = now()")
+        " select count(*) from files_refresh(array(select t.file_id from tree t where t.file_id <> $1::uuid))"),
     ROW(STATEMENT_FILE_REPROCESS, 4,
         "with f as (update files set generation = generation + 1, followers = $3::jsonb, status = (case when "
         "jsonb_array_length($2::jsonb) > 0 then 'processing' else 'ready' end)::file_status_t where id = "

@@ -519,3 +519,17 @@ def test_pipelined_requests_are_answered_in_order(gateway):
             received += part
     ids = [int(n) for n in re.findall(rb"[Xx]-[Rr]equest-[Ii]d: (\d+)\r\n", received)]
     assert ids == list(range(100))
+
+
+@pytest.mark.parametrize("method,path", [("DELETE", "/v1/files/{}"), ("POST", "/v1/internal/files/{}/reprocess")])
+def test_what_is_cancelled_with_a_file_is_over_for_its_own(world, user, method, path):
+    """A job waits for one of another file, that is of its plan: both go with the first file, and the other one is ready."""
+    first, other = (user.send(b"a text\n", filename="a.txt", mime="text/plain") for _ in range(2))
+    planned = [job["type"] for job in user.call("GET", f"/v1/files/{other}").json["jobs"]]
+    orders = [{"file_id": first, "type": planned[0], "waits_for": list(range(1, len(planned) + 1))},
+              *({"file_id": other, "type": name} for name in planned)]
+    assert user.call("POST", "/v1/jobs", {"jobs": orders}).status == 202
+    assert user.call("GET", f"/v1/files/{other}").json["status"] == "processing"
+    assert user.call(method, path.format(first)).status == 200
+    file = user.call("GET", f"/v1/files/{other}").json
+    assert {job["status"] for job in file["jobs"]} == {"cancelled"} and file["status"] == "ready", file
