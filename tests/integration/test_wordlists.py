@@ -164,7 +164,7 @@ def test_the_place_in_the_queue_is_exact(system, user):
     assert all(finished(user, job)["status"] == "completed" for job in jobs[1:])
 
 
-def test_at_most_five_at_once(system):
+def test_at_most_five_at_once(system, made):  # the first job makes the limit
     rows = system.sql("select max_running, type from job_limits where name = 'wordlists'")
     assert rows == [{"max_running": 5, "type": "wordlist"}]
     assert system.sql("select get_active_job_count() as n")[0]["n"] == 0
@@ -203,6 +203,14 @@ def test_lists_of_ones_own(user):
     assert [row["id"] for row in user.call("GET", "/v1/wordlists?limit=1").json["wordlists"]] == [made.json["id"]]
     assert user.call("DELETE", path).status == 200
     assert user.call("GET", path).status == 404 and user.call("DELETE", path).status == 404
+
+
+def test_a_list_with_a_key_is_made_once(user):
+    new = {"tenant_id": user.tenant, "name": "Once", "source_language": "en", "target_language": "de", "word_pairs": []}
+    made = [user.call("POST", "/v1/wordlists", new, {"Idempotency-Key": f"list-{user.id}"}) for _ in range(2)]
+    assert [answer.status for answer in made] == [201, 201] and made[0].json == made[1].json, made
+    assert user.call("GET", f"/v1/wordlists/{made[0].json['id']}").json["name"] == "Once"
+    assert [kept["name"] for kept in user.call("GET", "/v1/wordlists").json["wordlists"]].count("Once") == 1
 
 
 @pytest.mark.parametrize("pairs", [
