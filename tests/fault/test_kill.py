@@ -82,8 +82,9 @@ def name_of(pid, file="cmdline"):
 
 
 def left_of(processes):
-    """Those that are still there, of (pid, name): another process may have the number by now."""
-    return [(pid, name) for pid, name in processes if name and name_of(pid) == name]
+    """Those that are still there, of (pid, name): another process may have the number by now. One that is ending has
+    no name any more, and may have its ports."""
+    return [(pid, name) for pid, name in processes if os.path.exists(f"/proc/{pid}") and name_of(pid) in ("", name)]
 
 
 def parent(pid):
