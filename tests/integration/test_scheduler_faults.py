@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Who may go away, from outside: workers that fall silent, schedulers that die or drain, several of them, and a Postgres
 that is not always there."""
+import contextlib
 import os
 import signal
 import time
@@ -112,6 +113,36 @@ def test_leases_are_extended_while_the_worker_answers(stage, queue):
     assert row["status"] == "running" and row["lease_epoch"] == 1
     worker.done(task)
     queue.wait(job, "done")
+
+
+def test_a_lease_that_began_while_others_were_extended_is_kept(stage, queue, postgres):
+    """The statement that extends waits for one job's row; meanwhile the other job fails and is claimed again."""
+    scheduler = stage.scheduler(lease_ms=9000, backoff_unit_ms=10)
+    worker = stage.peer(scheduler)
+    held = queue.job(id="0" + str(uuid.uuid4())[1:])  # rows are updated in order of id
+    worker.credit(1)
+    first = worker.expect("task")
+    job = queue.job(id="f" + str(uuid.uuid4())[1:])
+    worker.credit(1)
+    task = worker.expect("task")
+    assert (first["job"], task["job"], task["epoch"]) == (held, job, 1)
+    with contextlib.closing(postgres.connect()) as holder, holder.cursor() as cursor:
+        cursor.execute("begin; select 1 from jobs where id = %s for update", (held,))
+
+        def waits():
+            worker.nothing("cancel", 0.1)  # and answers pings
+            return postgres.query("select 1 from pg_stat_activity where %s = any (pg_blocking_pids(pid))",
+                                  (holder.get_backend_pid(),))
+        eventually(waits, what="a scheduler that extends its leases")
+        worker.failed(task, retryable=True)
+        worker.credit(1)
+        again = worker.expect("task")
+        assert (again["job"], again["epoch"]) == (job, 2)
+        cursor.execute("commit")
+    worker.nothing("cancel", 1)
+    worker.done(again)
+    worker.done(first)
+    assert queue.wait(job, "done")["attempts"] == 1 and queue.wait(held, "done")["attempts"] == 0
 
 
 def test_expired_lease_of_another_node_is_rescued(stage, queue, postgres):
