@@ -13,6 +13,9 @@ ALL = ["init_upload", "jobs", "isolation", "per_document", "latency", "claim", "
 
 
 def main():
+    unknown = [name for name in sys.argv[1:] if name not in ALL]
+    if unknown:
+        sys.exit(f"no such bench: {' '.join(unknown)}; there are: {' '.join(ALL)}")
     table = Table()
     for name in sys.argv[1:] or ALL:
         print(f"— {name}", file=sys.stderr, flush=True)
