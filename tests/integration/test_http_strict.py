@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -77,6 +78,15 @@ def served(timeout_s):
     yield running
     # It fails when a request was begun and never closed.
     assert running.stop() == 0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def many_open_files():
+    """For a thousand clients and their server: shells give 1024, and other tests of this process hold some."""
+    usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(usual, min(most, 4096)), most))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (usual, most))
 
 
 @pytest.fixture(scope="module")
