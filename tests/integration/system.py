@@ -168,9 +168,7 @@ class System:
 
     def kill(self, *services, signal=signal.SIGKILL):
         """A signal to all processes of these services, but those that are gone by then: a parent's death ends others."""
-        for pid in [pid for service in services for pid in self.pids(service)]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal)
+        strike([pid for service in services for pid in self.pids(service)], signal)
 
     def descendants(self):
         parents = {}

@@ -518,7 +518,7 @@ def test_between_the_document_and_its_zip_nothing_is_lost(system, user, upload, 
 
 def test_services_share_the_jobs_each_with_its_key(system, user, upload, services, camber, admin):
     first, second = services
-    # alike, so that of 16 jobs drawn at random none gets none (but once in 30,000 times)
+    # alike, so that both are drawn soon
     change(admin, "second", url=second.url, enabled=True, share=1, poll_ms=100, poll_max_ms=200)
     try:
         jobs, taken = [], set()
